@@ -1,0 +1,91 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// patiently runs f, and runs it again while a lock of another process keeps it
+// from starting, until BusyTimeout or the context ends. SQLite's own busy
+// handler is off meanwhile: it does not know the context, and it gives up at
+// once where a transaction has read before.
+func (c *conn) patiently(cl *call, f func() error) error {
+	limit := c.pool.cfg.BusyTimeout
+	if limit < 0 || c.guard.writing(c) {
+		return c.interruptible(cl, f)
+	}
+	c.h.setBusyTimeout(0)
+	defer c.h.setBusyTimeout(limit)
+	err := c.interruptible(cl, f)
+	if !isForeignLock(err) {
+		return err
+	}
+	wait := newBusyWait(limit)
+	for isForeignLock(err) {
+		if stop := wait.pause(cl.waitContext(), c.pool.hurry); stop != nil {
+			if errors.Is(stop, errWaitedEnough) {
+				return err
+			}
+			return stop
+		}
+		err = c.interruptible(cl, f)
+	}
+	return err
+}
+
+// writing reports that the connection has the write lock already, so that there
+// is nothing to wait for. Outside WAL mode the commit waits for readers.
+func (g *guard) writing(c *conn) bool {
+	return c.locks.slot && !c.pool.excluding && !g.committing && len(g.serials) > 0 && c.h.transaction() == writeTransaction
+}
+
+// waitContext is the context that ends a wait.
+func (cl *call) waitContext() context.Context {
+	if cl.Context == nil || cl.steady {
+		return context.Background()
+	}
+	return cl.Context
+}
+
+// isForeignLock reports a lock that goes away by waiting. A stale snapshot,
+// which is SQLITE_BUSY too, does not.
+func isForeignLock(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == lib.SQLITE_BUSY && e.Code() != lib.SQLITE_BUSY_SNAPSHOT
+}
+
+// busyWait spaces attempts at a lock that cannot be queued for.
+type busyWait struct {
+	deadline time.Time
+	next     time.Duration
+}
+
+var errWaitedEnough = errors.New("waited enough")
+
+func newBusyWait(limit time.Duration) *busyWait {
+	return &busyWait{deadline: time.Now().Add(limit), next: time.Millisecond}
+}
+
+// pause waits for a while that grows to 25 ms. It is errWaitedEnough once the
+// limit is reached, ErrClosed when hurry is closed, or the context's error.
+func (w *busyWait) pause(ctx context.Context, hurry <-chan struct{}) error {
+	left := time.Until(w.deadline)
+	if left <= 0 {
+		return errWaitedEnough
+	}
+	t := time.NewTimer(min(w.next, left))
+	defer t.Stop()
+	w.next = min(w.next*2, 25*time.Millisecond)
+	select {
+	case <-t.C:
+		return nil
+	case <-hurry:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,130 @@
+package pool
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// running is what a connection executes right now, for the watcher to see.
+type running struct {
+	mu   sync.Mutex // held while interrupting, so that no interrupt comes late
+	call *call      // guarded by mu
+}
+
+// interruptible runs f, one call into SQLite, and has it interrupted when the
+// caller's context ends or the pool's patience does.
+func (c *conn) interruptible(cl *call, f func() error) error {
+	c.running.mu.Lock()
+	c.running.call = cl
+	c.running.mu.Unlock()
+	if cl.cancellable() {
+		c.pool.watcher.wake()
+	}
+	err := f()
+	c.running.mu.Lock()
+	c.running.call = nil
+	c.running.mu.Unlock()
+	return err
+}
+
+func (cl *call) cancellable() bool {
+	return !cl.steady && cl.Context != nil && cl.Context.Done() != nil
+}
+
+// overdue interrupts the running statement if its time is over. watched is
+// false if nothing runs that could be cancelled.
+func (c *conn) overdue(interruptAll bool) (watched bool) {
+	c.running.mu.Lock()
+	defer c.running.mu.Unlock()
+	cl := c.running.call
+	if cl == nil || cl.steady {
+		return false
+	}
+	if interruptAll || cl.cancellable() && cl.Context.Err() != nil {
+		c.h.interrupt()
+	}
+	return cl.cancellable()
+}
+
+// watchInterval is how often running statements are looked at: the longest
+// time, roughly, between the end of a context and the interrupt.
+const watchInterval = 5 * time.Millisecond
+
+// watcher interrupts statements whose context has ended. One goroutine looks at
+// all connections at intervals, and sleeps while nothing cancellable runs:
+// registering with each statement's context would cost a good part of a short
+// query. It interrupts again and again, since SQLite drops an interrupt that
+// comes before the first step of a statement.
+type watcher struct {
+	pool   *Pool
+	asleep atomic.Bool
+	woken  chan struct{}
+	stop   chan struct{}
+	done   chan struct{}
+}
+
+func newWatcher(p *Pool) *watcher {
+	w := &watcher{pool: p, woken: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	go w.run()
+	return w
+}
+
+func (w *watcher) wake() {
+	if w.asleep.Load() && w.asleep.CompareAndSwap(true, false) {
+		select {
+		case w.woken <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (w *watcher) run() {
+	defer close(w.done)
+	const patience = 20 // looks at nothing before it falls asleep
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for idle := 0; ; {
+		select {
+		case <-w.stop:
+			return
+		case <-tick.C:
+		}
+		if w.look() {
+			idle = 0
+			continue
+		}
+		if idle++; idle < patience {
+			continue
+		}
+		w.asleep.Store(true)
+		if w.look() { // it began in between and saw us awake
+			w.asleep.Store(false)
+			continue
+		}
+		tick.Stop()
+		select {
+		case <-w.stop:
+			return
+		case <-w.woken:
+			tick.Reset(watchInterval)
+			idle = 0
+		}
+	}
+}
+
+// look interrupts what is overdue and reports whether anything needs watching.
+func (w *watcher) look() (busy bool) {
+	all := w.pool.interrupting.Load()
+	w.pool.mu.Lock()
+	defer w.pool.mu.Unlock()
+	for c := range w.pool.conns {
+		busy = c.overdue(all) || busy
+	}
+	return busy || all
+}
+
+func (w *watcher) close() {
+	close(w.stop)
+	<-w.done
+}

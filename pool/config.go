@@ -1,0 +1,186 @@
+package pool
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Memory is the Path of a database that lives in memory, for as long as the
+// pool does and private to it.
+const Memory = ":memory:"
+
+// Config says how to open a pool. The zero value of every field but Path means
+// its default.
+type Config struct {
+	// Path is the database file, taken literally, or ":memory:" for a database
+	// private to this pool. A missing file is created, readable by its owner alone.
+	Path string
+	// ReadOnly opens an existing file for reading. Writes are ErrReadOnly.
+	// Default: false.
+	ReadOnly bool
+
+	// MaxConns is the most connections open at once, the writer's included.
+	// With 1 that one serves reading and writing. Default: 4, or the number of
+	// CPUs and one more if that is greater.
+	MaxConns int
+	// MinConns is how many are kept open and ready, at most MaxConns.
+	// Default: 1. Negative: as few as the pool's promises allow.
+	MinConns int
+	// MaxWaiters is how many callers may queue for a lease or the write lane;
+	// one more gets ErrOverloaded. Default: 0, no limit.
+	MaxWaiters int
+
+	// AcquireTimeout is the longest wait for a lease or for the write lane.
+	// Default: 5s. Negative: only the context limits it.
+	AcquireTimeout time.Duration
+	// BusyTimeout is how long to wait for a lock that another process holds.
+	// Default: 5s. Negative: not at all.
+	BusyTimeout time.Duration
+
+	// MaxConnLifetime is the age at which a connection is replaced once it is
+	// idle. Default: 1h. Negative: never.
+	MaxConnLifetime time.Duration
+	// MaxConnLifetimeJitter is added to a connection's lifetime, a random part
+	// of it, so that connections don't expire together. Default: a tenth of
+	// MaxConnLifetime. Negative: none.
+	MaxConnLifetimeJitter time.Duration
+	// MaxConnIdleTime is how long a connection beyond MinConns may be idle
+	// before it is closed. Default: 30m. Negative: for ever.
+	MaxConnIdleTime time.Duration
+	// HealthCheckInterval is how often idle connections and the file are looked
+	// at. Default: 30s. Negative: never.
+	HealthCheckInterval time.Duration
+	// LeakThreshold is how long a lease may be held before it is logged, with
+	// the stack that took it. Default: 0, not logged.
+	LeakThreshold time.Duration
+
+	// StatementCacheSize is how many prepared statements a connection keeps.
+	// Default: 128. Negative: none.
+	StatementCacheSize int
+
+	// JournalMode is "wal" (the default), "delete", "truncate" or "persist".
+	// It has no meaning in memory.
+	// See https://www.sqlite.org/pragma.html#pragma_journal_mode.
+	JournalMode string
+	// Synchronous is "full" (the default: what was acknowledged survives power
+	// loss), "extra", "normal" or "off".
+	// See https://www.sqlite.org/pragma.html#pragma_synchronous.
+	Synchronous string
+	// Pragmas are set on every connection, after the pool's own and in the order
+	// of their names. Default: none.
+	Pragmas map[string]string
+
+	// Logger gets what nobody asked for but should know. Default: slog.Default().
+	Logger *slog.Logger
+	// Tracer is told of acquires, transactions and queries. Default: nil, off.
+	Tracer Tracer
+	// OnConnect is called with each new connection, after everything else was
+	// set up; an error refuses the connection. It may not keep conn.
+	OnConnect func(ctx context.Context, conn *sql.Conn) error
+}
+
+// WithDefaults returns the configuration with every zero field replaced.
+func (c Config) WithDefaults() Config {
+	setDefault(&c.MaxConns, max(4, runtime.NumCPU()+1))
+	setDefault(&c.MinConns, 1)
+	setDefault(&c.AcquireTimeout, 5*time.Second)
+	setDefault(&c.BusyTimeout, 5*time.Second)
+	setDefault(&c.MaxConnLifetime, time.Hour)
+	setDefault(&c.MaxConnLifetimeJitter, max(c.MaxConnLifetime/10, -1))
+	setDefault(&c.MaxConnIdleTime, 30*time.Minute)
+	setDefault(&c.HealthCheckInterval, 30*time.Second)
+	setDefault(&c.StatementCacheSize, 128)
+	setDefault(&c.JournalMode, "wal")
+	setDefault(&c.Synchronous, "full")
+	c.JournalMode, c.Synchronous = strings.ToLower(c.JournalMode), strings.ToLower(c.Synchronous)
+	c.Pragmas = maps.Clone(c.Pragmas)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate reports every faulty field at once. The error is ErrConfig.
+func (c Config) Validate() error {
+	var faults []error
+	fault := func(wrong bool, format string, args ...any) {
+		if wrong {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	d := c.WithDefaults()
+	fault(c.Path == "", `Path is empty; name a file or ":memory:"`)
+	fault(strings.ContainsRune(c.Path, 0), "Path %q contains a NUL byte", c.Path)
+	fault(c.ReadOnly && c.Path == Memory, "ReadOnly makes no sense for %s", Memory)
+	fault(d.MaxConns < 1, "MaxConns is %d; it must be 1 or more", c.MaxConns)
+	fault(c.MinConns > d.MaxConns, "MinConns is %d, more than MaxConns, %d", c.MinConns, d.MaxConns)
+	fault(c.MaxWaiters < 0, "MaxWaiters is %d; 0 means no limit", c.MaxWaiters)
+	fault(c.LeakThreshold < 0, "LeakThreshold is %v; 0 turns it off", c.LeakThreshold)
+	fault(!slices.Contains([]string{"wal", "delete", "truncate", "persist"}, d.JournalMode),
+		"JournalMode is %q, none of wal, delete, truncate, persist", c.JournalMode)
+	fault(!slices.Contains([]string{"off", "normal", "full", "extra"}, d.Synchronous),
+		"Synchronous is %q, none of off, normal, full, extra", c.Synchronous)
+	for _, name := range slices.Sorted(maps.Keys(c.Pragmas)) {
+		fault(!isName(name), "Pragmas: %q is not a name", name)
+		fault(len(split("PRAGMA x="+c.Pragmas[name])) != 1 || !isPragmaValue(c.Pragmas[name]),
+			"Pragmas: the value of %s, %q, is not a single word, number or quoted string", name, c.Pragmas[name])
+		if field, ok := ownPragmas[strings.ToLower(name)]; ok {
+			fault(true, "Pragmas: %s is the pool's own; set %s", name, field)
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return &Error{Op: "validate", Path: c.Path, Err: ErrConfig, Cause: errors.Join(faults...)}
+}
+
+// ownPragmas are set from fields, which say more than a PRAGMA can.
+var ownPragmas = map[string]string{
+	"busy_timeout": "BusyTimeout",
+	"journal_mode": "JournalMode",
+	"synchronous":  "Synchronous",
+	"query_only":   "ReadOnly",
+	"locking_mode": "MaxConns to 1 if nobody else may use the file",
+}
+
+func isName(s string) bool {
+	for i := range len(s) {
+		if !isWord(s[i]) || s[i] >= 0x80 || s[i] == '$' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isPragmaValue reports a word, a signed number or a quoted string.
+func isPragmaValue(s string) bool {
+	s = strings.TrimLeft(s, "+-")
+	if s == "" {
+		return false
+	}
+	kind, end := token(s, 0)
+	if kind == wordToken && end < len(s) && s[end] == '.' { // a decimal number
+		kind, end = token(s, end+1)
+		return kind == wordToken && end == len(s)
+	}
+	quoted := s[0] == '\'' || s[0] == '"'
+	if quoted && (len(s) < 2 || s[len(s)-1] != s[0]) {
+		return false
+	}
+	return end == len(s) && (kind == wordToken || quoted)
+}

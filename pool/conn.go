@@ -1,0 +1,284 @@
+package pool
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// sqliteConn is what the driver's connection offers.
+type sqliteConn interface {
+	driver.Conn
+	driver.ConnPrepareContext
+	sqlite.AuthorizerRegisterer
+	sqlite.HookRegisterer
+}
+
+// sqliteStmt is what the driver's statement offers.
+type sqliteStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+// call is the context that a statement travels with through database/sql. It
+// has no Done, so that neither database/sql nor the driver starts a goroutine
+// for it; our connection unpacks it and watches the caller's context itself.
+type call struct {
+	context.Context        // the caller's; nil for the pool's own statements
+	epoch           uint64 // of the lease it runs on
+	depth           int    // of the transaction, 0 the outermost; -1 outside one
+	serial          uint64 // of the transaction
+	readOnly        bool   // a write is refused
+	control         bool   // transaction control is allowed
+	steady          bool   // runs to its end even if the context ends
+}
+
+func (*call) Done() <-chan struct{}       { return nil }
+func (*call) Err() error                  { return nil }
+func (*call) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// conn is the driver connection that every statement passes through, whoever
+// sends it. It knows four things that the driver does not: a cache of prepared
+// statements (cache.go), the pool's lanes (locks.go), which transaction it is
+// in and whether that one still exists (guard.go), and how to stop a statement
+// whose context has ended (cancel.go).
+type conn struct {
+	pool    *Pool
+	raw     sqliteConn
+	h       handle
+	pinned  *sql.Conn // database/sql's face of this connection, for as long as it lives
+	created time.Time
+	expires time.Time // zero: never
+	idled   time.Time // when it last became idle; guarded by Pool.mu
+	inUse   *holder   // who has it; guarded by Pool.mu
+	running running
+
+	// mu is held during each call into SQLite, since database/sql is not the
+	// only caller: leases and transactions end while rows are open. It guards
+	// what follows. Waiting for a lane happens under it.
+	mu     sync.Mutex
+	epoch  uint64  // of the lease whose statements may run; it counts up
+	leased bool    // epoch is in use
+	cache  cache   // prepared statements
+	open   []*rows // not closed yet
+	locks  locks   // what it holds of the write lane
+	guard  guard   // the transaction
+	text   bool    // transaction control as text is allowed: it is leased through DB
+	dirty  bool    // its state was changed in a way that outlives the lease
+	broken error   // it must not be used again
+	closed bool
+}
+
+// leave is called after whatever ran on the connection: it keeps account of the
+// transaction and the locks, and gives err the pool's meaning.
+func (c *conn) leave(cl *call, err error) error {
+	if err != nil {
+		err = c.meaning(cl, err)
+	}
+	c.guard.check(c, err)
+	c.locks.settle(c)
+	return err
+}
+
+// meaning turns SQLite's codes into the pool's errors where the pool knows more.
+func (c *conn) meaning(cl *call, err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch code := e.Code(); {
+	case code == lib.SQLITE_INTERRUPT:
+		if cl.Context != nil && cl.Context.Err() != nil {
+			return cl.Context.Err()
+		}
+		if c.pool.interrupting.Load() {
+			return c.pool.fail("query", ErrClosed, err)
+		}
+	case code == lib.SQLITE_BUSY_SNAPSHOT:
+		return c.pool.fail("write", ErrConflict, err)
+	case code&0xff == lib.SQLITE_BUSY:
+		return c.pool.fail("query", ErrBusy, err)
+	case code&0xff == lib.SQLITE_READONLY && code != lib.SQLITE_READONLY_DBMOVED:
+		return c.pool.fail("write", ErrReadOnly, err)
+	case code == lib.SQLITE_READONLY_DBMOVED:
+		c.broken = err
+		return c.pool.fail("write", ErrMoved, err)
+	case code&0xff == lib.SQLITE_IOERR, code&0xff == lib.SQLITE_CORRUPT, code&0xff == lib.SQLITE_NOTADB, code&0xff == lib.SQLITE_MISUSE:
+		c.broken = err
+	}
+	return err
+}
+
+// exec runs a statement or a script to its end.
+func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (driver.Result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.admit(cl); err != nil {
+		return nil, err
+	}
+	if s := c.cache.take(query); s != nil {
+		return c.execOne(cl, s, args)
+	}
+	parts := split(query)
+	if len(parts) == 1 {
+		s, err := c.prepare(cl, query, parts[0])
+		if err != nil {
+			return nil, err
+		}
+		return c.execOne(cl, s, args)
+	}
+	return c.execScript(cl, parts, args)
+}
+
+func (c *conn) execOne(cl *call, s *statement, args []driver.NamedValue) (res driver.Result, err error) {
+	if err := c.enter(cl, s); err != nil {
+		c.cache.give(s)
+		return nil, err
+	}
+	err = c.run(cl, s.text, func() (err error) {
+		res, err = s.ExecContext(context.Background(), args)
+		return err
+	})
+	c.cache.give(s)
+	return res, c.leave(cl, err)
+}
+
+// run prepares or runs a statement, with patience for other processes' locks.
+// Patience turns the busy timeout off, so not where that is what it is about.
+func (c *conn) run(cl *call, text string, f func() error) error {
+	if len(text) >= len("PRAGMA") && strings.EqualFold(text[:len("PRAGMA")], "PRAGMA") && strings.Contains(strings.ToLower(text), "busy_timeout") {
+		return c.interruptible(cl, f)
+	}
+	return c.patiently(cl, f)
+}
+
+// execScript runs statements one after the other, with the write slot held from
+// the first to the last. What ran before a failure stays done.
+func (c *conn) execScript(cl *call, parts []string, args []driver.NamedValue) (driver.Result, error) {
+	var res driver.Result = driver.RowsAffected(0)
+	if len(parts) == 0 {
+		return res, nil
+	}
+	if err := c.locks.hold(c, cl); err != nil {
+		return nil, err
+	}
+	defer c.locks.drop(c)
+	for _, part := range parts {
+		if err := c.admit(cl); err != nil {
+			return nil, err
+		}
+		s, err := c.prepare(cl, "", part)
+		if err != nil {
+			return nil, err
+		}
+		if res, err = c.execOne(cl, s, args); err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+// query runs a statement that returns rows. Of a script, the last statement's
+// rows are returned.
+func (c *conn) query(cl *call, query string, args []driver.NamedValue) (driver.Rows, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.admit(cl); err != nil {
+		return nil, err
+	}
+	s := c.cache.take(query)
+	if s == nil {
+		parts := split(query)
+		if len(parts) == 0 {
+			return noRows{}, nil
+		}
+		if n := len(parts) - 1; n > 0 {
+			if err := c.locks.hold(c, cl); err != nil {
+				return nil, err
+			}
+			defer c.locks.drop(c)
+			if _, err := c.execScript(cl, parts[:n], args); err != nil {
+				return nil, err
+			}
+			query, parts = "", parts[n:]
+		}
+		var err error
+		if s, err = c.prepare(cl, query, parts[0]); err != nil {
+			return nil, err
+		}
+	}
+	return c.queryOne(cl, s, args)
+}
+
+func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (driver.Rows, error) {
+	if err := c.enter(cl, s); err != nil {
+		c.cache.give(s)
+		return nil, err
+	}
+	var under driver.Rows
+	err := c.run(cl, s.text, func() (err error) {
+		under, err = s.QueryContext(context.Background(), args)
+		return err
+	})
+	if err != nil {
+		c.cache.give(s)
+		return nil, c.leave(cl, err)
+	}
+	r := &rows{sqliteRows: under.(sqliteRows), conn: c, call: cl, stmt: s}
+	c.open = append(c.open, r)
+	return r, c.leave(cl, nil)
+}
+
+// word runs one of the pool's own statements and returns its first column as text.
+func (c *conn) word(cl *call, text string) (string, error) {
+	s, err := c.prepare(cl, "", text)
+	if err != nil {
+		return "", err
+	}
+	r, err := c.queryOne(cl, s, nil)
+	if err != nil {
+		return "", err
+	}
+	value := make([]driver.Value, 1)
+	err = r.(*rows).sqliteRows.Next(value)
+	err = errors.Join(err, r.(*rows).end(nil))
+	got, _ := value[0].(string)
+	return got, err
+}
+
+// closeRows closes the rows opened at depth or below. Whoever still iterates
+// them gets reason.
+func (c *conn) closeRows(depth int, reason error) error {
+	var errs []error
+	for i := len(c.open) - 1; i >= 0; i-- {
+		if r := c.open[i]; r.call.depth >= depth {
+			errs = append(errs, r.end(reason))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// shut finalizes every statement, then closes the connection. In that order:
+// the driver would keep the file open, and crash later, over a statement that
+// outlives its connection.
+func (c *conn) shut() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	err := c.closeRows(-1, ErrClosed)
+	c.leased, c.closed = false, true
+	c.cache.clear()
+	c.locks.release(c)
+	c.h.close()
+	return errors.Join(err, c.raw.Close())
+}

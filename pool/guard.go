@@ -1,0 +1,216 @@
+package pool
+
+import (
+	"errors"
+	"strings"
+
+	"modernc.org/sqlite"
+)
+
+// guard knows the transaction that a connection is in, and notices when SQLite
+// has ended it by itself. conn.mu guards it.
+type guard struct {
+	serials    []uint64 // of the open transactions, the outermost first
+	lastSerial uint64
+	lost       error // why the transaction is gone although nobody ended it
+	committing bool  // the pool has ordered this commit
+	prepping   bool  // a caller's statement is being prepared
+	mayControl bool  // and may control transactions
+	refused    bool  // it was refused since it would have
+	seen       effects
+}
+
+// effects is what preparing a statement tells about it besides its rows.
+type effects struct {
+	control bool // it begins or ends a transaction
+	state   bool // it changes the connection beyond the lease's end
+	writes  bool // it writes although SQLite calls it read-only
+	reads   bool // it only reads although SQLite says that it writes
+	pragma  bool // it is a PRAGMA: some of them act while they are prepared
+}
+
+// install makes SQLite ask the guard: the authorizer while a statement is
+// prepared, the commit hook before anything becomes permanent.
+func (c *conn) install() error {
+	c.raw.RegisterCommitHook(func() int32 {
+		// The second line: a statement that was meant for a transaction must
+		// not commit on its own after that transaction was lost.
+		if len(c.guard.serials) > 0 && !c.guard.committing {
+			return 1
+		}
+		return 0
+	})
+	return c.raw.RegisterAuthorizer(c.guard.authorize)
+}
+
+// authorize is called by SQLite for everything a statement would do, while it
+// is being prepared (https://www.sqlite.org/c3ref/set_authorizer.html).
+func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ string) sqlite.AuthorizerReturnCode {
+	if !g.prepping {
+		return sqlite.AuthorizerOK // VACUUM begins a transaction of its own while it runs
+	}
+	switch action {
+	case sqlite.AuthTransaction, sqlite.AuthSavepoint:
+		g.seen.control = true
+		if !g.mayControl {
+			g.refused = true
+			return sqlite.AuthorizerDeny
+		}
+	case sqlite.AuthPragma:
+		g.pragma(strings.ToLower(arg1), arg2)
+	case sqlite.AuthRead:
+		if arg1 == "pragma_optimize" {
+			g.seen.writes = true
+		}
+	case sqlite.AuthReindex:
+		g.seen.writes = true
+	case sqlite.AuthAttach, sqlite.AuthDetach,
+		sqlite.AuthCreateTempIndex, sqlite.AuthCreateTempTable, sqlite.AuthCreateTempTrigger, sqlite.AuthCreateTempView,
+		sqlite.AuthDropTempIndex, sqlite.AuthDropTempTable, sqlite.AuthDropTempTrigger, sqlite.AuthDropTempView:
+		g.seen.state = true
+	}
+	return sqlite.AuthorizerOK
+}
+
+// pragma sorts PRAGMAs, which look alike to the authorizer whether they read or
+// set something (https://www.sqlite.org/pragma.html).
+func (g *guard) pragma(name, arg string) {
+	g.seen.pragma = true
+	switch name {
+	case "optimize":
+		g.seen.writes = true
+	case "journal_mode":
+		g.seen.reads = arg == ""
+		g.seen.state = arg != ""
+	case "case_sensitive_like", "shrink_memory":
+		g.seen.state = true
+	case "table_info", "table_xinfo", "table_list", "index_info", "index_xinfo", "index_list",
+		"foreign_key_list", "foreign_key_check", "integrity_check", "quick_check",
+		"wal_checkpoint", "incremental_vacuum", "user_version", "application_id", // the database's, not the connection's
+		"defer_foreign_keys": // ends with the transaction
+	default:
+		if arg != "" {
+			g.seen.state = true
+		}
+	}
+}
+
+// prepare compiles one statement; key is what it will be cached under.
+func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
+	done, err := c.locks.preparing(c, cl)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	g := &c.guard
+	g.prepping, g.mayControl, g.refused, g.seen = true, cl.control, false, effects{}
+	var s sqliteStmt
+	err = c.run(cl, text, func() error {
+		prepared, err := c.raw.Prepare(text)
+		if err == nil {
+			s = prepared.(sqliteStmt)
+		}
+		return err
+	})
+	g.prepping = false
+	if err != nil {
+		if g.refused {
+			return nil, c.pool.fail("query", ErrTxControl, nil, "use InTx, Begin or Savepoint instead of "+firstWord(text))
+		}
+		return nil, c.leave(cl, err)
+	}
+	writes, whole, err := c.h.verdict(s)
+	if err == nil && !whole {
+		err = errors.New("the driver takes this single statement for a script: " + text)
+	}
+	if err != nil {
+		_ = s.Close()
+		return nil, c.pool.fail("prepare", nil, err)
+	}
+	writes = (writes || g.seen.writes) && !g.seen.reads
+	if g.seen.pragma {
+		key = "" // to act again it must be prepared again
+	}
+	if g.seen.state {
+		c.dirty = true
+	}
+	return &statement{sqliteStmt: s, text: text, key: key, writes: writes, effects: g.seen, taken: true}, nil
+}
+
+func firstWord(text string) string {
+	_, end := token(text, 0)
+	return strings.ToUpper(text[:end])
+}
+
+// admit refuses a statement that may not run here, or not any more.
+func (c *conn) admit(cl *call) error {
+	switch inTx := cl.depth >= 0; {
+	case c.closed:
+		return c.pool.fail("query", ErrClosed, nil)
+	case !c.leased || cl.epoch != c.epoch:
+		if inTx {
+			return c.pool.fail("query", ErrTxDone, nil)
+		}
+		return c.pool.fail("query", ErrReleased, nil)
+	case inTx && (cl.depth >= len(c.guard.serials) || c.guard.serials[cl.depth] != cl.serial):
+		return c.pool.fail("query", ErrTxDone, nil)
+	case c.guard.lost != nil && !cl.steady:
+		return c.lostError("query")
+	case cl.Context != nil && !cl.steady:
+		return cl.Context.Err()
+	}
+	return nil
+}
+
+// enter does what must be done before a statement runs.
+func (c *conn) enter(cl *call, s *statement) error {
+	switch {
+	case s.effects.control && !cl.control:
+		return c.pool.fail("query", ErrTxControl, nil, "use InTx, Begin or Savepoint instead")
+	case s.writes && (cl.readOnly || c.pool.cfg.ReadOnly) && !s.effects.control:
+		return c.pool.fail("write", ErrReadOnly, nil)
+	case !s.effects.control && len(c.guard.serials) > 0 && c.h.autocommit():
+		c.guard.lost = errors.New("no transaction is open any more")
+		return c.lostError("query")
+	}
+	return c.locks.take(c, cl, s)
+}
+
+// check notices that the transaction is gone after a statement failed with err.
+func (g *guard) check(c *conn, err error) {
+	if err != nil && len(g.serials) > 0 && g.lost == nil && !g.committing && c.h.autocommit() {
+		g.lost = err
+		c.pool.counts.lost.Add(1)
+	}
+}
+
+func (c *conn) lostError(op string) error {
+	return c.pool.fail(op, ErrTxLost, c.guard.lost)
+}
+
+// control runs one of the pool's own transaction statements.
+func (c *conn) control(cl *call, text string) error {
+	s := c.cache.take(text)
+	if s == nil {
+		var err error
+		if s, err = c.prepare(cl, text, text); err != nil {
+			return err
+		}
+	}
+	_, err := c.execOne(cl, s, nil)
+	return err
+}
+
+// push and pop keep the stack of open transactions.
+func (g *guard) push() (serial uint64) {
+	g.lastSerial++
+	g.serials = append(g.serials, g.lastSerial)
+	return g.lastSerial
+}
+
+func (g *guard) pop(depth int) {
+	g.serials = g.serials[:depth]
+	if depth == 0 {
+		g.lost = nil
+	}
+}

@@ -1,0 +1,102 @@
+package pool
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"time"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+)
+
+// This file is the one place that looks behind the driver's public interface:
+// it reads the handles of the driver's connections and statements (a uintptr
+// field each) and asks SQLite itself what the driver does not tell.
+
+// handle is SQLite's own connection, an sqlite3*, beside the driver's.
+// Its methods may not be called after close. All but interrupt need the
+// connection to be idle or the caller to be the one that uses it.
+type handle struct {
+	db  uintptr
+	tls *libc.TLS // of our own: the driver's belongs to whoever runs a statement
+}
+
+func newHandle(c driver.Conn) (handle, error) {
+	db, err := uintptrField(c, "db")
+	if err != nil {
+		return handle{}, err
+	}
+	return handle{db: db, tls: libc.NewTLS()}, nil
+}
+
+func (h *handle) close() { h.tls.Close() }
+
+// interrupt stops whatever the connection runs. It may be called from any
+// goroutine. See https://www.sqlite.org/c3ref/interrupt.html.
+func (h *handle) interrupt() {
+	tls := libc.NewTLS() // h.tls may be in use
+	lib.Xsqlite3_interrupt(tls, h.db)
+	tls.Close()
+}
+
+// autocommit reports that no transaction is open.
+// See https://www.sqlite.org/c3ref/get_autocommit.html.
+func (h *handle) autocommit() bool {
+	return lib.Xsqlite3_get_autocommit(h.tls, h.db) != 0
+}
+
+// txnState is the strongest transaction that a connection has open.
+type txnState int32
+
+const (
+	noTransaction    txnState = lib.SQLITE_TXN_NONE
+	readTransaction  txnState = lib.SQLITE_TXN_READ
+	writeTransaction txnState = lib.SQLITE_TXN_WRITE
+)
+
+// transaction tells what SQLite has open, statements in autocommit included.
+// See https://www.sqlite.org/c3ref/txn_state.html.
+func (h *handle) transaction() txnState {
+	return txnState(lib.Xsqlite3_txn_state(h.tls, h.db, 0))
+}
+
+// setBusyTimeout is PRAGMA busy_timeout without a statement.
+// See https://www.sqlite.org/c3ref/busy_timeout.html.
+func (h *handle) setBusyTimeout(d time.Duration) {
+	lib.Xsqlite3_busy_timeout(h.tls, h.db, int32(d.Milliseconds()))
+}
+
+// verdict is SQLite's own word on a prepared statement: does it write? whole is
+// false if the driver holds it as text, a script, and will prepare it later.
+// See https://www.sqlite.org/c3ref/stmt_readonly.html.
+func (h *handle) verdict(s driver.Stmt) (writes, whole bool, err error) {
+	stmt, err := uintptrField(s, "pstmt")
+	if err != nil || stmt == 0 {
+		return true, false, err
+	}
+	return lib.Xsqlite3_stmt_readonly(h.tls, stmt) == 0, true, nil
+}
+
+// uintptrField reads the named field of the struct that v points to.
+func uintptrField(v any, name string) (uintptr, error) {
+	p := reflect.ValueOf(v)
+	if p.Kind() == reflect.Pointer && p.Elem().Kind() == reflect.Struct {
+		if f := p.Elem().FieldByName(name); f.IsValid() && f.Kind() == reflect.Uintptr {
+			return uintptr(f.Uint()), nil
+		}
+	}
+	return 0, fmt.Errorf("modernc.org/sqlite %s: %T has no field %q of type uintptr; use the version that sqlane's go.mod names", driverVersion(), v, name)
+}
+
+func driverVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "modernc.org/sqlite" {
+				return m.Version
+			}
+		}
+	}
+	return "of unknown version"
+}

@@ -1,0 +1,183 @@
+package pool
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"modernc.org/sqlite"
+)
+
+// Pool is a set of connections to one SQLite database. It is safe for
+// concurrent use.
+type Pool struct {
+	cfg       Config
+	path      string // absolute; ":memory:" for memory
+	excluding bool   // readers and the writer exclude each other: no WAL
+
+	read    *lane                // of MaxConns-1 connections; nil if one connection serves all
+	write   *lane                // whose exclusive lock is the write slot; nil if read-only
+	waiting *waiters             // of both lanes together
+	writer  atomic.Pointer[conn] // who holds the write slot
+
+	db      *sql.DB       // the factory of connections: it never pools
+	anchor  driver.Conn   // keeps a database in memory alive; nil for files
+	opening chan struct{} // holds one token: connections are opened one at a time
+	watcher *watcher
+	counts  counts
+
+	interrupting atomic.Bool   // patience is over: every statement is interrupted
+	hurry        chan struct{} // closed then
+	drained      chan struct{} // closed when the pool is closing and no lease is left
+	finish       sync.Once
+	finishErr    error
+
+	mu      sync.Mutex         // guards what follows; nothing is opened, closed or run while it is held
+	conns   map[*conn]struct{} // all that are open
+	idle    []*conn            // of the read lane, the one used last at the end
+	primary *conn              // the write lane's; nil while it has none
+	leases  int
+	closing bool
+}
+
+// Open opens the database, creating it if it is missing, and returns its pool.
+// ctx is for opening alone. A faulty configuration is ErrConfig.
+func Open(ctx context.Context, cfg Config) (*Pool, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.WithDefaults()
+	p := &Pool{
+		cfg:     cfg,
+		path:    cfg.Path,
+		waiting: &waiters{max: int64(cfg.MaxWaiters)},
+		opening: make(chan struct{}, 1),
+		hurry:   make(chan struct{}),
+		drained: make(chan struct{}),
+		conns:   make(map[*conn]struct{}),
+	}
+	switch {
+	case cfg.ReadOnly:
+		p.read = newLane(cfg.MaxConns, p.waiting)
+	case cfg.MaxConns == 1:
+		p.write = newLane(noLimit, p.waiting)
+	default:
+		p.read, p.write = newLane(cfg.MaxConns-1, p.waiting), newLane(noLimit, p.waiting)
+		p.excluding = p.memory() || cfg.JournalMode != "wal"
+	}
+	if err := p.openFirst(ctx); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func newLane(limit int, w *waiters) *lane { return &lane{limit: limit, waiting: w} }
+
+func (p *Pool) memory() bool { return p.cfg.Path == Memory }
+
+// openFirst finds the database and opens the connection that stays.
+func (p *Pool) openFirst(ctx context.Context) (err error) {
+	dsn := "file:/sqlane-" + rand.Text() + "?vfs=memdb&_defensive=1"
+	if !p.memory() {
+		if p.path, err = filepath.Abs(p.cfg.Path); err != nil {
+			return p.fail("open", ErrConfig, err)
+		}
+		if err := p.createPrivate(); err != nil {
+			return p.fail("open", nil, err)
+		}
+		dsn = "file:" + escapeURI(p.path) + "?_defensive=1"
+		if p.cfg.ReadOnly {
+			dsn += "&mode=ro"
+		}
+	}
+	base, err := sqlite.NewConnector(dsn)
+	if err != nil {
+		return p.fail("open", ErrConfig, err)
+	}
+	if p.memory() {
+		if p.anchor, err = base.Connect(ctx); err != nil {
+			return p.fail("open", nil, err)
+		}
+	}
+	p.db = sql.OpenDB(connector{pool: p, base: base})
+	p.db.SetMaxIdleConns(-1)
+	p.watcher = newWatcher(p)
+
+	first, err := p.connect(ctx, journalSet, false)
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
+	p.park(first, p.write != nil)
+	for range p.cfg.MinConns - 1 {
+		c, err := p.connect(ctx, journalVerified, false)
+		if err != nil {
+			return errors.Join(err, p.Close())
+		}
+		p.park(c, false)
+	}
+	return nil
+}
+
+// createPrivate makes a missing database file readable by its owner alone;
+// SQLite gives its -wal and -shm the same mode. A file that exists is not
+// touched: closing any descriptor of it would drop the locks that SQLite holds
+// elsewhere in this process.
+func (p *Pool) createPrivate() error {
+	info, err := os.Stat(p.path)
+	switch {
+	case err == nil && info.IsDir():
+		return &fs.PathError{Op: "open", Path: p.path, Err: errors.New("is a directory; name a file in it")}
+	case err == nil || p.cfg.ReadOnly:
+		return err
+	}
+	f, err := os.OpenFile(p.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// escapeURI writes a path as the path of a file: URI (https://www.sqlite.org/uri.html).
+func escapeURI(path string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(path) {
+		switch c := path[i]; {
+		case isWord(c) && c < 0x80, c == '/', c == '.', c == '-', c == '~':
+			b.WriteByte(c)
+		default:
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		}
+	}
+	return b.String()
+}
+
+// park makes an open connection available.
+func (p *Pool) park(c *conn, primary bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if primary {
+		p.primary = c
+	} else {
+		p.idle = append(p.idle, c)
+	}
+}
+
+// fail makes the pool's error out of a sentinel, a cause and details for people.
+func (p *Pool) fail(op string, sentinel, cause error, details ...string) error {
+	if sentinel == ErrConflict {
+		p.counts.conflicts.Add(1)
+	}
+	return &Error{Op: op, Path: p.path, Err: sentinel, Cause: cause, detail: strings.Join(details, "; ")}
+}

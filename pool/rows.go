@@ -1,0 +1,103 @@
+package pool
+
+import (
+	"database/sql/driver"
+	"errors"
+	"io"
+	"reflect"
+	"slices"
+)
+
+// sqliteRows is what the driver's rows offer.
+type sqliteRows interface {
+	driver.Rows
+	driver.RowsColumnTypeDatabaseTypeName
+	driver.RowsColumnTypeLength
+	driver.RowsColumnTypeNullable
+	driver.RowsColumnTypePrecisionScale
+	driver.RowsColumnTypeScanType
+}
+
+// rows are a running statement. They end when they are closed, or when the
+// lease, transaction or savepoint does in which they were opened.
+type rows struct {
+	sqliteRows
+	conn   *conn
+	call   *call
+	stmt   *statement
+	ended  bool  // guarded by conn.mu
+	reason error // what Next says after an end from outside
+}
+
+// Next reads the next row, unless the caller's context has ended.
+func (r *rows) Next(dest []driver.Value) error {
+	c := r.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.ended {
+		if r.reason != nil {
+			return r.reason
+		}
+		return io.EOF
+	}
+	if r.call.Context != nil && !r.call.steady {
+		if err := r.call.Context.Err(); err != nil {
+			return err
+		}
+	}
+	err := c.interruptible(r.call, func() error { return r.sqliteRows.Next(dest) })
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	return c.leave(r.call, err)
+}
+
+// Close ends the statement. An autocommit write commits here at the latest.
+func (r *rows) Close() error {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	return r.end(nil)
+}
+
+// end closes the rows. The caller holds conn.mu.
+func (r *rows) end(reason error) error {
+	if r.ended {
+		return nil
+	}
+	c := r.conn
+	r.ended, r.reason = true, reason
+	if i := slices.Index(c.open, r); i >= 0 {
+		c.open = slices.Delete(c.open, i, i+1)
+	}
+	err := c.interruptible(r.call, r.sqliteRows.Close)
+	c.cache.give(r.stmt)
+	return c.leave(r.call, err)
+}
+
+// ColumnTypeScanType implements driver.RowsColumnTypeScanType: it asks SQLite
+// about the current row, so not after the end.
+func (r *rows) ColumnTypeScanType(i int) reflect.Type {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	if r.ended {
+		return reflect.TypeFor[any]()
+	}
+	return r.sqliteRows.ColumnTypeScanType(i)
+}
+
+// ColumnTypeLength implements driver.RowsColumnTypeLength likewise.
+func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	if r.ended {
+		return 0, false
+	}
+	return r.sqliteRows.ColumnTypeLength(i)
+}
+
+// noRows is what a text without a statement returns.
+type noRows struct{}
+
+func (noRows) Columns() []string         { return nil }
+func (noRows) Close() error              { return nil }
+func (noRows) Next([]driver.Value) error { return io.EOF }

@@ -1,0 +1,153 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// journal says what a new connection does about the journal mode.
+type journal bool
+
+const (
+	journalVerified journal = false
+	journalSet      journal = true // the pool's first connection
+)
+
+// connect opens a connection and sets it up like every other. slotHeld is true
+// if the caller holds the write slot already.
+func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
+	select { // opening several at once makes them BUSY to each other
+	case p.opening <- struct{}{}:
+		defer func() { <-p.opening }()
+	case <-ctx.Done():
+		return nil, p.fail("open", nil, ctx.Err())
+	}
+	// Another process that opens or closes the file just now passes quickly.
+	wait := newBusyWait(max(p.cfg.BusyTimeout, time.Second))
+	for {
+		c, err := p.connectOnce(ctx, mode, slotHeld)
+		if err == nil {
+			p.counts.created.Add(1)
+			return c, nil
+		}
+		if !IsBusy(err) {
+			return nil, p.fail("open", nil, err)
+		}
+		if stop := wait.pause(ctx, p.hurry); stop != nil {
+			if errors.Is(stop, errWaitedEnough) {
+				return nil, p.fail("open", nil, err)
+			}
+			return nil, p.fail("open", nil, stop)
+		}
+	}
+}
+
+func (p *Pool) connectOnce(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
+	pinned, err := p.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var c *conn
+	_ = pinned.Raw(func(under any) error {
+		c = under.(*conn)
+		return nil
+	})
+	c.pinned, c.created = pinned, time.Now()
+	if err := p.setUp(ctx, c, mode, slotHeld); err != nil {
+		return nil, errors.Join(err, c.discard())
+	}
+	p.mu.Lock()
+	p.conns[c] = struct{}{}
+	p.mu.Unlock()
+	return c, nil
+}
+
+// setUp makes all connections alike.
+func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) error {
+	c.mu.Lock()
+	c.leased = true
+	c.mu.Unlock()
+	if err := p.setPragmas(ctx, c, mode, slotHeld); err != nil {
+		return err
+	}
+	if p.cfg.OnConnect != nil {
+		if err := p.cfg.OnConnect(ctx, c.pinned); err != nil {
+			return fmt.Errorf("OnConnect: %w", err)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.clean(ErrReleased)
+	c.locks.exempt, c.dirty = false, false
+	return err
+}
+
+func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// Setting up reads the schema, and so takes its turn with the writer.
+	if p.excluding && !slotHeld {
+		if err := p.write.lock(ctx, shared, p.cfg.AcquireTimeout); err != nil {
+			return err
+		}
+		defer p.write.unlock(shared)
+	}
+	c.locks.exempt = true
+	defer func() { c.locks.exempt = slotHeld }()
+
+	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
+	c.h.setBusyTimeout(max(p.cfg.BusyTimeout, 0))
+	for _, pragma := range []string{"foreign_keys=on", "trusted_schema=off", "cell_size_check=on"} {
+		if err := c.control(cl, "PRAGMA "+pragma); err != nil {
+			return err
+		}
+	}
+	if !p.memory() && !p.cfg.ReadOnly {
+		if err := p.setJournal(c, cl, mode); err != nil {
+			return err
+		}
+	}
+	if err := c.control(cl, "PRAGMA synchronous="+p.cfg.Synchronous); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.cfg.Pragmas)) {
+		if err := c.control(cl, "PRAGMA "+name+"="+p.cfg.Pragmas[name]); err != nil {
+			return fmt.Errorf("Pragmas: %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// setJournal switches the journal mode, or sees that it is still what the first
+// connection made it.
+func (p *Pool) setJournal(c *conn, cl *call, mode journal) error {
+	text := "PRAGMA journal_mode"
+	if mode == journalSet {
+		text += "=" + p.cfg.JournalMode
+	}
+	got, err := c.word(cl, text)
+	if err != nil {
+		return err
+	}
+	if got != p.cfg.JournalMode {
+		return fmt.Errorf("journal mode is %q, not %q", got, p.cfg.JournalMode)
+	}
+	return nil
+}
+
+// discard closes a connection that is in nobody's hands. Rows that somebody
+// still holds would keep database/sql's half waiting, so that is left alone then.
+func (c *conn) discard() error {
+	c.mu.Lock()
+	abandoned := len(c.open) > 0
+	c.mu.Unlock()
+	err := c.shut()
+	if !abandoned {
+		err = errors.Join(err, c.pinned.Close())
+	}
+	return err
+}

@@ -1,0 +1,119 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+)
+
+// Shutdown closes the pool. New work is ErrClosed from now on, and so is
+// whatever waits for a lease; leases drain until ctx ends. Then running
+// statements are interrupted and what is still leased is rolled back; the error
+// is the context's then. A second call is nil.
+func (p *Pool) Shutdown(ctx context.Context) error {
+	p.refuse()
+	select {
+	case <-p.drained:
+	default:
+		select {
+		case <-p.drained:
+		case <-ctx.Done():
+		}
+	}
+	var late error
+	p.finish.Do(func() {
+		if p.heldNow() {
+			late = p.fail("shutdown", nil, ctx.Err(), p.holders())
+		}
+		p.finishErr = p.closeAll()
+		if p.finishErr != nil {
+			late = errors.Join(late, p.fail("shutdown", nil, p.finishErr))
+		}
+	})
+	return late
+}
+
+// Close is Shutdown without patience. It returns only what went wrong while
+// closing. It is idempotent.
+func (p *Pool) Close() error {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := p.Shutdown(over); err != nil && p.finishErr != nil {
+		return p.fail("close", nil, p.finishErr)
+	}
+	return nil
+}
+
+// refuse turns new work and waiters away.
+func (p *Pool) refuse() {
+	p.mu.Lock()
+	if !p.closing {
+		p.closing = true
+		if p.leases == 0 {
+			close(p.drained)
+		}
+	}
+	p.mu.Unlock()
+	for _, l := range []*lane{p.read, p.write} {
+		if l != nil {
+			l.close()
+		}
+	}
+}
+
+func (p *Pool) heldNow() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leases > 0
+}
+
+// closeAll closes every connection, the writer's last: the last one to close
+// checkpoints the log and removes it, which a reader could not.
+func (p *Pool) closeAll() error {
+	p.interrupting.Store(true)
+	close(p.hurry)
+	if p.watcher != nil {
+		p.watcher.wake()
+	}
+	p.opening <- struct{}{} // nobody opens any more; given back by nobody
+	p.mu.Lock()
+	primary := p.primary
+	conns := slices.Collect(maps.Keys(p.conns))
+	p.mu.Unlock()
+	var errs []error
+	for _, c := range conns {
+		if c != primary {
+			errs = append(errs, p.closeConn(c))
+		}
+	}
+	if primary != nil {
+		errs = append(errs, p.closeConn(primary))
+	}
+	if p.watcher != nil {
+		p.watcher.close()
+	}
+	if p.db != nil {
+		errs = append(errs, p.db.Close())
+	}
+	if p.anchor != nil {
+		errs = append(errs, p.anchor.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// closeConn rolls back whatever is open on a connection and closes it. Its
+// lease, if there is one, finds it closed.
+func (p *Pool) closeConn(c *conn) error {
+	c.mu.Lock()
+	abandoned := len(c.open) > 0
+	err := c.clean(ErrClosed)
+	c.leased = false
+	c.mu.Unlock()
+	p.remove(c)
+	err = errors.Join(err, c.shut())
+	if !abandoned {
+		err = errors.Join(err, c.pinned.Close())
+	}
+	return err
+}

@@ -1,0 +1,49 @@
+package pool
+
+import (
+	"context"
+	"database/sql/driver"
+)
+
+// stmt is a statement that somebody prepared on a lease or in a transaction. It
+// is the text and the right to run it there; the compiled form belongs to the
+// connection's cache, so nothing is left to finalize when the lease ends, and
+// running it again under its own open rows is safe.
+type stmt struct {
+	conn *conn
+	text string
+	call call // as it was prepared, without the context
+}
+
+// at gives the statement the context it is run with. database/sql hands over
+// the caller's own here.
+func (s *stmt) at(ctx context.Context) *call {
+	cl := s.call
+	if wrapped, ok := ctx.(*call); ok {
+		ctx = wrapped.Context
+	}
+	cl.Context = ctx
+	return &cl
+}
+
+// ExecContext implements driver.StmtExecContext.
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return s.conn.exec(s.at(ctx), s.text, args)
+}
+
+// QueryContext implements driver.StmtQueryContext.
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	return s.conn.query(s.at(ctx), s.text, args)
+}
+
+// Close implements driver.Stmt.
+func (s *stmt) Close() error { return nil }
+
+// NumInput implements driver.Stmt: SQLite counts the arguments itself.
+func (s *stmt) NumInput() int { return -1 }
+
+// Exec implements driver.Stmt. database/sql calls ExecContext.
+func (s *stmt) Exec([]driver.Value) (driver.Result, error) { return nil, driver.ErrSkip }
+
+// Query implements driver.Stmt. database/sql calls QueryContext.
+func (s *stmt) Query([]driver.Value) (driver.Rows, error) { return nil, driver.ErrSkip }
