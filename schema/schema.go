@@ -1,0 +1,184 @@
+// Package schema is the database's schema as numbered goose migrations, and what
+// a program does with them: [Up] and [Down] apply them, [Version] says how far a
+// database is, [Validate] whether it is what the migrations make. The goose CLI
+// works on the same files and the same version table:
+//
+//	goose -dir schema -table schema_version sqlite3 app.db up
+//
+// All functions are safe for concurrent use, by several programs too.
+package schema
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+)
+
+// FS holds the migrations.
+//
+//go:embed 0*.sql
+var FS embed.FS
+
+// VersionTable is where goose notes which migrations are applied.
+const VersionTable = "schema_version"
+
+var (
+	// ErrNewer is returned when a database has migrations that this program
+	// does not know. It is left as it is.
+	ErrNewer = errors.New("the database is newer than this program")
+	// ErrNoMigration is returned by Down when no migration is applied.
+	ErrNoMigration = errors.New("no migration is applied")
+	// ErrDrift is returned by Validate when the database is not what the
+	// migrations make.
+	ErrDrift = errors.New("the database is not what its migrations make")
+)
+
+// Up applies the migrations that are missing, each in a transaction of its own.
+// Programs that do this to one database at the same time all succeed, and each
+// migration is applied once.
+func Up(ctx context.Context, db *sql.DB) error {
+	return migrate(ctx, db, func(p *goose.Provider) error {
+		_, err := p.Up(ctx)
+		return err
+	})
+}
+
+// Down takes the newest migration back. On an empty database it is ErrNoMigration.
+func Down(ctx context.Context, db *sql.DB) error {
+	return migrate(ctx, db, func(p *goose.Provider) error {
+		_, err := p.Down(ctx)
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return ErrNoMigration
+		}
+		return err
+	})
+}
+
+// migrate runs a step, and again if another program was faster: goose takes no
+// lock on SQLite. What is done twice is rolled back, so looking again is enough.
+func migrate(ctx context.Context, db *sql.DB, step func(*goose.Provider) error) error {
+	const attempts = 200 // against a lock that never goes
+	for attempt := 1; ; attempt++ {
+		before, err := attemptOnce(ctx, db, step)
+		if err == nil {
+			return nil
+		}
+		raced := errors.Is(err, errRaced) || isLocked(err)
+		if !raced && before >= 0 {
+			after, versionErr := Version(ctx, db)
+			raced = versionErr == nil && after != before
+		}
+		if !raced || ctx.Err() != nil || attempt == attempts {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(1+rand.IntN(20)) * time.Millisecond):
+		}
+	}
+}
+
+// attemptOnce also returns the version it found, -1 if it found none.
+func attemptOnce(ctx context.Context, db *sql.DB, step func(*goose.Provider) error) (int64, error) {
+	before, err := known(ctx, db)
+	if err != nil {
+		return -1, err
+	}
+	provider, err := newProvider(db)
+	if err == nil {
+		err = step(provider)
+	}
+	if err != nil {
+		return before, fmt.Errorf("schema: %w", err)
+	}
+	return before, nil
+}
+
+// known returns the database's version, or ErrNewer.
+func known(ctx context.Context, db *sql.DB) (int64, error) {
+	version, err := Version(ctx, db)
+	if err != nil {
+		return 0, err
+	}
+	newest, err := newest()
+	if err != nil {
+		return 0, err
+	}
+	if version > newest {
+		return 0, fmt.Errorf("schema: %w: it is at version %d, the program at %d; use a newer program", ErrNewer, version, newest)
+	}
+	return version, nil
+}
+
+func newest() (int64, error) {
+	files, err := FS.ReadDir(".")
+	if err != nil {
+		return 0, err
+	}
+	version, err := goose.NumericComponent(files[len(files)-1].Name())
+	if err != nil {
+		return 0, fmt.Errorf("schema: %w", err)
+	}
+	return version, nil
+}
+
+// Version returns the number of the newest migration that is applied, 0 if none
+// is. It changes nothing.
+func Version(ctx context.Context, db *sql.DB) (int64, error) {
+	var there bool
+	err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?", VersionTable).Scan(&there)
+	if err != nil || !there {
+		return 0, wrap(err)
+	}
+	var version int64
+	err = db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM "+VersionTable+" WHERE is_applied").Scan(&version)
+	return version, wrap(err)
+}
+
+func wrap(err error) error {
+	if err != nil {
+		return fmt.Errorf("schema: reading the version: %w", err)
+	}
+	return nil
+}
+
+// newProvider binds goose to the database. It is never closed: that would close
+// the caller's database.
+func newProvider(db *sql.DB) (*goose.Provider, error) {
+	under, err := database.NewStore(database.DialectSQLite3, VersionTable)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider("", db, FS, goose.WithStore(onceStore{under}), goose.WithDisableGlobalRegistry(true))
+}
+
+// errRaced says that another program applied the same migration first.
+var errRaced = errors.New("another program applied this migration")
+
+// onceStore refuses to record a migration twice. It looks inside the migration's
+// own transaction, so that refusing undoes what the migration did.
+type onceStore struct{ database.Store }
+
+// Insert implements database.Store.
+func (s onceStore) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
+	switch _, err := s.GetMigration(ctx, db, req.Version); {
+	case err == nil:
+		return errRaced
+	case !errors.Is(err, database.ErrVersionNotFound):
+		return err
+	}
+	return s.Store.Insert(ctx, db, req)
+}
+
+// isLocked reports SQLite's BUSY or LOCKED, of whichever driver.
+func isLocked(err error) bool {
+	var e interface{ Code() int }
+	return errors.As(err, &e) && (e.Code()&0xff == 5 || e.Code()&0xff == 6)
+}

@@ -1,0 +1,109 @@
+package schema
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+)
+
+// Validate compares the database with what the migrations make of an empty one:
+// every table, column, index, foreign key, view and trigger. The error, ErrDrift,
+// lists every difference. A database at an older version differs too.
+func Validate(ctx context.Context, db *sql.DB) error {
+	want, err := reference(ctx, db.Driver())
+	if err != nil {
+		return fmt.Errorf("schema: making a reference: %w", err)
+	}
+	got, err := describe(ctx, db)
+	if err != nil {
+		return fmt.Errorf("schema: validate: %w", err)
+	}
+	var differences []error
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		switch found, there := got[name]; {
+		case !there:
+			differences = append(differences, fmt.Errorf("%s is missing", name))
+		case found != want[name]:
+			differences = append(differences, fmt.Errorf("%s is %q, not %q", name, found, want[name]))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if _, there := want[name]; !there {
+			differences = append(differences, fmt.Errorf("%s is not the migrations'", name))
+		}
+	}
+	if len(differences) == 0 {
+		return nil
+	}
+	return fmt.Errorf("schema: %w: %w", ErrDrift, errors.Join(differences...))
+}
+
+// memory opens a new database in memory with the driver of another.
+type memory struct{ driver driver.Driver }
+
+func (m memory) Connect(context.Context) (driver.Conn, error) { return m.driver.Open(":memory:") }
+func (m memory) Driver() driver.Driver                        { return m.driver }
+
+// reference describes what the migrations make.
+func reference(ctx context.Context, d driver.Driver) (map[string]string, error) {
+	db := sql.OpenDB(memory{d})
+	defer db.Close()
+	db.SetMaxOpenConns(1) // each connection would be a database of its own
+	if err := migrate(ctx, db, func(p *goose.Provider) error {
+		_, err := p.Up(ctx)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	return describe(ctx, db)
+}
+
+// facts are queries for name and description of everything in a schema. The last
+// one catches what the others do not name, CHECK constraints and STRICT.
+var facts = []string{
+	`SELECT 'column ' || t.name || '.' || c.name,
+	        c.type || CASE WHEN c."notnull" THEN ' NOT NULL' ELSE '' END || coalesce(' DEFAULT ' || c.dflt_value, '') || CASE WHEN c.pk THEN ' PRIMARY KEY' ELSE '' END
+	 FROM sqlite_schema AS t, pragma_table_xinfo(t.name) AS c WHERE t.type = 'table' AND ours(t)`,
+	`SELECT 'index ' || i.name,
+	        (SELECT t.name || '(' || group_concat(coalesce(x.name, '?') || CASE WHEN x."desc" THEN ' DESC' ELSE '' END, ', ') || ')'
+	         FROM pragma_index_xinfo(i.name) AS x WHERE x.key) || CASE WHEN i."unique" THEN ' UNIQUE' ELSE '' END || CASE WHEN i.partial THEN ' WHERE' ELSE '' END
+	 FROM sqlite_schema AS t, pragma_index_list(t.name) AS i WHERE t.type = 'table' AND ours(t)`,
+	`SELECT 'foreign key ' || t.name || '.' || f."from",
+	        f."table" || '(' || coalesce(f."to", '') || ') ON DELETE ' || f.on_delete || ' ON UPDATE ' || f.on_update
+	 FROM sqlite_schema AS t, pragma_foreign_key_list(t.name) AS f WHERE t.type = 'table' AND ours(t)`,
+	`SELECT t.type || ' ' || t.name, t.sql FROM sqlite_schema AS t WHERE t.sql IS NOT NULL AND ours(t)`,
+}
+
+func describe(ctx context.Context, db *sql.DB) (map[string]string, error) {
+	found := make(map[string]string)
+	for _, query := range facts {
+		query = strings.ReplaceAll(query, "ours(t)", "t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND t.tbl_name <> '"+VersionTable+"'")
+		if err := collect(ctx, db, query, found); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func collect(ctx context.Context, db *sql.DB, query string, into map[string]string) error {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return err
+		}
+		into[name] = strings.Join(strings.Fields(text), " ")
+	}
+	return rows.Err()
+}
