@@ -1,0 +1,86 @@
+// Command repogen writes a repository for a package that sqlc has generated:
+// each query as a method, inside and outside transactions, on a pool.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+const usage = `repogen writes a repository for a package that sqlc has generated.
+
+Usage: repogen -gen DIR -out FILE [-package NAME] [-import PATH]
+
+  -gen DIR       the sqlc package, generated with emit_interface: true
+  -out FILE      the Go file to write, in a directory of its own
+  -package NAME  its package; default: the name of its directory
+  -import PATH   the import path of the sqlc package; default: found in go.mod
+
+The file declares Repo and Tx, which both have every query as a method, Reader,
+which has the reading ones, and New, InTx, Batch, View and Savepoint. It is left
+alone unless it changes. Typical use, in a Go file beside it:
+
+  //go:generate go run github.com/sqlane/sqlane/cmd/repogen -gen ../gen -out repo_gen.go
+
+Exit codes: 0 done, 1 failed (the old file stays), 2 wrong usage.
+`
+
+func run(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("repogen", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	dir := flags.String("gen", "", "")
+	out := flags.String("out", "", "")
+	name := flags.String("package", "", "")
+	path := flags.String("import", "", "")
+	switch err := flags.Parse(args); {
+	case err == flag.ErrHelp:
+		fmt.Fprint(stdout, usage)
+		return 0
+	case err != nil:
+		return misused(stderr, err.Error())
+	case flags.NArg() > 0:
+		return misused(stderr, fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
+	case *dir == "" || *out == "":
+		return misused(stderr, "-gen and -out are needed")
+	}
+	if err := generate(*dir, *out, *name, *path); err != nil {
+		fmt.Fprintln(stderr, "repogen:", err)
+		return 1
+	}
+	return 0
+}
+
+func misused(stderr io.Writer, what string) int {
+	fmt.Fprintf(stderr, "repogen: %s; repogen -help tells more\n", what)
+	return 2
+}
+
+// generate reads the sqlc package and replaces the file.
+func generate(dir, out, name, importPath string) error {
+	queries, err := read(dir)
+	if err != nil {
+		return err
+	}
+	if queries.importPath = importPath; importPath == "" {
+		if queries.importPath, err = findImportPath(dir); err != nil {
+			return err
+		}
+	}
+	if name == "" {
+		abs, err := filepath.Abs(out)
+		if err != nil {
+			return err
+		}
+		name = filepath.Base(filepath.Dir(abs))
+	}
+	source, err := write(queries, name)
+	if err != nil {
+		return err
+	}
+	return replace(out, source)
+}

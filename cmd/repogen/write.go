@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"go/format"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+//go:embed repo.go.tmpl
+var repository string
+
+// write makes the repository's source.
+func write(p *sqlcPackage, name string) ([]byte, error) {
+	t, err := template.New("repository").Parse(repository)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, view{p: p, Package: name}); err != nil {
+		return nil, err
+	}
+	source, err := format.Source(b.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("package %s: the generated code is no Go: %w", p.name, err)
+	}
+	return source, nil
+}
+
+// view is the package as the template sees it.
+type view struct {
+	p       *sqlcPackage
+	Package string
+}
+
+// Gen is what the sqlc package is called here.
+func (v view) Gen() string { return v.p.local }
+
+// Imports are the lines of the import block.
+func (v view) Imports() []string {
+	lines := []string{importLine(v.p.local, v.p.importPath)}
+	for _, i := range v.p.imports {
+		lines = append(lines, importLine(i.name, i.path))
+	}
+	return lines
+}
+
+func importLine(name, path string) string {
+	if strings.HasSuffix("/"+path, "/"+name) {
+		return fmt.Sprintf("%q", path)
+	}
+	return fmt.Sprintf("%s %q", name, path)
+}
+
+// Queries are the methods.
+func (v view) Queries() []query { return v.p.queries }
+
+// Readers are the methods that read.
+func (v view) Readers() (readers []query) {
+	for _, q := range v.p.queries {
+		if q.reads {
+			readers = append(readers, q)
+		}
+	}
+	return readers
+}
+
+// Name is the query's name.
+func (q query) Name() string { return q.name }
+
+// Doc is sqlc's comment, or a line that names the query.
+func (q query) Doc() string {
+	if len(q.doc) == 0 {
+		return "// " + q.name + " runs the query of that name."
+	}
+	return strings.Join(q.doc, "\n")
+}
+
+// Reads tells whether the query only reads.
+func (q query) Reads() bool { return q.reads }
+
+// Result is the type that comes with the error, if there is one.
+func (q query) Result() string { return q.result }
+
+// Params is the parameter list.
+func (q query) Params() string {
+	list := []string{"ctx context.Context"}
+	for _, p := range q.params {
+		list = append(list, p.name+" "+p.kind)
+	}
+	return strings.Join(list, ", ")
+}
+
+// Args is the argument list.
+func (q query) Args() string {
+	list := []string{"ctx"}
+	for _, p := range q.params {
+		list = append(list, p.name)
+	}
+	return strings.Join(list, ", ")
+}
+
+// Results is the result list; named results are called result and err.
+func (q query) Results(named bool) string {
+	switch {
+	case q.result == "" && named:
+		return "(err error)"
+	case q.result == "":
+		return "error"
+	case named:
+		return "(result " + q.result + ", err error)"
+	}
+	return "(" + q.result + ", error)"
+}
+
+// replace writes the file in one step, so that a failure leaves the old one.
+func replace(file string, source []byte) (err error) {
+	if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, source) {
+		return nil
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".repogen-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(tmp.Name())
+		}
+	}()
+	if _, err := tmp.Write(source); err != nil {
+		_ = tmp.Close()
+		return err
+	}
+	if err := tmp.Chmod(0o644); err != nil {
+		_ = tmp.Close()
+		return err
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), file)
+}

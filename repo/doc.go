@@ -1,0 +1,25 @@
+// Package repo is the repository of the file index: every query of package gen
+// as a method, inside and outside transactions.
+//
+//	r := repo.New(p) // p is a *pool.Pool
+//	file, err := r.GetFileByPath(ctx, "/etc/hosts")
+//
+//	err = r.InTx(ctx, pool.Immediate, func(ctx context.Context, tx *repo.Tx) error {
+//		n, err := tx.RenameFiles(ctx, gen.RenameFilesParams{OldPath: "/a", NewPath: "/b"})
+//		...
+//	})
+//
+// [Repo] and [Tx] both are a gen.Querier, so code written against that interface
+// runs in either. A context that comes from a transaction's function carries the
+// transaction: methods of Repo called with it join in. Outside a transaction a
+// reading method leases a connection of the read lane, and a writing one goes
+// through [Repo.Batch], which commits concurrent callers together. [Reader] has
+// the reading methods alone; a [Repo.View] is given no more.
+//
+// All errors of queries can be told apart with errors.Is: see package dberr.
+//
+// cmd/repogen writes this package from package gen, and writes the same for any
+// other package that sqlc has generated.
+package repo
+
+//go:generate go run ../cmd/repogen -gen ../gen -out repo_gen.go
