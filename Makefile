@@ -1,0 +1,83 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TOOL := go tool -modfile=tools/go.mod
+GOOSE := $(TOOL) goose -dir schema -table schema_version sqlite3
+# What must be covered, and by how much. Generated code is left out.
+COVERED := ./pool,./repo,./repo/dberr,./schema,./cmd/repogen
+COVERAGE := 95
+GENERATED := gen repo/repo_gen.go
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
+
+DIR ?= $(shell go env GOROOT)/src
+
+run: ## index Go's own source tree (DIR=... for another) and search it
+	@mkdir -p build
+	go build -o build/fileindex ./cmd/fileindex
+	build/fileindex -db build/index.db -stats index '$(DIR)'
+	@echo; echo '== by category =='; build/fileindex -db build/index.db summary
+	@echo; echo '== the ten largest files =='; build/fileindex -db build/index.db largest -n 10
+	@echo; echo '== search: conn =='; build/fileindex -db build/index.db search -n 10 conn
+
+test: ## run all tests, with the race detector
+	go test -race $(TESTFLAGS) ./...
+
+generate: ## run sqlc and repogen
+	go generate ./...
+
+lint: ## gofumpt, go vet, staticcheck, govulncheck
+	@unformatted=$$($(TOOL) gofumpt -l . ); test -z "$$unformatted" || { echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	@out=$$($(TOOL) govulncheck ./... 2>&1) && echo "govulncheck: clean" || { \
+	  if grep -qE 'dial tcp|no such host|connection refused|fetching vulnerabilities|i/o timeout|403 Forbidden' <<<"$$out"; then \
+	    echo "govulncheck: NOT CHECKED, the vulnerability database is out of reach:"; tail -n 1 <<<"$$out"; \
+	  else echo "$$out"; exit 1; fi; }
+
+cover: ## run all tests and fail below 95 % of pool, repo, schema and repogen
+	@mkdir -p build
+	go test -coverpkg=$(COVERED) -coverprofile=build/cover.out ./...
+	@$(MAKE) --no-print-directory cover-check
+
+cover-check:
+	@grep -vE '_gen\.go:|/testdata/' build/cover.out | sort -u > build/cover.own
+	@go tool cover -func=build/cover.own > build/cover.txt
+	@total=$$(tail -n 1 build/cover.txt | grep -oE '[0-9.]+%' | tr -d %); \
+	  awk -F: 'NR > 1 { split($$2, f, " "); n = f[2]; p = $$1; sub("/[^/]*$$", "", p); key = $$1 ":" f[1]; if (!(key in stmts)) { stmts[key] = n; pkg[key] = p } if (f[3] > 0) hit[key] = 1 } \
+	    END { for (k in stmts) { all[pkg[k]] += stmts[k]; if (k in hit) got[pkg[k]] += stmts[k] } for (p in all) printf "%-50s %5.1f%%\n", p, 100 * got[p] / all[p] }' build/cover.own | sort; \
+	  echo "coverage: $$total% of statements, $(COVERAGE)% needed"; \
+	  awk -v t=$$total 'BEGIN { exit !(t >= $(COVERAGE)) }'
+
+generate-check: generate
+	@changed=$$(git status --porcelain -- $(GENERATED) cmd/repogen/testdata); test -z "$$changed" || { echo "generated code is not what is committed:"; echo "$$changed"; exit 1; }
+
+build: ## build all modules; the product without cgo
+	CGO_ENABLED=0 go build ./...
+	cd tools && go mod verify
+
+ci: lint generate-check build ## everything that must pass
+	@mkdir -p build
+	@$(MAKE) --no-print-directory test TESTFLAGS='-timeout 20m -coverpkg=$(COVERED) -coverprofile=build/cover.out'
+	@$(MAKE) --no-print-directory cover-check
+
+define goose
+	@test -n '$(DB)' || { echo 'which database? make $@ DB=app.db' >&2; exit 2; }
+	$(GOOSE) '$(DB)' $(1)
+endef
+
+migrate-up: ## apply the missing migrations to DB=...
+	$(call goose,up)
+
+migrate-down: ## take the newest migration of DB=... back
+	$(call goose,down)
+
+migrate-status: ## tell which migrations DB=... has
+	$(call goose,status)
+
+clean: ## remove what was built
+	rm -rf build
+
+.PHONY: help run test generate lint cover cover-check generate-check build ci migrate-up migrate-down migrate-status clean

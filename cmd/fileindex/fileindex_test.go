@@ -1,0 +1,431 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sqlane/sqlane/pool"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+)
+
+// asProgram makes the test binary fileindex itself.
+const asProgram = "SQLANE_TEST_FILEINDEX"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// bench is a database of the test's own to run commands on.
+type bench struct {
+	t  *testing.T
+	db string
+}
+
+func newBench(t *testing.T) bench { return bench{t, filepath.Join(t.TempDir(), "index.db")} }
+
+func (b bench) run(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(b.t.Context(), append([]string{"-db", b.db}, args...), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func (b bench) ok(args ...string) string {
+	b.t.Helper()
+	code, stdout, stderr := b.run(args...)
+	require.Zero(b.t, code, stderr)
+	return stdout
+}
+
+// index returns the report of one tree.
+func (b bench) index(dir string) report {
+	b.t.Helper()
+	var reports []report
+	require.NoError(b.t, json.Unmarshal([]byte(b.ok("-json", "index", dir)), &reports))
+	require.Len(b.t, reports, 1)
+	reports[0].Duration = 0
+	return reports[0]
+}
+
+// rows returns everything that is indexed below a directory, by path.
+func (b bench) rows(dir string) map[string]fileJSON {
+	b.t.Helper()
+	all := map[string]fileJSON{}
+	var list []fileJSON
+	require.NoError(b.t, json.Unmarshal([]byte(b.ok("-json", "list", dir)), &list))
+	for _, f := range list {
+		all[f.Path] = f
+		if f.Directory {
+			for path, f := range b.rows(decode(f.Path)) {
+				all[path] = f
+			}
+		}
+	}
+	return all
+}
+
+func put(t *testing.T, path string, size int) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, make([]byte, size), 0o644))
+}
+
+// walked is what filepath.WalkDir says of a tree, the root left out.
+func walked(t *testing.T, root string) (files, dirs, size int64, folders map[string]int64) {
+	t.Helper()
+	folders = map[string]int64{}
+	require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			dirs++
+			folders[path] += 0
+			return nil
+		}
+		files++
+		size += info.Size()
+		for up := filepath.Dir(path); up != root; up = filepath.Dir(up) {
+			folders[up] += info.Size()
+		}
+		return nil
+	}))
+	return files, dirs, size, folders
+}
+
+func requireFolders(t *testing.T, b bench, root string, folders map[string]int64) {
+	t.Helper()
+	got := map[string]int64{}
+	for path, f := range b.rows(root) {
+		if f.Directory {
+			require.NotNil(t, f.FolderSize, path)
+			got[decode(path)] = *f.FolderSize
+		}
+	}
+	require.Equal(t, folders, got)
+}
+
+func TestARealTreeIsIndexedAsWalkDirSeesIt(t *testing.T) {
+	b := newBench(t)
+	root := filepath.Join(runtime.GOROOT(), "src", "net")
+	files, dirs, size, folders := walked(t, root)
+	r := b.index(root)
+	require.Equal(t, report{Path: root, Files: files, Directories: dirs, Bytes: size, Added: files + dirs}, r)
+	requireFolders(t, b, root, folders)
+	again := b.index(root)
+	require.Equal(t, report{Path: root, Files: files, Directories: dirs, Bytes: size, Unchanged: files + dirs}, again)
+
+	var summary []struct{ Files, Bytes int64 }
+	require.NoError(t, json.Unmarshal([]byte(b.ok("-json", "summary")), &summary))
+	var sumFiles, sumBytes int64
+	for _, s := range summary {
+		sumFiles, sumBytes = sumFiles+s.Files, sumBytes+s.Bytes
+	}
+	require.Equal(t, files, sumFiles)
+	require.Equal(t, size, sumBytes)
+}
+
+func TestASecondRunTakesUpWhatChanged(t *testing.T) {
+	b, root := newBench(t), t.TempDir()
+	put(t, filepath.Join(root, "same"), 1)
+	put(t, filepath.Join(root, "grown"), 1)
+	put(t, filepath.Join(root, "gone"), 1)
+	put(t, filepath.Join(root, "dir", "sub", "gone"), 5)
+	put(t, filepath.Join(root, "dir-to-file", "x"), 1)
+	put(t, filepath.Join(root, "file-to-dir"), 1)
+	b.index(root)
+
+	put(t, filepath.Join(root, "grown"), 3)
+	require.NoError(t, os.Remove(filepath.Join(root, "gone")))
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "dir", "sub")))
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "dir-to-file")))
+	put(t, filepath.Join(root, "dir-to-file"), 7)
+	require.NoError(t, os.Remove(filepath.Join(root, "file-to-dir")))
+	put(t, filepath.Join(root, "file-to-dir", "y"), 9)
+	put(t, filepath.Join(root, "new"), 2)
+
+	files, dirs, size, folders := walked(t, root)
+	r := b.index(root)
+	require.Equal(t, files, r.Files)
+	require.Equal(t, dirs, r.Directories)
+	require.Equal(t, size, r.Bytes)
+	require.EqualValues(t, 2, r.Removed, "gone, and sub with what was in it")
+	require.EqualValues(t, 2, r.Added, "new and y")
+	require.EqualValues(t, 1, r.Unchanged)
+	require.Len(t, b.rows(root), int(files+dirs))
+	requireFolders(t, b, root, folders)
+	require.Equal(t, files+dirs, b.index(root).Unchanged)
+}
+
+func TestStrangeNamesAndThingsAreNeverFatal(t *testing.T) {
+	b, root := newBench(t), t.TempDir()
+	for _, name := range []string{"bad\xffname.txt", `literal\xffname.txt`, "new\nline", "100%_sure", "\x1b[31mred", "UPPER.GO", ".hidden", "no extension."} {
+		put(t, filepath.Join(root, name), 2)
+	}
+	require.NoError(t, os.Symlink(".", filepath.Join(root, "loop")))
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(root, "dangling")))
+	require.NoError(t, syscall.Mkfifo(filepath.Join(root, "pipe"), 0o644))
+	require.NoError(t, os.Chtimes(filepath.Join(root, ".hidden"), time.Time{}, time.Unix(1<<34, 0)))
+	deep := root
+	for len(deep) < 4000-250 {
+		deep = filepath.Join(deep, strings.Repeat("d", 200))
+	}
+	put(t, filepath.Join(deep, strings.Repeat("f", 4000-len(deep)-1)), 11)
+
+	files, dirs, size, folders := walked(t, root)
+	r := b.index(root)
+	require.Equal(t, files, r.Files)
+	require.Equal(t, dirs, r.Directories)
+	require.Equal(t, size, r.Bytes)
+	require.EqualValues(t, 2, r.NotUTF8)
+	requireFolders(t, b, root, folders)
+	rows := b.rows(root)
+	for path := range rows {
+		_, err := os.Lstat(decode(path))
+		require.NoError(t, err, "every row leads back to its file")
+	}
+	require.Equal(t, r.Files+r.Directories, b.index(root).Unchanged)
+	require.Contains(t, b.ok("search", "red"), `\x1b[31mred`, "no name commands the terminal")
+	require.Contains(t, b.ok("search", "%_"), "100%_sure")
+	require.NotContains(t, b.ok("search", "%_"), "UPPER")
+	require.Contains(t, b.ok("search", "upper"), "UPPER.GO")
+}
+
+func TestADirectoryBeyondTheSystemsPathLimitIsCountedAndReported(t *testing.T) {
+	b, root := newBench(t), t.TempDir()
+	// Made from inside, step by step: no path leads there.
+	script := `for i in $(seq 25); do mkdir ` + strings.Repeat("d", 200) + ` && cd ` + strings.Repeat("d", 200) + `; done; echo x > end`
+	out, err := exec.CommandContext(t.Context(), "bash", "-c", "cd "+root+" && "+script).CombinedOutput()
+	require.NoError(t, err, string(out))
+	code, stdout, stderr := b.run("index", root)
+	require.Zero(t, code)
+	require.Contains(t, stdout, "1 have a path that is too long")
+	require.Contains(t, stderr, "file name too long")
+	require.NoError(t, exec.CommandContext(t.Context(), "rm", "-rf", filepath.Join(root, strings.Repeat("d", 200))).Run())
+}
+
+// program runs the test binary as fileindex, as somebody whom permissions stop.
+func program(b bench, args ...string) *exec.Cmd {
+	binary, err := os.ReadFile(os.Args[0])
+	require.NoError(b.t, err)
+	copied := filepath.Join(publicDir(b.t), "fileindex") // where anybody may run it
+	require.NoError(b.t, os.WriteFile(copied, binary, 0o755))
+	cmd := exec.CommandContext(b.t.Context(), copied, append([]string{"-db", b.db}, args...)...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	return cmd
+}
+
+// publicDir is a directory that the program of another user can work in.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fileindex")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.Chmod(dir, 0o777))
+	return dir
+}
+
+func TestAnUnreadableDirectoryKeepsWhatIsKnownOfIt(t *testing.T) {
+	home, root := publicDir(t), publicDir(t)
+	b := bench{t, filepath.Join(home, "index.db")}
+	secret := filepath.Join(root, "secret")
+	put(t, filepath.Join(secret, "x"), 4)
+	out, err := program(b, "-json", "index", root).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.NoError(t, os.Chmod(secret, 0))
+	out, err = program(b, "index", root).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "permission denied")
+	require.Contains(t, string(out), "1 could not be read; what was known of them is kept")
+	require.Contains(t, b.rows(root), filepath.Join(secret, "x"))
+	require.NoError(t, os.Chmod(secret, 0o755))
+	out, err = program(b, "index", root).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.NotContains(t, string(out), "could not be read")
+}
+
+func TestAnInterruptEndsTheRunAndTheLogSaysSo(t *testing.T) {
+	home := publicDir(t)
+	b := bench{t, filepath.Join(home, "index.db")}
+	out, err := program(b, "index", publicDir(t)).CombinedOutput() // makes the database its user's
+	require.NoError(t, err, string(out))
+	cmd := program(b, "index", filepath.Join(runtime.GOROOT(), "src"))
+	stderr := new(bytes.Buffer)
+	cmd.Stderr = stderr
+	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	// It is in the midst of it as soon as another process sees entries.
+	watch, err := pool.Open(t.Context(), pool.Config{Path: b.db, MaxConns: 2})
+	require.NoError(t, err)
+	lease, err := watch.Acquire(t.Context())
+	require.NoError(t, err)
+	for n := 0; n < 10; {
+		require.Empty(t, ended, "it ended by itself")
+		require.NoError(t, lease.QueryRowContext(t.Context(), "SELECT count(*) FROM files").Scan(&n))
+	}
+	lease.Release()
+	require.NoError(t, watch.Close())
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	require.Error(t, <-ended)
+	require.Equal(t, interrupted, cmd.ProcessState.ExitCode(), stderr.String())
+	require.Contains(t, stderr.String(), "interrupted; what was indexed so far is kept")
+
+	var log []struct{ Operation string }
+	require.NoError(t, json.Unmarshal([]byte(b.ok("-json", "log")), &log))
+	require.Equal(t, "cancelled", log[0].Operation)
+	require.NotEmpty(t, b.ok("list", filepath.Join(runtime.GOROOT(), "src")))
+	require.Equal(t, int64(0), b.index(filepath.Join(runtime.GOROOT(), "src", "net")).Removed)
+}
+
+func TestAFullDiskIsOneClearLineAndTheDatabaseStaysWhole(t *testing.T) {
+	b := newBench(t)
+	small := t.TempDir()
+	put(t, filepath.Join(small, "first"), 1)
+	b.index(small)
+	var out, errs bytes.Buffer
+	code := runWith(t.Context(), []string{"-db", b.db, "index", filepath.Join(runtime.GOROOT(), "src", "net")}, &out, &errs,
+		pool.Config{Pragmas: map[string]string{"max_page_count": "60"}})
+	require.Equal(t, failed, code)
+	require.Regexp(t, `^fileindex: the disk is full, [^\n]+\n$`, errs.String())
+	require.Len(t, b.rows(small), 1)
+	p, err := pool.Open(t.Context(), pool.Config{Path: b.db})
+	require.NoError(t, err)
+	defer p.Close()
+	lease, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	defer lease.Release()
+	var verdict string
+	require.NoError(t, lease.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict))
+	require.Equal(t, "ok", verdict)
+}
+
+func TestADatabaseThatCannotBeWrittenIsOneClearLine(t *testing.T) {
+	home, root := publicDir(t), publicDir(t)
+	b := bench{t, filepath.Join(home, "index.db")}
+	put(t, filepath.Join(root, "x"), 1)
+	b.index(root)
+	require.NoError(t, os.Chmod(b.db, 0o444))
+	put(t, filepath.Join(root, "y"), 1)
+	out, err := program(b, "index", root).CombinedOutput()
+	require.Error(t, err)
+	require.Regexp(t, `^fileindex: [^\n]+index.db cannot be written; [^\n]+\n$`, string(out))
+
+	require.NoError(t, os.WriteFile(filepath.Join(home, "rubbish.db"), []byte(strings.Repeat("no database ", 100)), 0o644))
+	code, _, stderr := bench{t, filepath.Join(home, "rubbish.db")}.run("index", root)
+	require.Equal(t, failed, code)
+	require.Regexp(t, `^fileindex: [^\n]+ is damaged or no database; [^\n]+\n$`, stderr)
+}
+
+func TestWrongUsageIsTwoAndNamesTheThing(t *testing.T) {
+	b := newBench(t)
+	for want, args := range map[string][]string{
+		"a command is missing":       {},
+		`there is no command "fly"`:  {"fly"},
+		"index needs DIR...":         {"index"},
+		`list does not take "b"`:     {"list", "a", "b"},
+		"summary takes no -n":        {"summary", "-n", "3"},
+		"flag provided but not defi": {"-what"},
+	} {
+		code, stdout, stderr := b.run(args...)
+		require.Equal(t, misused, code)
+		require.Empty(t, stdout)
+		require.Contains(t, stderr, want)
+		require.Contains(t, stderr, "fileindex -help tells more")
+	}
+	for _, args := range [][]string{{"-help"}, {"index", "--help"}, {"help"}} {
+		code, stdout, _ := b.run(args...)
+		require.Zero(t, code)
+		require.Contains(t, stdout, "Usage: fileindex")
+	}
+}
+
+func TestBadDirectoriesFailBeforeAnythingIsWritten(t *testing.T) {
+	b, root := newBench(t), t.TempDir()
+	put(t, filepath.Join(root, "x"), 1)
+	for want, dir := range map[string]string{
+		"no such file or directory": filepath.Join(root, "none"),
+		"is not a directory":        filepath.Join(root, "x"),
+	} {
+		code, _, stderr := b.run("index", root, dir)
+		require.Equal(t, failed, code)
+		require.Contains(t, stderr, want)
+	}
+	code, _, stderr := b.run("list", root)
+	require.Equal(t, failed, code)
+	require.Contains(t, stderr, "is not indexed; index it")
+	require.Equal(t, "[]\n", b.ok("-json", "log"))
+	code, _, stderr = bench{t, filepath.Join(root, "none.db")}.run("summary")
+	require.Equal(t, failed, code)
+	require.Contains(t, stderr, "there is no index at")
+}
+
+func TestOverlappingTreesAreIndexedOnceAndKeepFolderSizesRight(t *testing.T) {
+	b, root := newBench(t), t.TempDir()
+	put(t, filepath.Join(root, "a", "b", "x"), 5)
+	put(t, filepath.Join(root, "ab", "y"), 6)
+	require.Contains(t, b.ok("index", filepath.Join(root, "a"), root, root), root+": 2 files and 3 directories")
+	put(t, filepath.Join(root, "a", "b", "more"), 10)
+	b.index(filepath.Join(root, "a", "b"))
+	_, _, _, folders := walked(t, root)
+	requireFolders(t, b, root, folders)
+}
+
+func TestEveryCommandPrintsOneJSONDocumentAndLines(t *testing.T) {
+	b, root := newBench(t), t.TempDir()
+	put(t, filepath.Join(root, "small.go"), 1)
+	put(t, filepath.Join(root, "large.go"), 2048)
+	b.index(root)
+	for _, args := range [][]string{{"search", "go"}, {"list", root}, {"largest"}, {"summary"}, {"log"}, {"index", root}} {
+		text := b.ok(append([]string{"-json"}, args...)...)
+		require.True(t, json.Valid([]byte(text)), text)
+	}
+	require.Regexp(t, `^ *2\.0 KiB .* \S+/large\.go\n +1 B .* \S+/small\.go\n$`, b.ok("largest"))
+	require.Regexp(t, `^ *2\.0 KiB [^\n]+large\.go\n$`, b.ok("largest", "-n", "1"))
+	require.Contains(t, b.ok("summary"), "code  2 files  2.0 KiB")
+	require.Contains(t, b.ok("log"), "index")
+	require.Contains(t, b.ok("-stats", "summary"), "Acquires")
+	require.Contains(t, b.ok("-json", "-stats", "summary"), `"Acquires":`)
+}
+
+func TestNamesComeBackAsTheyWere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		parts := rapid.SliceOf(rapid.SampledFrom([]string{"a", `\`, "x", "f", "0", "\xff", "\xc3", "ä", "/", `\x`, "\x80"})).Draw(t, "parts")
+		name := strings.Join(parts, "")
+		require.Equal(t, name, decode(encode(name)))
+		require.True(t, json.Valid([]byte(fmt.Sprintf("%q", "x"))))
+	})
+	require.Equal(t, `plain\name`, encode(`plain\name`), "names that need nothing stay as they are")
+}
+
+func TestAnEndedContextIsAnInterrupt(t *testing.T) {
+	b, root := newBench(t), t.TempDir()
+	put(t, filepath.Join(root, "x"), 1)
+	b.index(root)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs bytes.Buffer
+	require.NotZero(t, run(ctx, []string{"-db", b.db, "index", root}, &out, &errs))
+}

@@ -1,0 +1,377 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sqlane/sqlane/column"
+	"github.com/sqlane/sqlane/gen"
+	"github.com/sqlane/sqlane/repo"
+)
+
+var errInterrupted = errors.New("interrupted")
+
+// tally counts what a run met. Its fields are added to by many goroutines.
+type tally struct {
+	files, directories, bytes          atomic.Int64
+	added, changed, unchanged, removed atomic.Int64
+	unreadable, vanished, tooLong, odd atomic.Int64
+}
+
+// entries is how many files and directories were met.
+func (n *tally) entries() int64 { return n.files.Load() + n.directories.Load() }
+
+// indexer is one indexing run.
+type indexer struct {
+	repo     *repo.Repo
+	now      column.Time
+	n        tally
+	progress *progress
+	pending  stack
+}
+
+// index runs the index command: one run, and one row in the log, for each tree.
+func index(ctx context.Context, a *app) error {
+	roots, err := trees(a.args)
+	if err != nil {
+		return err
+	}
+	var reports []report
+	for _, root := range roots {
+		r, err := indexTree(ctx, a, root)
+		if err != nil {
+			return err
+		}
+		reports = append(reports, r)
+	}
+	return printReports(a, reports)
+}
+
+// trees checks the directories before anything is written, and leaves out what
+// lies in another one of them.
+func trees(args []string) ([]string, error) {
+	var roots []string
+	for _, arg := range args {
+		path, err := filepath.Abs(arg)
+		if err == nil {
+			path, err = filepath.EvalSymlinks(path)
+		}
+		if err != nil {
+			return nil, err
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			return nil, fmt.Errorf("%s is not a directory; name the one that it lies in", arg)
+		}
+		roots = append(roots, path)
+	}
+	slices.Sort(roots)
+	return slices.CompactFunc(roots, func(a, b string) bool {
+		return a == b || strings.HasPrefix(b, strings.TrimSuffix(a, "/")+"/")
+	}), nil
+}
+
+func indexTree(ctx context.Context, a *app, root string) (report, error) {
+	start := time.Now()
+	x := &indexer{repo: a.repo, now: column.At(start), progress: newProgress(a.err)}
+	x.progress.watch(&x.n)
+	err := x.walk(ctx, root)
+	if err == nil {
+		err = x.sumUp(ctx, root)
+	}
+	x.progress.stop()
+
+	operation := column.Indexed
+	switch {
+	case ctx.Err() != nil:
+		operation, err = column.Cancelled, errInterrupted
+	case err != nil:
+		operation = column.Failed
+	}
+	// The log is written even now that the context may be over, but not for long.
+	logCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 500*time.Millisecond)
+	defer cancel()
+	_, logErr := a.repo.AppendLog(logCtx, gen.AppendLogParams{
+		Timestamp: x.now, Operation: operation, Path: encode(root),
+		FileCount: x.n.entries(), Duration: time.Since(start),
+	})
+	if err == nil {
+		err = logErr
+	}
+	return x.report(root, time.Since(start)), err
+}
+
+// walk takes up a tree with many goroutines, each with one directory at a time.
+func (x *indexer) walk(ctx context.Context, root string) error {
+	if _, err := x.repo.UpsertDirectory(ctx, gen.UpsertDirectoryParams{Path: encode(root), ParentID: x.parentOf(ctx, root)}); err != nil {
+		return err
+	}
+	x.pending.push(root)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, x.pending.close)()
+	var workers sync.WaitGroup
+	for range max(8, 2*runtime.NumCPU()) {
+		workers.Go(func() {
+			for {
+				dir, ok := x.pending.pop()
+				if !ok {
+					return
+				}
+				if err := x.directory(ctx, dir, dir == root); err != nil {
+					cancel(err)
+				}
+				x.pending.done()
+			}
+		})
+	}
+	workers.Wait()
+	return context.Cause(ctx)
+}
+
+// parentOf returns the id of the directory above, if that is indexed.
+func (x *indexer) parentOf(ctx context.Context, dir string) *int64 {
+	up, err := x.repo.GetDirectoryByPath(ctx, encode(filepath.Dir(dir)))
+	if err != nil || up.Path == encode(dir) {
+		return nil
+	}
+	return &up.ID
+}
+
+// sumUp computes the folder sizes of a tree, and of the indexed one around it.
+func (x *indexer) sumUp(ctx context.Context, root string) error {
+	dir, err := x.repo.GetDirectoryByPath(ctx, encode(root))
+	if err != nil {
+		return err
+	}
+	above, err := x.repo.ListAncestors(ctx, dir.ID)
+	if err != nil {
+		return err
+	}
+	top := dir.Path
+	if len(above) > 0 {
+		top = above[len(above)-1].Directory.Path
+	}
+	_, err = x.repo.SetFolderSizes(ctx, top)
+	return err
+}
+
+// directory takes up one directory: what is in it is compared with what is known
+// of it, and the difference is written in one transaction for each chunk.
+// Concurrent ones share their commits.
+func (x *indexer) directory(ctx context.Context, dir string, isRoot bool) error {
+	found, err := os.ReadDir(dir)
+	if err != nil {
+		return x.unreadable(ctx, dir, isRoot, err)
+	}
+	var known []gen.ListEntriesRow
+	var self gen.Directory
+	err = x.repo.View(ctx, func(ctx context.Context, q repo.Reader) (err error) {
+		if self, err = q.GetDirectoryByPath(ctx, encode(dir)); err != nil {
+			return err
+		}
+		known, err = q.ListEntries(ctx, self.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	changes, below := x.compare(dir, self.ID, found, known)
+	if self.PermissionState == column.PermissionDenied {
+		if _, err := x.repo.SetDirectoryPermission(ctx, gen.SetDirectoryPermissionParams{ID: self.ID, PermissionState: column.PermissionGranted}); err != nil {
+			return err
+		}
+	}
+	for chunk := range slices.Chunk(changes, 1000) {
+		if err := x.apply(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	x.pending.push(below...)
+	return nil
+}
+
+// change is one row to be written, or removed.
+type change struct {
+	entry   gen.UpsertFileParams
+	remove  int64 // the id of the row; 0: it is written
+	isNew   bool
+	subtree bool // with the directory of that path, and everything below it
+}
+
+// compare finds what changed in a directory, and which directories lie in it.
+func (x *indexer) compare(dir string, id int64, found []fs.DirEntry, known []gen.ListEntriesRow) (changes []change, below []string) {
+	before := make(map[string]gen.ListEntriesRow, len(known))
+	for _, row := range known {
+		before[row.Path] = row
+	}
+	for _, f := range found {
+		path := filepath.Join(dir, f.Name())
+		entry, ok := x.describe(id, path, f)
+		old, had := before[entry.Path]
+		if !ok { // it is there but tells nothing, or has vanished just now
+			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+				delete(before, entry.Path)
+			}
+			continue
+		}
+		delete(before, entry.Path)
+		if entry.IsDirectory {
+			below = append(below, path)
+		}
+		switch {
+		case !had:
+			changes = append(changes, change{entry: entry, isNew: true})
+		case old.IsDirectory == entry.IsDirectory && old.Size != nil && *old.Size == *entry.Size && old.DateModified == entry.DateModified:
+			x.n.unchanged.Add(1)
+		default:
+			changes = append(changes, change{entry: entry, subtree: old.IsDirectory && !entry.IsDirectory})
+		}
+	}
+	for path, row := range before {
+		changes = append(changes, change{remove: row.ID, subtree: row.IsDirectory, entry: gen.UpsertFileParams{Path: path}})
+	}
+	return changes, below
+}
+
+// describe makes the row of an entry. Its path is right even if ok is false.
+func (x *indexer) describe(directory int64, path string, f fs.DirEntry) (entry gen.UpsertFileParams, ok bool) {
+	entry.Path = encode(path)
+	info, err := f.Info()
+	if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			x.n.vanished.Add(1)
+		case isTooLong(err):
+			x.n.tooLong.Add(1)
+			x.progress.say("%v", err)
+		default:
+			x.n.unreadable.Add(1)
+			x.progress.say("%v", err)
+		}
+		return entry, false
+	}
+	entry.DirectoryID = directory
+	entry.Name = encode(f.Name())
+	if entry.Name != f.Name() {
+		x.n.odd.Add(1)
+	}
+	entry.NameLower = strings.ToLower(entry.Name)
+	entry.IsDirectory = f.IsDir()
+	size := info.Size()
+	if entry.IsDirectory {
+		size = 0
+		x.n.directories.Add(1)
+	} else {
+		entry.Extension = strings.TrimPrefix(filepath.Ext(entry.NameLower), ".")
+		x.n.files.Add(1)
+		x.n.bytes.Add(size)
+	}
+	entry.Size = &size
+	// Go's portable interface does not tell when a file was made; the first
+	// modification time seen is the best guess, and it stays.
+	entry.DateModified = moment(info.ModTime())
+	entry.DateCreated, entry.IndexedAt = entry.DateModified, x.now
+	entry.CloudProvider, entry.CloudStatus = column.NoCloud, column.Local
+	return entry, true
+}
+
+// moment keeps a file's time within what the database can hold.
+func moment(t time.Time) column.Time {
+	earliest, latest := time.Unix(0, -1<<63+1), time.Unix(0, 1<<63-1)
+	if t.Before(earliest) {
+		t = earliest
+	} else if t.After(latest) {
+		t = latest
+	}
+	return column.At(t)
+}
+
+// apply writes changes in one transaction. It may run more than once, and counts
+// when it is sure.
+func (x *indexer) apply(ctx context.Context, changes []change) error {
+	err := x.repo.Batch(ctx, func(ctx context.Context, tx *repo.Tx) error {
+		for _, c := range changes {
+			if err := write(ctx, tx, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		switch {
+		case c.remove != 0:
+			x.n.removed.Add(1)
+		case c.isNew:
+			x.n.added.Add(1)
+		default:
+			x.n.changed.Add(1)
+		}
+	}
+	return nil
+}
+
+func write(ctx context.Context, tx *repo.Tx, c change) error {
+	if c.subtree {
+		if _, err := tx.DeleteDirectories(ctx, c.entry.Path); err != nil {
+			return err
+		}
+	}
+	if c.remove != 0 {
+		_, err := tx.DeleteFiles(ctx, []int64{c.remove})
+		return err
+	}
+	if _, err := tx.UpsertFile(ctx, c.entry); err != nil {
+		return err
+	}
+	if !c.entry.IsDirectory {
+		return nil
+	}
+	_, err := tx.UpsertDirectory(ctx, gen.UpsertDirectoryParams{Path: c.entry.Path, ParentID: &c.entry.DirectoryID})
+	return err
+}
+
+// unreadable counts a directory that could not be read. What is known of it
+// stays, unless it has vanished.
+func (x *indexer) unreadable(ctx context.Context, dir string, isRoot bool, err error) error {
+	self, known := x.repo.GetDirectoryByPath(ctx, encode(dir))
+	if known != nil {
+		return known
+	}
+	if errors.Is(err, fs.ErrNotExist) && !isRoot {
+		x.n.vanished.Add(1)
+		x.n.directories.Add(-1)
+		entry, err := x.repo.GetFileByPath(ctx, encode(dir))
+		if err != nil {
+			return err
+		}
+		return x.apply(ctx, []change{{remove: entry.ID, subtree: true, entry: gen.UpsertFileParams{Path: encode(dir)}}})
+	}
+	if isRoot {
+		return err
+	}
+	x.progress.say("%v", err)
+	if isTooLong(err) {
+		x.n.tooLong.Add(1)
+		return nil
+	}
+	x.n.unreadable.Add(1)
+	_, err = x.repo.SetDirectoryPermission(ctx, gen.SetDirectoryPermissionParams{ID: self.ID, PermissionState: column.PermissionDenied})
+	return err
+}

@@ -1,0 +1,226 @@
+// Command fileindex indexes directory trees in a database and searches it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/repo"
+	"github.com/sqlane/sqlane/schema"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Exit codes.
+const (
+	done        = 0
+	failed      = 1
+	misused     = 2
+	interrupted = 130
+)
+
+// app is one run of the program.
+type app struct {
+	repo     *repo.Repo
+	pool     *pool.Pool
+	out, err io.Writer
+	json     bool
+	limit    int64
+	args     []string
+}
+
+// command is one of the program's commands.
+type command struct {
+	args   string // what follows its name
+	help   string
+	writes bool
+	limit  int64 // default of -n; 0: it has none
+	min    int   // fewest arguments
+	max    int   // most arguments; -1: any number
+	run    func(ctx context.Context, a *app) error
+}
+
+var order = []string{"index", "search", "list", "largest", "summary", "log"}
+
+func commands() map[string]command {
+	return map[string]command{
+		"index":   {args: "DIR...", help: "index directory trees; a second run takes up what changed", writes: true, min: 1, max: -1, run: index},
+		"search":  {args: "TEXT", help: "find entries whose name begins with TEXT, then those that contain it", limit: 50, min: 1, max: 1, run: search},
+		"list":    {args: "DIR", help: "list an indexed directory", min: 1, max: 1, run: list},
+		"largest": {help: "list the largest files", limit: 10, run: largest},
+		"summary": {help: "count files and add up sizes by category", run: summary},
+		"log":     {help: "list the latest indexing runs", limit: 20, run: runs},
+	}
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "fileindex indexes directory trees in a database and searches it.\n\nUsage: fileindex [-db FILE] [-json] [-stats] COMMAND [-n COUNT] ...\n\n")
+	all := commands()
+	for _, name := range order {
+		fmt.Fprintf(w, "  %-16s %s\n", name+" "+all[name].args, all[name].help)
+	}
+	fmt.Fprint(w, `
+  -db FILE   the database; default: fileindex/index.db in the user's cache directory
+  -json      print one JSON document: an array of entries, or an object
+  -stats     print the connection pool's figures at the end
+  -n COUNT   how many entries to print (search, largest, log)
+
+Symbolic links are entries and are not followed. What cannot be read is counted
+and reported, and what is known of it stays. A name that is not UTF-8 is stored
+with \xHH for each such byte.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+`)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return runWith(ctx, args, stdout, stderr, pool.Config{MaxConns: 8})
+}
+
+// runWith runs a command on a pool that is configured so, but for the path.
+func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg pool.Config) int {
+	a := &app{out: stdout, err: stderr}
+	var db string
+	var stats bool
+	var n int64 = -1
+	flags := flag.NewFlagSet("fileindex", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&db, "db", "", "")
+	flags.BoolVar(&a.json, "json", false, "")
+	flags.BoolVar(&stats, "stats", false, "")
+	flags.Int64Var(&n, "n", -1, "")
+	wrong := func(format string, args ...any) int {
+		fmt.Fprintf(stderr, "fileindex: %s; fileindex -help tells more\n", fmt.Sprintf(format, args...))
+		return misused
+	}
+	// Flags may stand before the command and behind it.
+	rest, err := parse(flags, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp), err == nil && len(rest) == 1 && rest[0] == "help":
+		usage(stdout)
+		return done
+	case err != nil:
+		return wrong("%v", err)
+	case len(rest) == 0:
+		return wrong("a command is missing")
+	}
+	cmd, ok := commands()[rest[0]]
+	a.args = rest[1:]
+	switch {
+	case !ok:
+		return wrong("there is no command %q", rest[0])
+	case len(a.args) < cmd.min:
+		return wrong("%s needs %s", rest[0], cmd.args)
+	case cmd.max >= 0 && len(a.args) > cmd.max:
+		return wrong("%s does not take %q", rest[0], a.args[cmd.max])
+	case n >= 0 && cmd.limit == 0:
+		return wrong("%s takes no -n", rest[0])
+	}
+	if a.limit = n; n < 0 {
+		a.limit = cmd.limit
+	}
+	if db == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return wrong("%v: name the database with -db", err)
+		}
+		db = filepath.Join(cache, "fileindex", "index.db")
+	}
+	cfg.Path, cfg.ReadOnly = db, !cmd.writes
+	err = a.on(ctx, cfg, cmd)
+	if err == nil && stats {
+		// The pool is closed; its counters stay.
+		if !a.json {
+			fmt.Fprintln(stdout, "the connection pool:")
+		}
+		printStats(stdout, a.pool.Stats(), a.json)
+	}
+	switch {
+	case err == nil:
+		return done
+	case errors.Is(err, errInterrupted):
+		fmt.Fprintln(stderr, "fileindex: interrupted; what was indexed so far is kept")
+		return interrupted
+	}
+	fmt.Fprintln(stderr, "fileindex:", explain(db, err))
+	return failed
+}
+
+// parse lets flags and arguments mix.
+func parse(flags *flag.FlagSet, args []string) (rest []string, err error) {
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		if flags.NArg() == 0 {
+			return rest, nil
+		}
+		rest = append(rest, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+}
+
+// on opens the database and runs a command on it.
+func (a *app) on(ctx context.Context, cfg pool.Config, cmd command) (err error) {
+	if cmd.writes {
+		if err := os.MkdirAll(filepath.Dir(cfg.Path), 0o700); err != nil {
+			return err
+		}
+	} else if _, err := os.Stat(cfg.Path); err != nil {
+		return fmt.Errorf("there is no index at %s; make one with fileindex index", cfg.Path)
+	}
+	if a.pool, err = pool.Open(ctx, cfg); err != nil {
+		return err
+	}
+	defer func() {
+		if closing := a.pool.Close(); err == nil {
+			err = closing
+		}
+	}()
+	a.repo = repo.New(a.pool)
+	if err := a.prepare(ctx, cmd.writes); err != nil {
+		return err
+	}
+	return cmd.run(ctx, a)
+}
+
+// prepare brings the schema up to date, or sees that it is.
+func (a *app) prepare(ctx context.Context, writes bool) error {
+	db := a.pool.DB()
+	defer db.Close()
+	if writes {
+		return schema.Up(ctx, db)
+	}
+	if err := schema.Validate(ctx, db); err != nil {
+		return fmt.Errorf("%w; bring it up to date with fileindex index", err)
+	}
+	return nil
+}
+
+// explain says what an error means for the user, in one line.
+func explain(db string, err error) string {
+	switch {
+	case pool.IsFull(err):
+		return fmt.Sprintf("the disk is full, %s could not grow; what was indexed before is kept", db)
+	case errors.Is(err, pool.ErrReadOnly):
+		return fmt.Sprintf("%s cannot be written; give it write permission or name another with -db", db)
+	case errors.Is(err, pool.ErrBusy):
+		return fmt.Sprintf("%s is locked by another program; try again when that has finished", db)
+	case pool.IsCorrupt(err):
+		return fmt.Sprintf("%s is damaged or no database; delete it and index again, or name another with -db", db)
+	}
+	return oneLine(err.Error())
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/sqlane/sqlane/gen"
+	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/repo"
+)
+
+// report is what an indexing run did.
+type report struct {
+	Path        string        `json:"path"`
+	Files       int64         `json:"files"`
+	Directories int64         `json:"directories"`
+	Bytes       int64         `json:"bytes"`
+	Added       int64         `json:"added"`
+	Changed     int64         `json:"changed"`
+	Unchanged   int64         `json:"unchanged"`
+	Removed     int64         `json:"removed"`
+	Unreadable  int64         `json:"unreadable"`
+	Vanished    int64         `json:"vanished"`
+	TooLong     int64         `json:"too_long"`
+	NotUTF8     int64         `json:"not_utf8"`
+	Duration    time.Duration `json:"duration_ns"`
+}
+
+func (x *indexer) report(root string, took time.Duration) report {
+	n := &x.n
+	return report{
+		Path: encode(root), Files: n.files.Load(), Directories: n.directories.Load(), Bytes: n.bytes.Load(),
+		Added: n.added.Load(), Changed: n.changed.Load(), Unchanged: n.unchanged.Load(), Removed: n.removed.Load(),
+		Unreadable: n.unreadable.Load(), Vanished: n.vanished.Load(), TooLong: n.tooLong.Load(), NotUTF8: n.odd.Load(),
+		Duration: took,
+	}
+}
+
+func printReports(a *app, reports []report) error {
+	if a.json {
+		return printJSON(a.out, reports)
+	}
+	for _, r := range reports {
+		fmt.Fprintf(a.out, "%s: %s files and %s directories, %s, in %v\n", oneLine(r.Path), humanize.Comma(r.Files),
+			humanize.Comma(r.Directories), humanize.IBytes(uint64(r.Bytes)), r.Duration.Round(time.Millisecond))
+		fmt.Fprintf(a.out, "  %s added, %s changed, %s unchanged, %s removed\n",
+			humanize.Comma(r.Added), humanize.Comma(r.Changed), humanize.Comma(r.Unchanged), humanize.Comma(r.Removed))
+		for _, skipped := range []struct {
+			n    int64
+			what string
+		}{
+			{r.Unreadable, "could not be read; what was known of them is kept"},
+			{r.Vanished, "vanished while they were read"},
+			{r.TooLong, "have a path that is too long for the system; they and what lies in them are not indexed"},
+			{r.NotUTF8, "names are not UTF-8 and were stored with \\xHH"},
+		} {
+			if skipped.n > 0 {
+				fmt.Fprintf(a.out, "  %s %s\n", humanize.Comma(skipped.n), skipped.what)
+			}
+		}
+	}
+	return nil
+}
+
+func search(ctx context.Context, a *app) error {
+	text := strings.ToLower(a.args[0])
+	found := []gen.File{}
+	err := a.repo.View(ctx, func(ctx context.Context, q repo.Reader) error {
+		first, err := q.SearchFilesByPrefix(ctx, gen.SearchFilesByPrefixParams{Prefix: text, Count: a.limit})
+		if err != nil {
+			return err
+		}
+		more, err := q.SearchFilesBySubstring(ctx, gen.SearchFilesBySubstringParams{Part: text, Count: a.limit})
+		if err != nil {
+			return err
+		}
+		found = first
+		for _, f := range more {
+			if int64(len(found)) < a.limit && !strings.HasPrefix(f.NameLower, text) {
+				found = append(found, f)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return printFiles(a, found)
+}
+
+func list(ctx context.Context, a *app) error {
+	path, err := filepath.Abs(a.args[0])
+	if err != nil {
+		return err
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	entries := []gen.File{}
+	err = a.repo.View(ctx, func(ctx context.Context, q repo.Reader) error {
+		dir, err := q.GetDirectoryByPath(ctx, encode(path))
+		if err != nil {
+			return err
+		}
+		page := gen.ListDirectoryParams{DirectoryID: dir.ID, Count: 1000}
+		for {
+			files, err := q.ListDirectory(ctx, page)
+			if err != nil || len(files) == 0 {
+				return err
+			}
+			entries = append(entries, files...)
+			last := files[len(files)-1]
+			page.AfterName, page.AfterID = last.NameLower, last.ID
+		}
+	})
+	if errors.Is(err, repo.ErrNotFound) {
+		return fmt.Errorf("%s is not indexed; index it, or a directory above it, first", path)
+	}
+	if err != nil {
+		return err
+	}
+	return printFiles(a, entries)
+}
+
+func largest(ctx context.Context, a *app) error {
+	files, err := a.repo.LargestFiles(ctx, a.limit)
+	if err != nil {
+		return err
+	}
+	return printFiles(a, files)
+}
+
+// fileJSON is an entry as -json prints it.
+type fileJSON struct {
+	Path       string    `json:"path"`
+	Directory  bool      `json:"directory"`
+	Size       *int64    `json:"size"`
+	FolderSize *int64    `json:"folder_size,omitempty"`
+	Modified   time.Time `json:"modified"`
+}
+
+func printFiles(a *app, files []gen.File) error {
+	if a.json {
+		list := []fileJSON{}
+		for _, f := range files {
+			list = append(list, fileJSON{Path: f.Path, Directory: f.IsDirectory, Size: f.Size, FolderSize: f.FolderSize, Modified: f.DateModified.Time})
+		}
+		return printJSON(a.out, list)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, f := range files {
+		size, path := f.Size, f.Path
+		if f.IsDirectory {
+			size, path = f.FolderSize, path+"/"
+		}
+		text := "?"
+		if size != nil {
+			text = humanize.IBytes(uint64(*size))
+		}
+		fmt.Fprintf(w, "%s\t%s\t  %s\n", text, f.DateModified.Format("2006-01-02 15:04"), oneLine(path))
+	}
+	return w.Flush()
+}
+
+func summary(ctx context.Context, a *app) error {
+	rows, err := a.repo.SummarizeCategories(ctx)
+	if err != nil {
+		return err
+	}
+	type line struct {
+		Category string `json:"category"`
+		Files    int64  `json:"files"`
+		Bytes    int64  `json:"bytes"`
+	}
+	lines := []line{}
+	total := line{Category: "total"}
+	for _, r := range rows {
+		lines = append(lines, line{string(r.Category), r.Files, r.TotalSize})
+		total.Files += r.Files
+		total.Bytes += r.TotalSize
+	}
+	if a.json {
+		return printJSON(a.out, lines)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, l := range append(lines, total) {
+		fmt.Fprintf(w, "%s\t%s files\t%s\t\n", l.Category, humanize.Comma(l.Files), humanize.IBytes(uint64(l.Bytes)))
+	}
+	return w.Flush()
+}
+
+func runs(ctx context.Context, a *app) error {
+	log, err := a.repo.RecentLog(ctx, a.limit)
+	if err != nil {
+		return err
+	}
+	type line struct {
+		At       time.Time     `json:"at"`
+		Ended    string        `json:"operation"`
+		Path     string        `json:"path"`
+		Entries  int64         `json:"entries"`
+		Duration time.Duration `json:"duration_ns"`
+	}
+	lines := []line{}
+	for _, r := range log {
+		lines = append(lines, line{r.Timestamp.Time, string(r.Operation), r.Path, r.FileCount, r.Duration})
+	}
+	if a.json {
+		return printJSON(a.out, lines)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, l := range lines {
+		fmt.Fprintf(w, "%s\t%s\t%s entries\t%v\t%s\n", l.At.Format(time.DateTime), l.Ended, humanize.Comma(l.Entries), l.Duration.Round(time.Millisecond), oneLine(l.Path))
+	}
+	return w.Flush()
+}
+
+// printStats prints every figure of the pool that is not zero.
+func printStats(out io.Writer, s pool.Stats, asJSON bool) {
+	if asJSON {
+		_ = printJSON(out, s)
+		return
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	v := reflect.ValueOf(s)
+	for i := range v.NumField() {
+		if !v.Field(i).IsZero() {
+			fmt.Fprintf(w, "%s\t%v\n", v.Type().Field(i).Name, v.Field(i).Interface())
+		}
+	}
+	_ = w.Flush()
+}
+
+func printJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// oneLine makes control characters visible, so that no name breaks a line or
+// commands the terminal.
+func oneLine(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r < ' ' || r == 0x7f {
+			fmt.Fprintf(&b, `\x%02x`, r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

@@ -1,0 +1,60 @@
+package main
+
+import "sync"
+
+// stack holds the directories that are yet to be read, the last one found first:
+// so it grows with the depth of the tree and not with its size.
+type stack struct {
+	mu      sync.Mutex // guards what follows
+	changed *sync.Cond
+	dirs    []string
+	busy    int // popped and not done
+	closed  bool
+}
+
+// cond is made when it is first needed. The caller holds mu.
+func (s *stack) cond() *sync.Cond {
+	if s.changed == nil {
+		s.changed = sync.NewCond(&s.mu)
+	}
+	return s.changed
+}
+
+func (s *stack) push(dirs ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirs = append(s.dirs, dirs...)
+	s.cond().Broadcast()
+}
+
+// pop waits for a directory. ok is false when none will come any more.
+func (s *stack) pop() (dir string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.dirs) == 0 && s.busy > 0 && !s.closed {
+		s.cond().Wait()
+	}
+	if len(s.dirs) == 0 || s.closed {
+		return "", false
+	}
+	last := len(s.dirs) - 1
+	dir, s.dirs = s.dirs[last], s.dirs[:last]
+	s.busy++
+	return dir, true
+}
+
+// done says that a directory that was popped has been dealt with.
+func (s *stack) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy--
+	s.cond().Broadcast()
+}
+
+// close ends the work early.
+func (s *stack) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.cond().Broadcast()
+}

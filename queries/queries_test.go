@@ -1,0 +1,225 @@
+package queries_test
+
+import (
+	"context"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sqlane/sqlane/column"
+	"github.com/sqlane/sqlane/gen"
+	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/repo"
+	"github.com/sqlane/sqlane/schema"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// openPool makes an empty index in memory.
+func openPool(t *testing.T) *pool.Pool {
+	t.Helper()
+	p, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	db := p.DB()
+	defer db.Close()
+	require.NoError(t, schema.Up(t.Context(), db))
+	return p
+}
+
+func open(t *testing.T) gen.Querier {
+	t.Helper()
+	return repo.New(openPool(t))
+}
+
+var day = column.At(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC))
+
+func later(d time.Duration) column.Time { return column.At(day.Add(d)) }
+
+// tree is an index of a few directories, by path. A path that ends in a slash is
+// a directory; the number is a file's size.
+type tree map[string]int64
+
+// plant makes the index and returns the ids of its directories by path.
+func plant(t *testing.T, q gen.Querier, files tree) map[string]int64 {
+	t.Helper()
+	ctx := t.Context()
+	ids := map[string]int64{}
+	var directory func(path string) int64
+	directory = func(path string) int64 {
+		if id, ok := ids[path]; ok {
+			return id
+		}
+		var parent *int64
+		if up := filepath.Dir(path); up != path && up != "/" {
+			id := directory(up)
+			parent = &id
+			_, err := q.UpsertFile(ctx, entry(id, path, true, 0))
+			require.NoError(t, err)
+		}
+		d, err := q.UpsertDirectory(ctx, gen.UpsertDirectoryParams{Path: path, ParentID: parent})
+		require.NoError(t, err)
+		ids[path] = d.ID
+		return d.ID
+	}
+	for path, size := range files {
+		if dir, ok := strings.CutSuffix(path, "/"); ok {
+			directory(dir)
+			continue
+		}
+		_, err := q.UpsertFile(ctx, entry(directory(filepath.Dir(path)), path, false, size))
+		require.NoError(t, err)
+	}
+	return ids
+}
+
+func entry(directory int64, path string, isDirectory bool, size int64) gen.UpsertFileParams {
+	name := filepath.Base(path)
+	return gen.UpsertFileParams{
+		DirectoryID: directory, Path: path, Name: name, NameLower: strings.ToLower(name),
+		Extension: strings.TrimPrefix(strings.ToLower(filepath.Ext(name)), "."), IsDirectory: isDirectory, Size: &size,
+		DateCreated: day, DateModified: later(time.Duration(size) * time.Hour),
+		CloudProvider: column.NoCloud, CloudStatus: column.Local, IndexedAt: day,
+	}
+}
+
+func paths(files []gen.File) []string {
+	list := []string{}
+	for _, f := range files {
+		list = append(list, f.Path)
+	}
+	return list
+}
+
+func TestEveryQueryHasATestOfItsOwn(t *testing.T) {
+	called := map[string]bool{}
+	tests, err := filepath.Glob("*_test.go")
+	require.NoError(t, err)
+	for _, name := range tests {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		require.NoError(t, err)
+		for _, d := range f.Decls {
+			test, ok := d.(*ast.FuncDecl)
+			if !ok || !strings.HasPrefix(test.Name.Name, "Test") {
+				continue
+			}
+			ast.Inspect(test, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok {
+					if method, ok := call.Fun.(*ast.SelectorExpr); ok && strings.Contains(test.Name.Name, method.Sel.Name) {
+						called[method.Sel.Name] = true
+					}
+				}
+				return true
+			})
+		}
+	}
+	querier := reflect.TypeFor[gen.Querier]()
+	for m := range querier.Methods() {
+		require.True(t, called[m.Name], "no test that is named for %s calls it", m.Name)
+	}
+}
+
+// mayScan are the reading queries that read a whole table, with the reason.
+var mayScan = map[string]string{
+	"SearchFilesBySubstring": "LIKE with a leading wildcard: walks the index of names",
+	"SummarizeCategories":    "sums up every file",
+	"ListFileTypes":          "is asked for all of them",
+	"ListTabs":               "is asked for all of them",
+	"ListBookmarks":          "is asked for all of them",
+	"NewestFiles":            "walks the index of dates from its end until it has enough",
+	"RecentLog":              "walks the index of times from its end until it has enough",
+}
+
+func TestNoReadingQueryScansATable(t *testing.T) {
+	p := openPool(t)
+	lease, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	defer lease.Release()
+	reader := reflect.TypeFor[repo.Reader]()
+	texts := sqlByName(t)
+	for m := range reader.Methods() {
+		text := strings.ReplaceAll(texts[m.Name], "/*SLICE:ids*/?", "?")
+		require.NotEmpty(t, text, m.Name)
+		scans := plan(t, lease, text)
+		if reason := mayScan[m.Name]; reason == "" {
+			require.Empty(t, scans, m.Name)
+		} else {
+			require.NotEmpty(t, scans, "%s scans nothing any more; take it from the list", m.Name)
+		}
+	}
+	for name := range mayScan {
+		_, ok := reader.MethodByName(name)
+		require.True(t, ok, "%s is no reading query", name)
+	}
+}
+
+// plan returns the steps of a query's plan that scan a table or an index of it.
+func plan(t *testing.T, lease *pool.Lease, text string) (scans []string) {
+	t.Helper()
+	args := make([]any, strings.Count(text, "?"))
+	rows, err := lease.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, args...)
+	require.NoError(t, err, text)
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
+		if strings.HasPrefix(detail, "SCAN ") && !strings.HasPrefix(detail, "SCAN up") && !strings.Contains(detail, "CONSTANT ROW") {
+			scans = append(scans, detail)
+		}
+	}
+	require.NoError(t, rows.Err())
+	return scans
+}
+
+// sqlByName reads the constants of package gen.
+func sqlByName(t *testing.T) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	files, err := filepath.Glob("../gen/*.sql.go")
+	require.NoError(t, err)
+	for _, name := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		require.NoError(t, err)
+		ast.Inspect(f, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				if text, err := strconv.Unquote(lit.Value); err == nil && strings.HasPrefix(text, "-- name: ") {
+					texts[strings.Fields(text)[2]] = text
+				}
+			}
+			return true
+		})
+	}
+	return texts
+}
+
+func TestSQLFilesAreASCII(t *testing.T) {
+	for _, pattern := range []string{"*.sql", "goose/*.sql", "../schema/*.sql"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			require.NoError(t, err)
+			for i, c := range text {
+				require.Less(t, c, byte(0x80), "%s, byte %d: sqlc would cut the SQL short", name, i)
+			}
+		}
+	}
+}
+
+func TestGetSchemaVersionTellsTheNewestMigration(t *testing.T) {
+	q := open(t)
+	v, err := q.GetSchemaVersion(context.Background())
+	require.NoError(t, err)
+	require.EqualValues(t, 2, v)
+}
