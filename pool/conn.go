@@ -19,6 +19,7 @@ type sqliteConn interface {
 	driver.ConnPrepareContext
 	sqlite.AuthorizerRegisterer
 	sqlite.HookRegisterer
+	sqlite.DBStatus
 }
 
 // sqliteStmt is what the driver's statement offers.
@@ -39,6 +40,7 @@ type call struct {
 	readOnly        bool   // a write is refused
 	control         bool   // transaction control is allowed
 	steady          bool   // runs to its end even if the context ends
+	gentle          bool   // is cancelled before it runs, not while
 }
 
 func (*call) Done() <-chan struct{}       { return nil }

@@ -14,6 +14,7 @@ type guard struct {
 	lastSerial uint64
 	lost       error // why the transaction is gone although nobody ended it
 	committing bool  // the pool has ordered this commit
+	deferring  bool  // PRAGMA defer_foreign_keys was set in this transaction
 	prepping   bool  // a caller's statement is being prepared
 	mayControl bool  // and may control transactions
 	refused    bool  // it was refused since it would have
@@ -86,8 +87,9 @@ func (g *guard) pragma(name, arg string) {
 		g.seen.state = true
 	case "table_info", "table_xinfo", "table_list", "index_info", "index_xinfo", "index_list",
 		"foreign_key_list", "foreign_key_check", "integrity_check", "quick_check",
-		"wal_checkpoint", "incremental_vacuum", "user_version", "application_id", // the database's, not the connection's
-		"defer_foreign_keys": // ends with the transaction
+		"wal_checkpoint", "incremental_vacuum", "user_version", "application_id": // the database's, not the connection's
+	case "defer_foreign_keys": // ends with the transaction
+		g.deferring = g.deferring || arg != ""
 	default:
 		if arg != "" {
 			g.seen.state = true
@@ -211,6 +213,6 @@ func (g *guard) push() (serial uint64) {
 func (g *guard) pop(depth int) {
 	g.serials = g.serials[:depth]
 	if depth == 0 {
-		g.lost = nil
+		g.lost, g.deferring = nil, false
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"strconv"
+
+	"modernc.org/sqlite"
 )
 
 // Tx is a transaction, or at a depth a savepoint in one. It may be passed
@@ -19,6 +21,7 @@ type Tx struct {
 	serial   uint64
 	readOnly bool
 	manual   bool // from Begin: its owner ends it
+	gentle   bool // its statements are not interrupted
 }
 
 // TxOption changes how InTx works.
@@ -76,11 +79,11 @@ func (p *Pool) InTx(ctx context.Context, level Level, fn func(ctx context.Contex
 // that one sees.
 func (p *Pool) View(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	if outer := p.TxFromContext(ctx); outer != nil {
-		view, err := outer.openView()
+		view, err := outer.openPart(true)
 		if err != nil {
 			return err
 		}
-		return view.run(ctx, fn, view.closeView)
+		return view.run(ctx, fn, func(_ context.Context, keep bool) error { return view.closePart(keep) })
 	}
 	tx, err := p.begin(ctx, Deferred, false)
 	if err != nil {
@@ -239,7 +242,7 @@ func (t *Tx) finish(ctx context.Context, keep bool) error {
 	if keep {
 		op = "commit"
 	}
-	err := c.admit(&call{epoch: cl.epoch, depth: cl.depth, serial: cl.serial, steady: true})
+	err := c.admit(t.steady())
 	if err != nil {
 		return t.pool.failTx(op, t.level, nil, err)
 	}
@@ -276,28 +279,48 @@ func (t *Tx) finish(ctx context.Context, keep bool) error {
 	return err
 }
 
-// openView makes a part of t in which writes are refused.
-func (t *Tx) openView() (*Tx, error) {
+// openPart makes a part of t that is no savepoint: of a view, in which writes
+// are refused, or of a batch's first member.
+func (t *Tx) openPart(readOnly bool) (*Tx, error) {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.admit(t.call(nil)); err != nil {
 		return nil, err
 	}
-	return t.inner(true), nil
+	return t.inner(readOnly), nil
 }
 
-func (t *Tx) closeView(_ context.Context, keep bool) error {
+// closePart ends the part and what is open in it.
+func (t *Tx) closePart(keep bool) error {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.admit(&call{epoch: t.lease.epoch, depth: t.depth, serial: t.serial, steady: true}); err != nil {
-		return err
+	if err := c.admit(t.steady()); err != nil {
+		return t.pool.failTx("part", t.level, nil, err)
 	}
 	defer c.guard.pop(t.depth)
 	err := c.closeRows(t.depth, t.pool.fail("query", ErrTxDone, nil))
-	if keep && c.guard.lost != nil {
-		return c.lostError("view")
+	switch {
+	case !keep:
+		return nil
+	case c.guard.lost != nil:
+		return c.lostError("commit")
+	case err == nil && !t.readOnly:
+		err = c.debt()
+	}
+	if err != nil {
+		return t.pool.failTx("commit", t.level, nil, err)
+	}
+	return nil
+}
+
+// debt is an error if a deferred foreign key is unmet.
+// See https://www.sqlite.org/c3ref/c_dbstatus_options.html.
+func (c *conn) debt() error {
+	unmet, _, err := c.raw.Status(sqlite.DBStatusDeferredFKs, false)
+	if err == nil && unmet != 0 {
+		err = debtError{}
 	}
 	return err
 }
@@ -331,11 +354,7 @@ func (t *Tx) closeSavepoint(ctx context.Context, keep bool) error {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	cl := t.call(ctx)
-	cl.control = true
-	steady := *cl
-	steady.steady = true
-	if err := c.admit(&steady); err != nil {
+	if err := c.admit(t.steady()); err != nil {
 		return t.pool.failTx("savepoint", t.level, nil, err)
 	}
 	defer c.guard.pop(t.depth)
@@ -349,14 +368,18 @@ func (t *Tx) closeSavepoint(ctx context.Context, keep bool) error {
 	name := savepointName(t.depth)
 	var err error
 	if keep {
-		if err = errors.Join(ctx.Err(), rowsErr); err == nil {
-			if err = c.control(cl, "RELEASE "+name); err == nil {
+		err = errors.Join(ctx.Err(), rowsErr)
+		if err == nil && t.gentle { // in a batch each pays its own debts
+			err = c.debt()
+		}
+		if err == nil {
+			if err = c.control(t.steady(), "RELEASE "+name); err == nil {
 				return nil
 			}
 		}
 		err = t.pool.failTx("savepoint", t.level, nil, err)
 	}
-	if undone := c.undo(&steady, name); undone != nil {
+	if undone := c.undo(t.steady(), name); undone != nil {
 		// The work could not be undone alone: the whole transaction must go.
 		c.guard.lost = undone
 	}
@@ -371,7 +394,15 @@ func (c *conn) undo(cl *call, name string) error {
 func savepointName(depth int) string { return "sqlane_" + strconv.Itoa(depth) }
 
 func (t *Tx) call(ctx context.Context) *call {
-	return &call{Context: ctx, epoch: t.lease.epoch, depth: t.depth, serial: t.serial, readOnly: t.readOnly}
+	return &call{Context: ctx, epoch: t.lease.epoch, depth: t.depth, serial: t.serial, readOnly: t.readOnly, gentle: t.gentle}
+}
+
+// steady is the call of the transaction's own last statements, which run
+// whatever the context.
+func (t *Tx) steady() *call {
+	cl := t.call(nil)
+	cl.control, cl.steady = true, true
+	return cl
 }
 
 // ExecContext runs a statement or a script in the transaction.
