@@ -58,7 +58,6 @@ type conn struct {
 	h       handle
 	pinned  *sql.Conn // database/sql's face of this connection, for as long as it lives
 	created time.Time
-	expires time.Time // zero: never
 	idled   time.Time // when it last became idle; guarded by Pool.mu
 	inUse   *holder   // who has it; guarded by Pool.mu
 	running running

@@ -45,6 +45,7 @@ type Pool struct {
 	idle    []*conn            // of the read lane, the one used last at the end
 	primary *conn              // the write lane's; nil while it has none
 	leases  int
+	face    *facade // what DB gave out; nil if that was closed
 	closing bool
 }
 

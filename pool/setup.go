@@ -116,7 +116,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Pragmas)) {
 		if err := c.control(cl, "PRAGMA "+name+"="+p.cfg.Pragmas[name]); err != nil {
-			return fmt.Errorf("Pragmas: %s: %w", name, err)
+			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
 	return nil

@@ -81,7 +81,7 @@ func (p *Pool) closeAll() error {
 	primary := p.primary
 	conns := slices.Collect(maps.Keys(p.conns))
 	p.mu.Unlock()
-	var errs []error
+	errs := []error{p.closeFace()}
 	for _, c := range conns {
 		if c != primary {
 			errs = append(errs, p.closeConn(c))

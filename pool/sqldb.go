@@ -12,19 +12,55 @@ import (
 // ReadOnly to a view, the default and LevelSerializable to IMMEDIATE,
 // LevelLinearizable to EXCLUSIVE; other isolation levels are refused.
 // Transaction control as text is allowed, as code written for *sql.DB uses it on
-// a pinned sql.Conn. Closing the *sql.DB does not close the pool; the next DB
-// gives a fresh one.
+// a pinned sql.Conn.
+//
+// It is the same *sql.DB each time. Closing that does not close the pool, and
+// the next DB gives a fresh one; closing the pool closes it.
 func (p *Pool) DB() *sql.DB {
-	db := sql.OpenDB(facade{p})
-	db.SetMaxIdleConns(-1) // an idle connection here would be a lease held there
-	return db
+	p.mu.Lock()
+	f, closing := p.face, p.closing
+	if f == nil {
+		f = &facade{pool: p}
+		f.db = sql.OpenDB(f)
+		f.db.SetMaxIdleConns(-1) // an idle connection here would be a lease held there
+		p.face = f
+	}
+	p.mu.Unlock()
+	if closing {
+		_ = f.db.Close()
+	}
+	return f.db
 }
 
 // facade is the driver behind DB.
-type facade struct{ pool *Pool }
+type facade struct {
+	pool *Pool
+	db   *sql.DB
+}
+
+// Close is called by database/sql when the *sql.DB is closed.
+func (f *facade) Close() error {
+	f.pool.mu.Lock()
+	defer f.pool.mu.Unlock()
+	if f.pool.face == f {
+		f.pool.face = nil
+	}
+	return nil
+}
+
+// closeFace ends database/sql's face, so that its goroutine does.
+func (p *Pool) closeFace() error {
+	p.mu.Lock()
+	f := p.face
+	p.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return f.db.Close()
+}
 
 // Connect takes a lease.
-func (f facade) Connect(ctx context.Context) (driver.Conn, error) {
+func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
 	l, err := f.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -36,7 +72,7 @@ func (f facade) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 // Driver implements driver.Connector.
-func (f facade) Driver() driver.Driver { return f.pool.db.Driver() }
+func (f *facade) Driver() driver.Driver { return f.pool.db.Driver() }
 
 // facadeConn is a lease in database/sql's hands.
 type facadeConn struct {

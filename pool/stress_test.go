@@ -6,11 +6,11 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"time"
 )
 
 func TestAHundredGoroutinesMixEverythingAndEveryCallSucceeds(t *testing.T) {

@@ -285,7 +285,7 @@ func (t *Tx) openPart(readOnly bool) (*Tx, error) {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.admit(t.call(nil)); err != nil {
+	if err := c.admit(t.call(context.Background())); err != nil {
 		return nil, err
 	}
 	return t.inner(readOnly), nil
@@ -400,7 +400,7 @@ func (t *Tx) call(ctx context.Context) *call {
 // steady is the call of the transaction's own last statements, which run
 // whatever the context.
 func (t *Tx) steady() *call {
-	cl := t.call(nil)
+	cl := t.call(context.Background())
 	cl.control, cl.steady = true, true
 	return cl
 }

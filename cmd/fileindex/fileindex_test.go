@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -126,7 +125,7 @@ func requireFolders(t *testing.T, b bench, root string, folders map[string]int64
 
 func TestARealTreeIsIndexedAsWalkDirSeesIt(t *testing.T) {
 	b := newBench(t)
-	root := filepath.Join(runtime.GOROOT(), "src", "net")
+	root := filepath.Join(goRoot(b.t), "src", "net")
 	files, dirs, size, folders := walked(t, root)
 	r := b.index(root)
 	require.Equal(t, report{Path: root, Files: files, Directories: dirs, Bytes: size, Added: files + dirs}, r)
@@ -230,11 +229,19 @@ func program(b bench, args ...string) *exec.Cmd {
 	copied := filepath.Join(publicDir(b.t), "fileindex") // where anybody may run it
 	require.NoError(b.t, os.WriteFile(copied, binary, 0o755))
 	cmd := exec.CommandContext(b.t.Context(), copied, append([]string{"-db", b.db}, args...)...)
-	cmd.Env = append(os.Environ(), asProgram+"=1")
+	cmd.Env = append(os.Environ(), asProgram+"=1", "GOCOVERDIR="+publicDir(b.t)) // the other user may not write where this test does
 	if os.Getuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
 	return cmd
+}
+
+// goRoot is where a real tree is: Go's own.
+func goRoot(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
 }
 
 // publicDir is a directory that the program of another user can work in.
@@ -271,7 +278,7 @@ func TestAnInterruptEndsTheRunAndTheLogSaysSo(t *testing.T) {
 	b := bench{t, filepath.Join(home, "index.db")}
 	out, err := program(b, "index", publicDir(t)).CombinedOutput() // makes the database its user's
 	require.NoError(t, err, string(out))
-	cmd := program(b, "index", filepath.Join(runtime.GOROOT(), "src"))
+	cmd := program(b, "index", filepath.Join(goRoot(b.t), "src"))
 	stderr := new(bytes.Buffer)
 	cmd.Stderr = stderr
 	require.NoError(t, cmd.Start())
@@ -296,8 +303,8 @@ func TestAnInterruptEndsTheRunAndTheLogSaysSo(t *testing.T) {
 	var log []struct{ Operation string }
 	require.NoError(t, json.Unmarshal([]byte(b.ok("-json", "log")), &log))
 	require.Equal(t, "cancelled", log[0].Operation)
-	require.NotEmpty(t, b.ok("list", filepath.Join(runtime.GOROOT(), "src")))
-	require.Equal(t, int64(0), b.index(filepath.Join(runtime.GOROOT(), "src", "net")).Removed)
+	require.NotEmpty(t, b.ok("list", filepath.Join(goRoot(b.t), "src")))
+	require.Equal(t, int64(0), b.index(filepath.Join(goRoot(b.t), "src", "net")).Removed)
 }
 
 func TestAFullDiskIsOneClearLineAndTheDatabaseStaysWhole(t *testing.T) {
@@ -306,7 +313,7 @@ func TestAFullDiskIsOneClearLineAndTheDatabaseStaysWhole(t *testing.T) {
 	put(t, filepath.Join(small, "first"), 1)
 	b.index(small)
 	var out, errs bytes.Buffer
-	code := runWith(t.Context(), []string{"-db", b.db, "index", filepath.Join(runtime.GOROOT(), "src", "net")}, &out, &errs,
+	code := runWith(t.Context(), []string{"-db", b.db, "index", filepath.Join(goRoot(b.t), "src", "net")}, &out, &errs,
 		pool.Config{Pragmas: map[string]string{"max_page_count": "60"}})
 	require.Equal(t, failed, code)
 	require.Regexp(t, `^fileindex: the disk is full, [^\n]+\n$`, errs.String())

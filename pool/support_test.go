@@ -1,0 +1,230 @@
+package pool_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sqlane/sqlane/pool"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"modernc.org/sqlite"
+)
+
+// otherProgram makes the test binary another process at the same database.
+const otherProgram = "SQLANE_TEST_OTHER"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(otherProgram); path != "" {
+		beOther(path)
+		return
+	}
+	sqlite.MustRegisterScalarFunction("signal", 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		if f, ok := signals.Load(args[0]); ok {
+			f.(func())()
+		}
+		return int64(1), nil
+	})
+	goleak.VerifyTestMain(m)
+}
+
+// signals are what SQL's signal(name) calls: how a test knows that a statement runs.
+var signals sync.Map
+
+// onSignal has f called, once, when SQL calls signal(the returned name).
+func onSignal(t *testing.T, f func()) (name string) {
+	t.Helper()
+	name = t.Name()
+	signals.Store(name, sync.OnceFunc(f))
+	t.Cleanup(func() { signals.Delete(name) })
+	return name
+}
+
+// endless is a query that never ends by itself, and signals that it runs.
+func endless(name string) string {
+	return "WITH RECURSIVE c(x) AS (SELECT signal('" + name + "') UNION ALL SELECT x+1 FROM c) SELECT count(*) FROM c"
+}
+
+const tables = `
+CREATE TABLE n (id INTEGER PRIMARY KEY, v INTEGER);
+CREATE TABLE parent (id INTEGER PRIMARY KEY);
+CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+CREATE TABLE ruled (id INTEGER PRIMARY KEY ON CONFLICT ROLLBACK, v INTEGER NOT NULL DEFAULT 0 CHECK (v >= 0), u INTEGER UNIQUE);
+CREATE TRIGGER raising BEFORE INSERT ON n WHEN new.v = -13 BEGIN SELECT RAISE(ROLLBACK, 'no thirteens'); END;
+INSERT INTO n VALUES (1, 0);
+`
+
+// open opens a pool on a fresh file with the tables above.
+func open(t testing.TB, cfg pool.Config) *pool.Pool {
+	t.Helper()
+	if cfg.Path == "" {
+		cfg.Path = filepath.Join(t.TempDir(), "app.db")
+	}
+	if cfg.Synchronous == "" {
+		cfg.Synchronous = "off" // no test here pulls the plug
+	}
+	if cfg.AcquireTimeout == 0 {
+		cfg.AcquireTimeout = time.Minute
+	}
+	p, err := pool.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	run(t, p, tables)
+	return p
+}
+
+// everywhere runs a test in each journal mode, and in memory.
+func everywhere(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.Pool)) {
+	for _, mode := range []string{"wal", "delete", "memory"} {
+		t.Run(mode, func(t *testing.T) {
+			cfg := cfg
+			if mode == "memory" {
+				cfg.Path = pool.Memory
+			} else {
+				cfg.JournalMode = mode
+			}
+			test(t, open(t, cfg))
+		})
+	}
+}
+
+// run executes SQL on a lease.
+func run(t testing.TB, p *pool.Pool, query string, args ...any) {
+	t.Helper()
+	l, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	defer l.Release()
+	_, err = l.ExecContext(t.Context(), query, args...)
+	require.NoError(t, err)
+}
+
+// get reads one number on a lease.
+func get(t testing.TB, p *pool.Pool, query string, args ...any) (n int64) {
+	t.Helper()
+	l, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	defer l.Release()
+	require.NoError(t, l.QueryRowContext(t.Context(), query, args...).Scan(&n))
+	return n
+}
+
+// dbtx is what leases and transactions share.
+type dbtx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// do executes SQL where only the error counts.
+func do(ctx context.Context, on dbtx, query string, args ...any) error {
+	_, err := on.ExecContext(ctx, query, args...)
+	return err
+}
+
+// doing is do as the function of a transaction.
+func doing(query string, args ...any) func(context.Context, *pool.Tx) error {
+	return func(ctx context.Context, tx *pool.Tx) error { return do(ctx, tx, query, args...) }
+}
+
+// number reads one number.
+func number(ctx context.Context, on dbtx, query string, args ...any) (n int64, err error) {
+	err = on.QueryRowContext(ctx, query, args...).Scan(&n)
+	return n, err
+}
+
+// waitFor waits until something that goes on elsewhere is so.
+func waitFor(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	require.Eventually(t, so, time.Minute, time.Millisecond, what)
+}
+
+// lineUp starts the functions while the write lane is held, each behind the one
+// before in its queue, then lets the lane go and waits for them all.
+func lineUp(t *testing.T, p *pool.Pool, functions ...func()) {
+	t.Helper()
+	gate, err := p.Begin(t.Context(), pool.Immediate)
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for i, f := range functions {
+		wg.Go(f)
+		waitFor(t, "it queues", func() bool { return p.Stats().WriteQueue == i+1 })
+	}
+	require.NoError(t, gate.Rollback(t.Context()))
+	wg.Wait()
+}
+
+// requireAtRest sees that nobody holds or waits for anything.
+func requireAtRest(t *testing.T, p *pool.Pool) {
+	t.Helper()
+	s := p.Stats()
+	require.Zero(t, s.InUse, "leases")
+	require.Zero(t, s.Waiting, "waiters")
+	require.Zero(t, s.WriteQueue, "waiters for the write lane")
+	require.NoError(t, p.InTx(t.Context(), pool.Exclusive, doing("SELECT 1")), "the write lane is free")
+	require.Zero(t, get(t, p, "SELECT count(*) FROM pragma_foreign_key_check"))
+}
+
+// other is another process at the same database.
+type other struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	outs *bufio.Scanner
+}
+
+func startOther(t *testing.T, path string) *other {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), otherProgram+"="+path, "GOCOVERDIR="+t.TempDir())
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	o := &other{t: t, cmd: cmd, in: in, outs: bufio.NewScanner(out)}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	return o
+}
+
+// do has the other process run one statement.
+func (o *other) do(query string) {
+	o.t.Helper()
+	_, err := fmt.Fprintln(o.in, query)
+	require.NoError(o.t, err)
+	require.True(o.t, o.outs.Scan(), "the other process ended")
+	require.Equal(o.t, "ok", o.outs.Text())
+}
+
+// beOther runs the statements that come in, one a line, on one plain connection.
+func beOther(path string) {
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	conn, err := db.Conn(context.Background())
+	for in := bufio.NewScanner(os.Stdin); err == nil && in.Scan(); {
+		answer := "ok"
+		if _, err := conn.ExecContext(context.Background(), in.Text()); err != nil {
+			answer = strings.ReplaceAll(err.Error(), "\n", " ")
+		}
+		fmt.Println(answer)
+	}
+	_ = errors.Join(conn.Close(), db.Close())
+}
