@@ -70,6 +70,7 @@ type conn struct {
 	leased bool    // epoch is in use
 	cache  cache   // prepared statements
 	open   []*rows // not closed yet
+	lent   int     // rows that database/sql has and has not closed
 	locks  locks   // what it holds of the write lane
 	guard  guard   // the transaction
 	text   bool    // transaction control as text is allowed: it is leased through DB
@@ -216,10 +217,15 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (driver.R
 			return nil, err
 		}
 	}
-	return c.queryOne(cl, s, args)
+	r, err := c.queryOne(cl, s, args)
+	if err != nil {
+		return nil, err
+	}
+	c.lent++
+	return r, nil
 }
 
-func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (driver.Rows, error) {
+func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (*rows, error) {
 	if err := c.enter(cl, s); err != nil {
 		c.cache.give(s)
 		return nil, err
@@ -249,8 +255,8 @@ func (c *conn) word(cl *call, text string) (string, error) {
 		return "", err
 	}
 	value := make([]driver.Value, 1)
-	err = r.(*rows).sqliteRows.Next(value)
-	err = errors.Join(err, r.(*rows).end(nil))
+	err = r.sqliteRows.Next(value)
+	err = errors.Join(err, r.end(nil))
 	got, _ := value[0].(string)
 	return got, err
 }

@@ -52,10 +52,12 @@ func (r *rows) Next(dest []driver.Value) error {
 	return c.leave(r.call, err)
 }
 
-// Close ends the statement. An autocommit write commits here at the latest.
+// Close is database/sql's, which calls it once. An autocommit write commits
+// here at the latest.
 func (r *rows) Close() error {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
+	r.conn.lent--
 	return r.end(nil)
 }
 

@@ -20,12 +20,10 @@ const (
 // connect opens a connection and sets it up like every other. slotHeld is true
 // if the caller holds the write slot already.
 func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
-	select { // opening several at once makes them BUSY to each other
-	case p.opening <- struct{}{}:
-		defer func() { <-p.opening }()
-	case <-ctx.Done():
-		return nil, p.fail("open", nil, ctx.Err())
+	if err := p.takeTurn(ctx); err != nil {
+		return nil, err
 	}
+	defer func() { <-p.opening }()
 	// Another process that opens or closes the file just now passes quickly.
 	wait := newBusyWait(max(p.cfg.BusyTimeout, time.Second))
 	for {
@@ -43,6 +41,32 @@ func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn,
 			}
 			return nil, p.fail("open", nil, stop)
 		}
+	}
+}
+
+// takeTurn waits until nobody else opens a connection: several at once would be
+// BUSY to each other.
+func (p *Pool) takeTurn(ctx context.Context) error {
+	select {
+	case p.opening <- struct{}{}:
+		return nil
+	default:
+	}
+	var expired <-chan time.Time
+	if p.cfg.AcquireTimeout >= 0 {
+		t := time.NewTimer(p.cfg.AcquireTimeout)
+		defer t.Stop()
+		expired = t.C
+	}
+	select {
+	case p.opening <- struct{}{}:
+		return nil
+	case <-expired:
+		return p.waitFailed("open", ErrAcquireTimeout)
+	case <-p.hurry:
+		return p.waitFailed("open", ErrClosed)
+	case <-ctx.Done():
+		return p.waitFailed("open", ctx.Err())
 	}
 }
 
@@ -92,7 +116,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	// Setting up reads the schema, and so takes its turn with the writer.
 	if p.excluding && !slotHeld {
 		if err := p.write.lock(ctx, shared, p.cfg.AcquireTimeout); err != nil {
-			return err
+			return p.waitFailed("open", err)
 		}
 		defer p.write.unlock(shared)
 	}
@@ -139,14 +163,15 @@ func (p *Pool) setJournal(c *conn, cl *call, mode journal) error {
 	return nil
 }
 
-// discard closes a connection that is in nobody's hands. Rows that somebody
-// still holds would keep database/sql's half waiting, so that is left alone then.
+// discard closes a connection. database/sql's half waits for rows that it has
+// lent and nobody has closed, so that is left alone then: there is no more to
+// it than memory.
 func (c *conn) discard() error {
-	c.mu.Lock()
-	abandoned := len(c.open) > 0
-	c.mu.Unlock()
 	err := c.shut()
-	if !abandoned {
+	c.mu.Lock()
+	waits := c.lent > 0
+	c.mu.Unlock()
+	if !waits {
 		err = errors.Join(err, c.pinned.Close())
 	}
 	return err

@@ -106,14 +106,9 @@ func (p *Pool) closeAll() error {
 // lease, if there is one, finds it closed.
 func (p *Pool) closeConn(c *conn) error {
 	c.mu.Lock()
-	abandoned := len(c.open) > 0
 	err := c.clean(ErrClosed)
 	c.leased = false
 	c.mu.Unlock()
 	p.remove(c)
-	err = errors.Join(err, c.shut())
-	if !abandoned {
-		err = errors.Join(err, c.pinned.Close())
-	}
-	return err
+	return errors.Join(err, c.discard())
 }

@@ -1,0 +1,212 @@
+package pool_test
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sqlane/sqlane/pool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// ways are the ways to run a statement, each with the context it is given.
+var ways = []struct {
+	name string
+	run  func(ctx context.Context, p *pool.Pool, query string) error
+}{
+	{"lease", func(ctx context.Context, p *pool.Pool, query string) error {
+		l, err := p.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer l.Release()
+		return do(ctx, l, query)
+	}},
+	{"row", func(ctx context.Context, p *pool.Pool, query string) error {
+		l, err := p.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer l.Release()
+		var any any
+		return l.QueryRowContext(ctx, query).Scan(&any)
+	}},
+	{"prepared", func(ctx context.Context, p *pool.Pool, query string) error {
+		l, err := p.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer l.Release()
+		s, err := l.PrepareContext(ctx, query)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		_, err = s.ExecContext(ctx)
+		return err
+	}},
+	{"deferred", func(ctx context.Context, p *pool.Pool, query string) error {
+		return p.InTx(ctx, pool.Deferred, doing(query))
+	}},
+	{"immediate", func(ctx context.Context, p *pool.Pool, query string) error {
+		return p.InTx(ctx, pool.Immediate, doing(query))
+	}},
+	{"batch", func(ctx context.Context, p *pool.Pool, query string) error { return p.Batch(ctx, doing(query)) }},
+	{"db", func(ctx context.Context, p *pool.Pool, query string) error {
+		_, err := p.DB().ExecContext(ctx, query)
+		return err
+	}},
+}
+
+func TestACancelledContextEndsARunningStatement(t *testing.T) {
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		for _, way := range ways {
+			for _, query := range []string{"", "INSERT INTO n (v) ", "SELECT 1; UPDATE n SET v = 1 WHERE id = -1; "} {
+				t.Run(way.name+"/"+query, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					err := way.run(ctx, p, query+endless(onSignal(t, cancel)))
+					require.ErrorIs(t, err, context.Canceled)
+					requireAtRest(t, p)
+				})
+			}
+		}
+		require.EqualValues(t, 1, get(t, p, "SELECT count(*) FROM n"))
+	})
+}
+
+func TestADeadlineEndsARunningStatement(t *testing.T) {
+	p := open(t, pool.Config{})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, p.View(ctx, doing(endless("nobody"))), context.DeadlineExceeded)
+	requireAtRest(t, p)
+}
+
+func TestACancelledContextEndsAnIterationBetweenItsRows(t *testing.T) {
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		ctx, cancel := context.WithCancel(t.Context())
+		l, err := p.Acquire(t.Context())
+		require.NoError(t, err)
+		defer l.Release()
+		rows, err := l.QueryContext(ctx, "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c")
+		require.NoError(t, err)
+		defer rows.Close()
+		require.True(t, rows.Next())
+		cancel()
+		for rows.Next() {
+			runtime.Gosched()
+		}
+		require.ErrorIs(t, rows.Err(), context.Canceled)
+	})
+}
+
+func TestACancelledContextEndsASlowStepBetweenRows(t *testing.T) {
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		ctx, cancel := context.WithCancel(t.Context())
+		require.NoError(t, p.View(t.Context(), func(_ context.Context, tx *pool.Tx) error {
+			rows, err := tx.QueryContext(ctx, "SELECT 1 UNION ALL SELECT * FROM ("+endless(onSignal(t, cancel))+")")
+			require.NoError(t, err)
+			defer rows.Close()
+			require.True(t, rows.Next())
+			require.False(t, rows.Next(), "the second row takes for ever")
+			assert.ErrorIs(t, rows.Err(), context.Canceled)
+			return nil
+		}))
+		requireAtRest(t, p)
+	})
+}
+
+func TestACancelledContextEndsAWaitForTheWriteLane(t *testing.T) {
+	everywhere(t, pool.Config{MaxConns: 9, MinConns: 9}, func(t *testing.T, p *pool.Pool) {
+		gate, err := p.Begin(t.Context(), pool.Immediate)
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		for _, way := range ways {
+			wg.Go(func() {
+				assert.ErrorIs(t, way.run(ctx, p, "UPDATE n SET v = 1"), context.Canceled, way.name)
+			})
+		}
+		waitFor(t, "all wait", func() bool { return p.Stats().WriteQueue == len(ways) })
+		cancel()
+		wg.Wait()
+		require.NoError(t, gate.Rollback(t.Context()))
+		require.Zero(t, get(t, p, "SELECT v FROM n"))
+		requireAtRest(t, p)
+	})
+}
+
+func TestACancelledContextEndsAWaitForALease(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 2})
+	held, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := p.Acquire(ctx)
+		assert.ErrorIs(t, err, context.Canceled)
+	})
+	waitFor(t, "it waits", func() bool { return p.Stats().Waiting == 1 })
+	cancel()
+	wg.Wait()
+	held.Release()
+	requireAtRest(t, p)
+}
+
+func TestACancelledContextEndsAWaitForAnotherProcessesLock(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		path := filepath.Join(t.TempDir(), "app.db")
+		p := open(t, pool.Config{Path: path, JournalMode: mode, BusyTimeout: time.Hour})
+		o := startOther(t, path)
+		o.do("BEGIN EXCLUSIVE")
+		for _, way := range ways {
+			t.Run(mode+"/"+way.name, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+				defer cancel()
+				require.ErrorIs(t, way.run(ctx, p, "UPDATE n SET v = 1"), context.DeadlineExceeded)
+			})
+		}
+		o.do("ROLLBACK")
+		require.Zero(t, get(t, p, "SELECT v FROM n"))
+		requireAtRest(t, p)
+	}
+}
+
+func TestCancelAfterTheEndIsNoConcernOfTheNext(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1})
+	for range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(cancel)
+		l, err := p.Acquire(ctx)
+		if err == nil {
+			_, err = number(ctx, l, "SELECT count(*) FROM n, n AS m")
+			l.Release()
+		}
+		if err != nil {
+			require.ErrorIs(t, err, context.Canceled)
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, get(t, p, "SELECT count(*) FROM n"), "the next lease of the same connection")
+	}
+	requireAtRest(t, p)
+}
+
+func TestAContextThatEndsWithAnOpenTransactionOfDatabaseSQLRollsItBack(t *testing.T) {
+	p := open(t, pool.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	tx, err := p.DB().BeginTx(ctx, &sql.TxOptions{})
+	require.NoError(t, err)
+	_, err = tx.ExecContext(ctx, "UPDATE n SET v = 1")
+	require.NoError(t, err)
+	cancel()
+	require.Error(t, tx.Commit())
+	waitFor(t, "the lease is back", func() bool { return p.Stats().InUse == 0 })
+	require.Zero(t, get(t, p, "SELECT v FROM n"))
+}
