@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -143,9 +142,10 @@ func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (driver.Re
 func (c *conn) execOne(cl *call, s *statement, args []driver.NamedValue) (res driver.Result, err error) {
 	if err := c.enter(cl, s); err != nil {
 		c.cache.give(s)
+		c.locks.settle(c)
 		return nil, err
 	}
-	err = c.run(cl, s.text, func() (err error) {
+	err = c.run(cl, s, func() (err error) {
 		res, err = s.ExecContext(context.Background(), args)
 		return err
 	})
@@ -153,10 +153,10 @@ func (c *conn) execOne(cl *call, s *statement, args []driver.NamedValue) (res dr
 	return res, c.leave(cl, err)
 }
 
-// run prepares or runs a statement, with patience for other processes' locks.
-// Patience turns the busy timeout off, so not where that is what it is about.
-func (c *conn) run(cl *call, text string, f func() error) error {
-	if len(text) >= len("PRAGMA") && strings.EqualFold(text[:len("PRAGMA")], "PRAGMA") && strings.Contains(strings.ToLower(text), "busy_timeout") {
+// run runs a statement with patience for other processes' locks. Patience turns
+// the busy timeout off, so not where that is what the statement is about.
+func (c *conn) run(cl *call, s *statement, f func() error) error {
+	if s.effects.timeout {
 		return c.interruptible(cl, f)
 	}
 	return c.patiently(cl, f)
@@ -228,10 +228,11 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (driver.R
 func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (*rows, error) {
 	if err := c.enter(cl, s); err != nil {
 		c.cache.give(s)
+		c.locks.settle(c)
 		return nil, err
 	}
 	var under driver.Rows
-	err := c.run(cl, s.text, func() (err error) {
+	err := c.run(cl, s, func() (err error) {
 		under, err = s.QueryContext(context.Background(), args)
 		return err
 	})

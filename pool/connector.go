@@ -75,6 +75,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 			}
 		}
 		c.cache.give(s)
+		c.locks.settle(c)
 	}
 	made := &stmt{conn: c, text: query, call: *cl}
 	made.call.Context = nil

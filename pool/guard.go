@@ -28,6 +28,7 @@ type effects struct {
 	writes  bool // it writes although SQLite calls it read-only
 	reads   bool // it only reads although SQLite says that it writes
 	pragma  bool // it is a PRAGMA: some of them act while they are prepared
+	timeout bool // it reads or sets the busy timeout
 }
 
 // install makes SQLite ask the guard: the authorizer while a statement is
@@ -60,8 +61,11 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ s
 	case sqlite.AuthPragma:
 		g.pragma(strings.ToLower(arg1), arg2)
 	case sqlite.AuthRead:
-		if arg1 == "pragma_optimize" {
+		switch arg1 {
+		case "pragma_optimize":
 			g.seen.writes = true
+		case "pragma_busy_timeout":
+			g.seen.timeout = true
 		}
 	case sqlite.AuthReindex:
 		g.seen.writes = true
@@ -83,6 +87,9 @@ func (g *guard) pragma(name, arg string) {
 	case "journal_mode":
 		g.seen.reads = arg == ""
 		g.seen.state = arg != ""
+	case "busy_timeout":
+		g.seen.timeout = true
+		g.seen.state = arg != ""
 	case "case_sensitive_like", "shrink_memory":
 		g.seen.state = true
 	case "table_info", "table_xinfo", "table_list", "index_info", "index_xinfo", "index_list",
@@ -99,15 +106,17 @@ func (g *guard) pragma(name, arg string) {
 
 // prepare compiles one statement; key is what it will be cached under.
 func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
-	done, err := c.locks.preparing(c, cl)
-	if err != nil {
+	if err := c.locks.prepare(c, cl, text); err != nil {
 		return nil, err
 	}
-	defer done()
 	g := &c.guard
 	g.prepping, g.mayControl, g.refused, g.seen = true, cl.control, false, effects{}
 	var s sqliteStmt
-	err = c.run(cl, text, func() error {
+	patience := c.patiently
+	if isBusyTimeout(text) {
+		patience = c.interruptible
+	}
+	err := patience(cl, func() error {
 		prepared, err := c.raw.Prepare(text)
 		if err == nil {
 			s = prepared.(sqliteStmt)
@@ -117,6 +126,7 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 	g.prepping = false
 	if err != nil {
 		if g.refused {
+			c.locks.settle(c)
 			return nil, c.pool.fail("query", ErrTxControl, nil, "use InTx, Begin or Savepoint instead of "+firstWord(text))
 		}
 		return nil, c.leave(cl, err)
@@ -127,6 +137,7 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 	}
 	if err != nil {
 		_ = s.Close()
+		c.locks.settle(c)
 		return nil, c.pool.fail("prepare", nil, err)
 	}
 	writes = (writes || g.seen.writes) && !g.seen.reads
@@ -142,6 +153,11 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 func firstWord(text string) string {
 	_, end := token(text, 0)
 	return strings.ToUpper(text[:end])
+}
+
+// isBusyTimeout reports a PRAGMA that acts on the busy timeout while it is prepared.
+func isBusyTimeout(text string) bool {
+	return firstWord(text) == "PRAGMA" && strings.Contains(strings.ToLower(text), "busy_timeout")
 }
 
 // admit refuses a statement that may not run here, or not any more.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"math"
 	"sync/atomic"
 )
@@ -36,9 +37,15 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 		return err
 	}
 	var err error
-	if k.shared.Load() {
+	upgrades := k.shared.Load()
+	if upgrades {
 		err = c.pool.write.promote(cl.waitContext(), c.pool.cfg.AcquireTimeout)
-	} else {
+	}
+	if errors.Is(err, ErrConflict) && c.h.transaction() == noTransaction {
+		k.release(c) // nothing was read yet, so there is no snapshot to keep
+		upgrades = false
+	}
+	if !upgrades {
 		err = c.pool.write.lock(cl.waitContext(), exclusive, c.pool.cfg.AcquireTimeout)
 	}
 	if err != nil {
@@ -61,17 +68,24 @@ func (k *locks) takeShared(c *conn, cl *call) error {
 	return nil
 }
 
-// preparing holds the shared lock while a statement is prepared, since preparing
-// may read the schema. It is given back at once: preparing is not yet the first
-// read of a transaction.
-func (k *locks) preparing(c *conn, cl *call) (done func(), err error) {
+// prepare takes the lock for preparing a statement, which may read the schema.
+// It is kept for the statement to run, and given back by settle if nothing comes
+// of it: preparing is not yet the first read of a transaction. A statement that
+// starts like a writer queues as one, so that it does not queue twice; what it
+// is remains SQLite's verdict.
+func (k *locks) prepare(c *conn, cl *call, text string) error {
 	if !c.pool.excluding || k.slot || k.exempt || k.shared.Load() {
-		return func() {}, nil
+		return nil
 	}
-	if err := k.takeShared(c, cl); err != nil {
-		return nil, err
+	switch firstWord(text) {
+	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE": // need no schema
+		return nil
+	case "INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER":
+		if !cl.readOnly {
+			return k.takeSlot(c, cl)
+		}
 	}
-	return func() { k.settle(c) }, nil
+	return k.takeShared(c, cl)
 }
 
 // hold takes the slot and keeps it until drop.

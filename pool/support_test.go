@@ -220,6 +220,9 @@ func beOther(path string) {
 		return
 	}
 	conn, err := db.Conn(context.Background())
+	if err == nil {
+		_, err = conn.ExecContext(context.Background(), "PRAGMA busy_timeout = 60000")
+	}
 	for in := bufio.NewScanner(os.Stdin); err == nil && in.Scan(); {
 		answer := "ok"
 		if _, err := conn.ExecContext(context.Background(), in.Text()); err != nil {

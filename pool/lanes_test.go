@@ -1,0 +1,198 @@
+package pool_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sqlane/sqlane/pool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestWritersAreServedInTheOrderOfAskingWhateverTheirKind(t *testing.T) {
+	everywhere(t, pool.Config{MaxConns: 8, MinConns: 8, BusyTimeout: -1}, func(t *testing.T, p *pool.Pool) {
+		ctx := t.Context()
+		insert := func(i int) string { return fmt.Sprintf("INSERT INTO heap VALUES (%d)", i) }
+		kinds := []func(query string) error{
+			func(q string) error { return p.Batch(ctx, doing(q)) },
+			func(q string) error { return p.InTx(ctx, pool.Immediate, doing(q)) },
+			func(q string) error { return p.InTx(ctx, pool.Deferred, doing(q)) },
+			func(q string) error { return ways[0].run(ctx, p, q) },
+			func(q string) error { return p.InTx(ctx, pool.Exclusive, doing(q)) },
+			func(q string) error { return p.Batch(ctx, doing(q)) },
+			func(q string) error { return ways[len(ways)-1].run(ctx, p, q) },
+		}
+		var queue []func()
+		for i, kind := range kinds {
+			queue = append(queue, func() { assert.NoError(t, kind(insert(i))) })
+		}
+		lineUp(t, p, queue...)
+		require.EqualValues(t, len(kinds), get(t, p, "SELECT count(*) FROM heap"))
+		l, err := p.Acquire(ctx)
+		require.NoError(t, err)
+		defer l.Release()
+		var order string
+		require.NoError(t, l.QueryRowContext(ctx, "SELECT group_concat(b, ' ' ORDER BY rowid) FROM heap").Scan(&order))
+		l.Release()
+		require.Equal(t, "0 1 2 3 4 5 6", order)
+		requireAtRest(t, p)
+	})
+}
+
+func TestAReaderIsNotInTheWriterWay(t *testing.T) {
+	p := open(t, pool.Config{})
+	require.NoError(t, p.View(t.Context(), func(ctx context.Context, tx *pool.Tx) error {
+		_, err := number(ctx, tx, "SELECT v FROM n")
+		require.NoError(t, err)
+		assert.NoError(t, p.InTx(t.Context(), pool.Exclusive, doing("UPDATE n SET v = 1")))
+		rows, err := tx.QueryContext(ctx, "SELECT v FROM n")
+		require.NoError(t, err)
+		defer rows.Close()
+		return p.Batch(t.Context(), doing("UPDATE n SET v = 2"))
+	}))
+}
+
+func TestReturningRowsHoldTheWriteLaneUntilTheyAreClosed(t *testing.T) {
+	everywhere(t, pool.Config{BusyTimeout: -1}, func(t *testing.T, p *pool.Pool) {
+		l, err := p.Acquire(t.Context())
+		require.NoError(t, err)
+		rows, err := l.QueryContext(t.Context(), "INSERT INTO n VALUES (2, 0), (3, 0) RETURNING id")
+		require.NoError(t, err)
+		require.True(t, rows.Next())
+		var wg sync.WaitGroup
+		wg.Go(func() { assert.NoError(t, p.Batch(t.Context(), doing("UPDATE n SET v = 9"))) })
+		waitFor(t, "it queues", func() bool { return p.Stats().WriteQueue == 1 })
+		require.NoError(t, rows.Close())
+		wg.Wait()
+		l.Release()
+		require.EqualValues(t, 27, get(t, p, "SELECT sum(v) FROM n"))
+		requireAtRest(t, p)
+	})
+}
+
+func TestWhereReadersExcludeTheWriterItWaitsForThem(t *testing.T) {
+	for _, cfg := range []pool.Config{{Path: pool.Memory, BusyTimeout: -1}, {JournalMode: "delete", BusyTimeout: -1}} {
+		p := open(t, cfg)
+		reader, err := p.Begin(t.Context(), pool.Deferred)
+		require.NoError(t, err)
+		_, err = number(t.Context(), reader, "SELECT v FROM n")
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		wg.Go(func() { assert.NoError(t, p.Batch(t.Context(), doing("UPDATE n SET v = 1"))) })
+		waitFor(t, "the writer queues", func() bool { return p.Stats().WriteQueue == 1 })
+		v, err := number(t.Context(), reader, "SELECT v FROM n")
+		require.NoError(t, err)
+		require.Zero(t, v, "still the snapshot")
+		require.NoError(t, reader.Commit(t.Context()))
+		wg.Wait()
+		require.EqualValues(t, 1, get(t, p, "SELECT v FROM n"))
+		requireAtRest(t, p)
+	}
+}
+
+func TestWhereReadersExcludeTheWriterASecondUpgraderConflictsAtOnce(t *testing.T) {
+	p := open(t, pool.Config{Path: pool.Memory})
+	ctx := t.Context()
+	begin := func() *pool.Tx {
+		tx, err := p.Begin(ctx, pool.Deferred)
+		require.NoError(t, err)
+		_, err = number(ctx, tx, "SELECT v FROM n")
+		require.NoError(t, err)
+		return tx
+	}
+	a, b := begin(), begin()
+	var wg sync.WaitGroup
+	wg.Go(func() { assert.NoError(t, do(ctx, a, "UPDATE n SET v = v + 1")) })
+	waitFor(t, "a waits for b", func() bool { return p.Stats().WriteQueue == 1 })
+	require.ErrorIs(t, do(ctx, b, "UPDATE n SET v = v + 1"), pool.ErrConflict)
+	_, err := number(ctx, b, "SELECT v FROM n")
+	require.NoError(t, err, "b is alive and may go on reading")
+	require.NoError(t, b.Rollback(ctx))
+	wg.Wait()
+	require.NoError(t, a.Commit(ctx))
+	require.EqualValues(t, 1, get(t, p, "SELECT v FROM n"))
+	requireAtRest(t, p)
+}
+
+func TestAnotherProcessesLockIsWaitedFor(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		path := filepath.Join(t.TempDir(), "app.db")
+		p := open(t, pool.Config{Path: path, JournalMode: mode, BusyTimeout: time.Minute, MaxConns: 12, MinConns: 12})
+		o := startOther(t, path)
+		for _, way := range ways {
+			if way.name == "row" { // its UPDATE returns none
+				continue
+			}
+			t.Run(mode+"/"+way.name, func(t *testing.T) {
+				o.do("BEGIN IMMEDIATE")
+				o.do("UPDATE n SET v = v + 1")
+				var wg sync.WaitGroup
+				started := make(chan struct{})
+				wg.Go(func() {
+					close(started)
+					assert.NoError(t, way.run(t.Context(), p, "UPDATE n SET v = v + 1"))
+				})
+				<-started
+				o.do("COMMIT")
+				wg.Wait()
+			})
+		}
+		require.EqualValues(t, 2*(len(ways)-1), get(t, p, "SELECT v FROM n"))
+		requireAtRest(t, p)
+	}
+}
+
+func TestAnotherProcessesLockIsBusyInTheEndAndThePoolRecovers(t *testing.T) {
+	for _, mode := range []string{"wal", "delete"} {
+		for _, patience := range []time.Duration{-1, 20 * time.Millisecond} {
+			path := filepath.Join(t.TempDir(), "app.db")
+			p := open(t, pool.Config{Path: path, JournalMode: mode, BusyTimeout: patience})
+			o := startOther(t, path)
+			for _, way := range ways {
+				if way.name == "row" {
+					continue
+				}
+				t.Run(mode+"/"+way.name, func(t *testing.T) {
+					o.do("BEGIN IMMEDIATE")
+					err := way.run(t.Context(), p, "UPDATE n SET v = v + 1")
+					require.ErrorIs(t, err, pool.ErrBusy)
+					require.True(t, pool.IsBusy(err))
+					require.ErrorContains(t, err, path)
+					o.do("COMMIT")
+					require.NoError(t, way.run(t.Context(), p, "UPDATE n SET v = v + 1"))
+				})
+			}
+			require.EqualValues(t, len(ways)-1, get(t, p, "SELECT v FROM n"))
+			requireAtRest(t, p)
+		}
+	}
+}
+
+func TestADeferredTransactionThatReadFirstWaitsForAnotherProcessesLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	p := open(t, pool.Config{Path: path, BusyTimeout: time.Minute})
+	o := startOther(t, path)
+	require.NoError(t, p.InTx(t.Context(), pool.Deferred, func(ctx context.Context, tx *pool.Tx) error {
+		_, err := number(ctx, tx, "SELECT v FROM n")
+		require.NoError(t, err)
+		o.do("BEGIN IMMEDIATE")
+		done := make(chan error)
+		go func() { done <- do(ctx, tx, "UPDATE n SET v = 1") }()
+		o.do("ROLLBACK")
+		return <-done
+	}))
+	require.EqualValues(t, 1, get(t, p, "SELECT v FROM n"))
+
+	err := p.InTx(t.Context(), pool.Deferred, func(ctx context.Context, tx *pool.Tx) error {
+		_, err := number(ctx, tx, "SELECT v FROM n")
+		require.NoError(t, err)
+		o.do("UPDATE n SET v = 7")
+		return do(ctx, tx, "UPDATE n SET v = 1")
+	})
+	require.ErrorIs(t, err, pool.ErrConflict, "another process's commit makes it stale just as well")
+	requireAtRest(t, p)
+}

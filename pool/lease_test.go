@@ -1,0 +1,382 @@
+package pool_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sqlane/sqlane/pool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestALeaseRunsEachStatementAsATransactionOfItsOwn(t *testing.T) {
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		l, err := p.Acquire(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, do(t.Context(), l, "INSERT INTO n VALUES (2, 0)"))
+		require.EqualValues(t, 2, get(t, p, "SELECT count(*) FROM n"), "seen by others at once")
+		require.Error(t, do(t.Context(), l, "INSERT INTO n VALUES (2, 0)"))
+		rows, err := l.QueryContext(t.Context(), "INSERT INTO n VALUES (?, ?) RETURNING id", 3, 1)
+		require.NoError(t, err)
+		require.True(t, rows.Next())
+		require.NoError(t, rows.Close())
+		require.EqualValues(t, 3, get(t, p, "SELECT count(*) FROM n"))
+		l.Release()
+		requireAtRest(t, p)
+	})
+}
+
+func TestAReleasedLeaseAnswersWithAnError(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1})
+	ctx := t.Context()
+	l, err := p.Acquire(ctx)
+	require.NoError(t, err)
+	s, err := l.PrepareContext(ctx, "SELECT 1")
+	require.NoError(t, err)
+	rows, err := l.QueryContext(ctx, "SELECT 1 UNION SELECT 2")
+	require.NoError(t, err)
+	require.True(t, rows.Next())
+	l.Release()
+	l.Release()
+
+	require.False(t, rows.Next())
+	require.ErrorIs(t, rows.Err(), pool.ErrReleased)
+	require.NoError(t, rows.Close())
+	next, err := p.Acquire(ctx) // the same connection, for somebody else
+	require.NoError(t, err)
+	require.ErrorIs(t, do(ctx, l, "UPDATE n SET v = 1"), pool.ErrReleased)
+	_, err = number(ctx, l, "SELECT 1")
+	require.ErrorIs(t, err, pool.ErrReleased)
+	_, err = l.QueryContext(ctx, "SELECT 1")
+	require.ErrorIs(t, err, pool.ErrReleased)
+	_, err = l.PrepareContext(ctx, "SELECT 1")
+	require.ErrorIs(t, err, pool.ErrReleased)
+	_, err = s.Query()
+	require.ErrorIs(t, err, pool.ErrReleased)
+	_, err = s.Exec()
+	require.ErrorIs(t, err, pool.ErrReleased)
+	require.NoError(t, s.Close())
+	l.Release()
+	require.NoError(t, do(ctx, next, "UPDATE n SET v = 2"), "a late Release of another lease does not end this one")
+	next.Release()
+	requireAtRest(t, p)
+}
+
+func TestATextWithoutAStatementDoesNothing(t *testing.T) {
+	p := open(t, pool.Config{})
+	l, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	defer l.Release()
+	for _, text := range []string{"", "  ", ";", "-- nothing", "/* nothing */;"} {
+		require.NoError(t, do(t.Context(), l, text))
+		rows, err := l.QueryContext(t.Context(), text)
+		require.NoError(t, err)
+		require.False(t, rows.Next())
+		require.NoError(t, rows.Close())
+	}
+}
+
+func TestAScriptRunsItsStatementsInOrderAndReturnsTheLastOnesRows(t *testing.T) {
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		l, err := p.Acquire(t.Context())
+		require.NoError(t, err)
+		defer l.Release()
+		v, err := number(t.Context(), l, "INSERT INTO n VALUES (2, 20); UPDATE n SET v = v + 1; SELECT sum(v) FROM n -- all")
+		require.NoError(t, err)
+		require.EqualValues(t, 22, v)
+		require.Error(t, do(t.Context(), l, "INSERT INTO n VALUES (3, 0); INSERT INTO nowhere VALUES (1); INSERT INTO n VALUES (4, 0)"))
+		_, err = l.QueryContext(t.Context(), "INSERT INTO n VALUES (5, 0); bad; SELECT 1")
+		require.Error(t, err)
+		v, err = number(t.Context(), l, "SELECT sum(id) FROM n")
+		require.NoError(t, err)
+		require.EqualValues(t, 1+2+3+5, v, "what ran before a failure stays")
+	})
+}
+
+func TestAFaultyStatementIsSQLitesError(t *testing.T) {
+	p := open(t, pool.Config{})
+	l, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	defer l.Release()
+	_, err = l.PrepareContext(t.Context(), "SELEC 1")
+	code, ok := pool.Code(err)
+	require.True(t, ok)
+	require.Equal(t, 1, code)
+	_, err = l.QueryContext(t.Context(), "SELECT nothing FROM n")
+	require.ErrorContains(t, err, "nothing")
+	require.NoError(t, do(t.Context(), l, "SELECT 1"))
+}
+
+func TestAnAcquireTimeoutNamesTheHolders(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 3, AcquireTimeout: 10 * time.Millisecond})
+	ctx := t.Context()
+	l, err := p.Acquire(pool.WithLabel(ctx, "the monthly report"))
+	require.NoError(t, err)
+	tx, err := p.Begin(ctx, pool.Deferred)
+	require.NoError(t, err)
+	_, err = p.Acquire(ctx)
+	require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+	for _, part := range []string{"TestAnAcquireTimeoutNamesTheHolders", "lease_test.go:", "the monthly report", "2 of 3"} {
+		require.ErrorContains(t, err, part)
+	}
+	writer, err := p.Begin(ctx, pool.Immediate)
+	require.NoError(t, err)
+	for _, wait := range []func() error{
+		func() error { return p.Batch(ctx, doing("SELECT 1")) },
+		func() error { return p.InTx(ctx, pool.Exclusive, doing("SELECT 1")) },
+		func() error { return do(ctx, l, "UPDATE n SET v = 1") },
+		func() error { return do(ctx, tx, "UPDATE n SET v = 1") },
+	} {
+		err := wait()
+		require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+		require.ErrorContains(t, err, "TestAnAcquireTimeoutNamesTheHolders")
+	}
+	l.Release()
+	require.NoError(t, tx.Rollback(ctx))
+	require.NoError(t, writer.Rollback(ctx))
+	require.EqualValues(t, 5, p.Stats().Timeouts)
+	requireAtRest(t, p)
+}
+
+func TestTooManyWaitersAreOverload(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 2, MaxWaiters: 2})
+	ctx := t.Context()
+	l, err := p.Acquire(ctx)
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			l, err := p.Acquire(ctx)
+			if assert.NoError(t, err) {
+				l.Release()
+			}
+		})
+	}
+	waitFor(t, "two wait", func() bool { return p.Stats().Waiting == 2 })
+	_, err = p.Acquire(ctx)
+	require.ErrorIs(t, err, pool.ErrOverloaded)
+	require.ErrorContains(t, err, "MaxWaiters is 2")
+	l.Release()
+	wg.Wait()
+	require.EqualValues(t, 1, p.Stats().Overloads)
+	requireAtRest(t, p)
+}
+
+func TestLeasesAreGivenInTheOrderOfAsking(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 2})
+	l, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var order []int
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			l, err := p.Acquire(t.Context())
+			if assert.NoError(t, err) {
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+				l.Release()
+			}
+		})
+		waitFor(t, "it waits", func() bool { return p.Stats().Waiting == i+1 })
+	}
+	l.Release()
+	wg.Wait()
+	for i := range order {
+		require.Equal(t, i, order[i])
+	}
+	requireAtRest(t, p)
+}
+
+func TestTheNextLeaseNeverSeesWhatALeaseDidToItsConnection(t *testing.T) {
+	for _, c := range []struct{ change, see string }{
+		{"PRAGMA foreign_keys = off", "SELECT foreign_keys = 1 FROM pragma_foreign_keys"},
+		{"PRAGMA cache_size = 77", "SELECT cache_size <> 77 FROM pragma_cache_size"},
+		{"PRAGMA query_only = on", "SELECT query_only = 0 FROM pragma_query_only"},
+		{"PRAGMA case_sensitive_like = on", "SELECT 'A' LIKE 'a'"},
+		{"PRAGMA busy_timeout = 3", "SELECT timeout > 3 FROM pragma_busy_timeout"},
+		{"PRAGMA recursive_triggers(1)", "SELECT recursive_triggers = 0 FROM pragma_recursive_triggers"},
+		{"CREATE TEMP TABLE mine (x)", "SELECT count(*) = 0 FROM temp.sqlite_schema"},
+		{"CREATE TEMP TRIGGER mine AFTER INSERT ON n BEGIN SELECT 1; END", "SELECT count(*) = 0 FROM temp.sqlite_schema"},
+		{"CREATE TEMP VIEW mine AS SELECT 1", "SELECT count(*) = 0 FROM temp.sqlite_schema"},
+		{"ATTACH ':memory:' AS mine", "SELECT count(*) = 0 FROM pragma_database_list WHERE name = 'mine'"},
+	} {
+		t.Run(c.change, func(t *testing.T) {
+			p := open(t, pool.Config{MaxConns: 1})
+			run(t, p, c.change)
+			require.EqualValues(t, 1, get(t, p, c.see))
+			require.EqualValues(t, 1, p.Stats().Dirty)
+			require.NoError(t, p.InTx(t.Context(), pool.Immediate, doing(c.change)))
+			require.EqualValues(t, 1, get(t, p, c.see))
+			requireAtRest(t, p)
+		})
+	}
+}
+
+func TestLookingAroundKeepsTheConnection(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1})
+	for _, look := range []string{
+		"PRAGMA table_info(n)", "PRAGMA table_xinfo(n)", "PRAGMA integrity_check", "PRAGMA quick_check", "PRAGMA foreign_key_check", "PRAGMA foreign_keys",
+		"PRAGMA journal_mode", "PRAGMA index_list(n)", "PRAGMA foreign_key_list(child)", "PRAGMA user_version", "PRAGMA user_version = 2",
+		"SELECT * FROM pragma_table_info('n')", "PRAGMA wal_checkpoint", "PRAGMA database_list", "PRAGMA compile_options",
+	} {
+		run(t, p, look)
+	}
+	s := p.Stats()
+	require.Zero(t, s.Dirty)
+	require.EqualValues(t, 1, s.Created)
+}
+
+func TestALeaseLeavesNoTransactionBehind(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1})
+	l, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	rows, err := l.QueryContext(t.Context(), "UPDATE n SET v = 5 RETURNING v")
+	require.NoError(t, err)
+	require.True(t, rows.Next())
+	l.Release()
+	require.False(t, rows.Next())
+	require.NoError(t, rows.Close())
+	requireAtRest(t, p)
+	require.EqualValues(t, 5, get(t, p, "SELECT v FROM n"), "the statement was whole; only its rows were not read")
+}
+
+func TestTheFiguresAddUp(t *testing.T) {
+	everywhere(t, pool.Config{MaxConns: 4, MinConns: 3}, func(t *testing.T, p *pool.Pool) {
+		s := p.Stats()
+		require.Equal(t, 4, s.MaxConns)
+		require.Equal(t, 3, s.Open)
+		require.Equal(t, 3, s.Idle)
+		l, err := p.Acquire(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, p.Batch(t.Context(), doing("UPDATE n SET v = 1")))
+		s = p.Stats()
+		require.Equal(t, 1, s.InUse)
+		require.Equal(t, s.Open, s.Idle+s.InUse)
+		l.Release()
+		require.EqualValues(t, s.Open, s.Created)
+		before := p.Stats()
+		for range 10 {
+			require.EqualValues(t, 1, get(t, p, "SELECT count(*) FROM n"))
+		}
+		after := p.Stats()
+		require.EqualValues(t, 10, after.Acquires-before.Acquires)
+		require.GreaterOrEqual(t, after.StatementHits-before.StatementHits, uint64(9))
+		require.LessOrEqual(t, after.StatementMisses-before.StatementMisses, uint64(1))
+		if after.WALBytes > 0 {
+			require.NotContains(t, t.Name(), "memory")
+		} else {
+			require.NotContains(t, t.Name(), "wal")
+		}
+	})
+}
+
+func TestTheStatementCacheKeepsTheMostRecentlyUsed(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1, StatementCacheSize: 2})
+	l, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	defer l.Release()
+	hits := func(query string) uint64 {
+		before := p.Stats().StatementHits
+		require.NoError(t, do(t.Context(), l, query))
+		return p.Stats().StatementHits - before
+	}
+	require.Zero(t, hits("SELECT 1"))
+	require.Zero(t, hits("SELECT 2"))
+	require.EqualValues(t, 1, hits("SELECT 1"))
+	require.Zero(t, hits("SELECT 3"), "2 goes")
+	require.EqualValues(t, 1, hits("SELECT 1"))
+	require.Zero(t, hits("SELECT 2"))
+	require.EqualValues(t, 1, hits("SELECT 1"))
+
+	p = open(t, pool.Config{MaxConns: 1, StatementCacheSize: -1})
+	run(t, p, "SELECT 1")
+	run(t, p, "SELECT 1")
+	require.Zero(t, p.Stats().StatementHits)
+}
+
+func TestAQueryWithinItsOwnRowsGetsTheRightOnes(t *testing.T) {
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		run(t, p, "INSERT INTO n VALUES (2, 2), (3, 3)")
+		l, err := p.Acquire(t.Context())
+		require.NoError(t, err)
+		defer l.Release()
+		const query = "SELECT id FROM n ORDER BY id"
+		outer, err := l.QueryContext(t.Context(), query)
+		require.NoError(t, err)
+		defer outer.Close()
+		var seen []string
+		for outer.Next() {
+			var a int
+			require.NoError(t, outer.Scan(&a))
+			inner, err := l.QueryContext(t.Context(), query)
+			require.NoError(t, err)
+			for inner.Next() {
+				var b int
+				require.NoError(t, inner.Scan(&b))
+				seen = append(seen, fmt.Sprint(a, b))
+			}
+			require.NoError(t, inner.Err())
+		}
+		require.NoError(t, outer.Err())
+		require.Equal(t, []string{"1 1", "1 2", "1 3", "2 1", "2 2", "2 3", "3 1", "3 2", "3 3"}, seen)
+	})
+}
+
+func TestColumnTypesAreAskedOfOpenRowsOnly(t *testing.T) {
+	p := open(t, pool.Config{})
+	l, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	rows, err := l.QueryContext(t.Context(), "SELECT id, v FROM n")
+	require.NoError(t, err)
+	defer rows.Close()
+	types, err := rows.ColumnTypes()
+	require.NoError(t, err)
+	require.Equal(t, "INTEGER", types[0].DatabaseTypeName())
+	l.Release()
+	_, _ = rows.ColumnTypes() // it may fail, it must not crash
+}
+
+func TestManyGoroutinesShareOneLease(t *testing.T) {
+	p := open(t, pool.Config{})
+	l, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			assert.NoError(t, do(t.Context(), l, "UPDATE n SET v = v + 1"))
+			_, err := number(t.Context(), l, "SELECT v FROM n")
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	l.Release()
+	require.EqualValues(t, 50, get(t, p, "SELECT v FROM n"))
+}
+
+func ExamplePool_Acquire() {
+	ctx := context.Background()
+	p, err := pool.Open(ctx, pool.Config{Path: pool.Memory})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close()
+	lease, err := p.Acquire(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer lease.Release()
+	var version int
+	if err := lease.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("version", version)
+	// Output: version 0
+}
