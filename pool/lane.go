@@ -34,12 +34,14 @@ type lane struct {
 	head    *waiter      // the queue, oldest first
 	tail    *waiter
 	upgrade *waiter // the shared holder that wants to be alone
+	refuses bool    // those who have nothing yet
 	closed  bool
 }
 
 // waiter is one caller in a lane's queue.
 type waiter struct {
 	want       access
+	newcomer   bool    // it has nothing yet
 	member     *member // not nil: a batch member, who can take over an open transaction
 	ready      chan struct{}
 	holding    bool  // it upgrades: it holds the lane shared meanwhile, and afterwards if it fails
@@ -66,22 +68,27 @@ func (w *waiters) add() bool {
 // the lane closes: the context's error, ErrAcquireTimeout or ErrClosed. It is
 // ErrOverloaded if too many wait already.
 func (l *lane) lock(ctx context.Context, want access, timeout time.Duration) error {
-	return l.lockAs(ctx, want, timeout, nil)
+	return l.enqueue(ctx, &waiter{want: want}, timeout)
 }
 
-// lockAs is lock for a batch member, who may be handed the write slot together
-// with the transaction that is open under it; member.shared is set then.
+// lockAs is lock for a newcomer, whom a lane that refuses turns away. As a
+// batch member it may be handed the write slot together with the transaction
+// that is open under it; m.shared is set then.
 func (l *lane) lockAs(ctx context.Context, want access, timeout time.Duration, m *member) error {
+	return l.enqueue(ctx, &waiter{want: want, newcomer: true, member: m}, timeout)
+}
+
+func (l *lane) enqueue(ctx context.Context, w *waiter, timeout time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	l.mu.Lock()
-	if l.closed {
+	if l.closed || l.refuses && w.newcomer {
 		l.mu.Unlock()
 		return ErrClosed
 	}
-	if l.head == nil && l.upgrade == nil && l.free(want) {
-		l.grant(want)
+	if l.head == nil && l.upgrade == nil && l.free(w.want) {
+		l.grant(w.want)
 		l.mu.Unlock()
 		return nil
 	}
@@ -89,7 +96,7 @@ func (l *lane) lockAs(ctx context.Context, want access, timeout time.Duration, m
 		l.mu.Unlock()
 		return ErrOverloaded
 	}
-	w := &waiter{want: want, member: m, ready: make(chan struct{})}
+	w.ready = make(chan struct{})
 	l.push(w)
 	l.mu.Unlock()
 	return l.wait(ctx, w, timeout)
@@ -143,7 +150,7 @@ func (l *lane) pass(take func(*member)) *member {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.head
-	if w == nil || w.member == nil || l.closed {
+	if w == nil || w.member == nil {
 		return nil
 	}
 	take(w.member)
@@ -151,6 +158,21 @@ func (l *lane) pass(take func(*member)) *member {
 	w.granted = true
 	close(w.ready)
 	return w.member
+}
+
+// refuse wakes newcomers that wait with ErrClosed and turns away who comes.
+func (l *lane) refuse() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refuses = true
+	for w := l.head; w != nil; {
+		next := w.next
+		if w.newcomer {
+			l.fail(w)
+		}
+		w = next
+	}
+	l.serve()
 }
 
 // close wakes all who wait with ErrClosed and refuses who comes. Locks that are

@@ -55,11 +55,13 @@ func (p *Pool) refuse() {
 		}
 	}
 	p.mu.Unlock()
-	for _, l := range []*lane{p.read, p.write} {
-		if l != nil {
-			l.close()
-		}
+	for _, l := range p.lanes() {
+		l.refuse()
 	}
+}
+
+func (p *Pool) lanes() []*lane {
+	return slices.DeleteFunc([]*lane{p.read, p.write}, func(l *lane) bool { return l == nil })
 }
 
 func (p *Pool) heldNow() bool {
@@ -73,6 +75,9 @@ func (p *Pool) heldNow() bool {
 func (p *Pool) closeAll() error {
 	p.interrupting.Store(true)
 	close(p.hurry)
+	for _, l := range p.lanes() {
+		l.close()
+	}
 	if p.watcher != nil {
 		p.watcher.wake()
 	}

@@ -232,3 +232,5 @@ func beOther(path string) {
 	}
 	_ = errors.Join(conn.Close(), db.Close())
 }
+
+func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
