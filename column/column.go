@@ -21,10 +21,13 @@ func At(t time.Time) Time {
 	return Time{time.Unix(0, t.UnixNano()).UTC()}
 }
 
-// Value implements driver.Valuer.
+// Value implements driver.Valuer. A year that does not fit is an error.
 func (t Time) Value() (driver.Value, error) {
 	if t.IsZero() {
 		return nil, nil
+	}
+	if !time.Unix(0, t.UnixNano()).Equal(t.Time) {
+		return nil, fmt.Errorf("column: %v does not fit into nanoseconds since 1970", t.Time)
 	}
 	return t.UnixNano(), nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -128,7 +129,7 @@ func (c Config) Validate() error {
 	fault(strings.ContainsRune(c.Path, 0), "Path %q contains a NUL byte", c.Path)
 	fault(c.ReadOnly && c.Path == Memory, "ReadOnly makes no sense for %s", Memory)
 	fault(d.MaxConns < 1, "MaxConns is %d; it must be 1 or more", c.MaxConns)
-	fault(c.MinConns > d.MaxConns, "MinConns is %d, more than MaxConns, %d", c.MinConns, d.MaxConns)
+	fault(c.MinConns > max(d.MaxConns, 0), "MinConns is %d, more than MaxConns, %d", c.MinConns, d.MaxConns)
 	fault(c.MaxWaiters < 0, "MaxWaiters is %d; 0 means no limit", c.MaxWaiters)
 	fault(c.LeakThreshold < 0, "LeakThreshold is %v; 0 turns it off", c.LeakThreshold)
 	fault(!slices.Contains([]string{"wal", "delete", "truncate", "persist"}, d.JournalMode),
@@ -136,8 +137,8 @@ func (c Config) Validate() error {
 	fault(!slices.Contains([]string{"off", "normal", "full", "extra"}, d.Synchronous),
 		"Synchronous is %q, none of off, normal, full, extra", c.Synchronous)
 	for _, name := range slices.Sorted(maps.Keys(c.Pragmas)) {
-		fault(!isName(name), "Pragmas: %q is not a name", name)
-		fault(len(split("PRAGMA x="+c.Pragmas[name])) != 1 || !isPragmaValue(c.Pragmas[name]),
+		fault(!pragmaName.MatchString(name), "Pragmas: %q is not a name", name)
+		fault(!pragmaValue.MatchString(c.Pragmas[name]),
 			"Pragmas: the value of %s, %q, is not a single word, number or quoted string", name, c.Pragmas[name])
 		if field, ok := ownPragmas[strings.ToLower(name)]; ok {
 			fault(true, "Pragmas: %s is the pool's own; set %s", name, field)
@@ -158,29 +159,7 @@ var ownPragmas = map[string]string{
 	"locking_mode": "MaxConns to 1 if nobody else may use the file",
 }
 
-func isName(s string) bool {
-	for i := range len(s) {
-		if !isWord(s[i]) || s[i] >= 0x80 || s[i] == '$' {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// isPragmaValue reports a word, a signed number or a quoted string.
-func isPragmaValue(s string) bool {
-	s = strings.TrimLeft(s, "+-")
-	if s == "" {
-		return false
-	}
-	kind, end := token(s, 0)
-	if kind == wordToken && end < len(s) && s[end] == '.' { // a decimal number
-		kind, end = token(s, end+1)
-		return kind == wordToken && end == len(s)
-	}
-	quoted := s[0] == '\'' || s[0] == '"'
-	if quoted && (len(s) < 2 || s[len(s)-1] != s[0]) {
-		return false
-	}
-	return end == len(s) && (kind == wordToken || quoted)
-}
+var (
+	pragmaName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	pragmaValue = regexp.MustCompile(`^([+-]?[0-9]+(\.[0-9]+)?|[A-Za-z_][A-Za-z0-9_]*|'([^'\x00]|'')*'|"([^"\x00]|"")*")$`)
+)

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -336,7 +335,7 @@ func TestAPoolStaysWithItsFileWhenTheDirectoryIsChanged(t *testing.T) {
 func TestANewDatabaseIsItsOwnersAlone(t *testing.T) {
 	for _, mode := range []string{"wal", "persist"} {
 		dir := t.TempDir()
-		p := configOpen(t, pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: mode, MaxConns: 1})
+		p := configOpen(t, pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: mode})
 		require.NoError(t, do(t.Context(), p.DB(), "CREATE TABLE x (a)"))
 		names := configFiles(t, dir)
 		require.Len(t, names, map[string]int{"wal": 3, "persist": 2}[mode])
@@ -475,17 +474,9 @@ func TestAReadOnlyPoolSeesWhatAWriterCommits(t *testing.T) {
 	}
 }
 
-// configConns is how many connections a journal mode is tested with.
-func configConns(mode string) []int {
-	if mode == "truncate" || mode == "persist" {
-		return []int{1}
-	}
-	return []int{1, 2, 5}
-}
-
 func TestEveryConnectionIsSetUpAlike(t *testing.T) {
 	for _, mode := range []string{"wal", "delete", "truncate", "persist", "memory"} {
-		for _, conns := range configConns(mode) {
+		for _, conns := range []int{1, 2, 5} {
 			t.Run(fmt.Sprintf("%s/%d", mode, conns), func(t *testing.T) {
 				cfg := pool.Config{
 					Path: filepath.Join(t.TempDir(), "app.db"), JournalMode: mode, MaxConns: conns,
@@ -553,7 +544,7 @@ func TestAPragmaThatSQLiteRefusesFailsOpenAndIsNamed(t *testing.T) {
 func TestTheJournalModeOfAnExistingDatabaseIsSwitched(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	for _, mode := range []string{"wal", "delete", "wal", "truncate", "persist", "wal"} {
-		p := configOpen(t, pool.Config{Path: path, JournalMode: mode, MaxConns: slices.Max(configConns(mode))})
+		p := configOpen(t, pool.Config{Path: path, JournalMode: mode, MaxConns: 5})
 		configEach(t, p, func(on dbtx) { require.Equal(t, mode, configPragma(t, on, "journal_mode")) })
 		require.NoError(t, p.Close())
 	}
@@ -621,6 +612,26 @@ func TestAnOnConnectThatFailsFirstFailsOpen(t *testing.T) {
 	}
 	require.Empty(t, sqldbDescriptors(t, dir))
 	goleak.VerifyNone(t, before)
+}
+
+func TestRowsThatOnConnectLeavesOpenAreClosed(t *testing.T) {
+	var left []*sql.Rows
+	p := configOpen(t, pool.Config{
+		Path: filepath.Join(t.TempDir(), "app.db"),
+		OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+			rows, err := conn.QueryContext(ctx, "SELECT 1 UNION SELECT 2")
+			left = append(left, rows)
+			return errors.Join(err, rows.Err())
+		},
+	})
+	require.NoError(t, do(t.Context(), p.DB(), "CREATE TABLE x (a)"))
+	require.NotEmpty(t, left)
+	for _, rows := range left {
+		require.False(t, rows.Next())
+		require.Error(t, rows.Err())
+		require.NoError(t, rows.Close())
+	}
+	require.NoError(t, p.Close())
 }
 
 func TestOnConnectGetsOpensContext(t *testing.T) {

@@ -37,7 +37,8 @@ type call struct {
 	depth           int    // of the transaction, 0 the outermost; -1 outside one
 	serial          uint64 // of the transaction
 	readOnly        bool   // a write is refused
-	control         bool   // transaction control is allowed
+	control         bool   // transaction control as text is allowed
+	savepoints      bool   // of it, savepoints are
 	steady          bool   // runs to its end even if the context ends
 	gentle          bool   // is cancelled before it runs, not while
 }
@@ -122,6 +123,11 @@ func (c *conn) meaning(cl *call, err error) error {
 func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (driver.Result, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.guard.lost != nil && c.guard.textual && cl.control {
+		if ended, err := c.endLostText(cl, query); ended {
+			return driver.RowsAffected(0), err
+		}
+	}
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
@@ -150,6 +156,9 @@ func (c *conn) execOne(cl *call, s *statement, args []driver.NamedValue) (res dr
 		return err
 	})
 	c.cache.give(s)
+	if s.effects.control && len(c.guard.serials) == 0 {
+		c.guard.textual = !c.h.autocommit()
+	}
 	return res, c.leave(cl, err)
 }
 

@@ -128,7 +128,12 @@ func IsUnique(err error) bool {
 }
 
 // IsForeignKey reports a violated foreign key, immediate or deferred.
-func IsForeignKey(err error) bool { return hasCode(err, lib.SQLITE_CONSTRAINT_FOREIGNKEY) }
+func IsForeignKey(err error) bool {
+	// ON DELETE and ON UPDATE RESTRICT have the code of a trigger's RAISE, and
+	// nothing but the message tells them apart.
+	restricted := hasCode(err, lib.SQLITE_CONSTRAINT_TRIGGER) && strings.Contains(err.Error(), "FOREIGN KEY constraint failed")
+	return restricted || hasCode(err, lib.SQLITE_CONSTRAINT_FOREIGNKEY)
+}
 
 // IsCheck reports a violated CHECK constraint.
 func IsCheck(err error) bool { return hasCode(err, lib.SQLITE_CONSTRAINT_CHECK) }

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -15,15 +16,18 @@ type guard struct {
 	lost       error // why the transaction is gone although nobody ended it
 	committing bool  // the pool has ordered this commit
 	deferring  bool  // PRAGMA defer_foreign_keys was set in this transaction
+	textual    bool  // a transaction was begun as text, through DB
 	prepping   bool  // a caller's statement is being prepared
 	mayControl bool  // and may control transactions
+	maySave    bool  // or savepoints alone
 	refused    bool  // it was refused since it would have
 	seen       effects
 }
 
 // effects is what preparing a statement tells about it besides its rows.
 type effects struct {
-	control bool // it begins or ends a transaction
+	control bool // it begins or ends a transaction or savepoint
+	whole   bool // of these, a transaction
 	state   bool // it changes the connection beyond the lease's end
 	writes  bool // it writes although SQLite calls it read-only
 	reads   bool // it only reads although SQLite says that it writes
@@ -54,7 +58,8 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ s
 	switch action {
 	case sqlite.AuthTransaction, sqlite.AuthSavepoint:
 		g.seen.control = true
-		if !g.mayControl {
+		g.seen.whole = g.seen.whole || action == sqlite.AuthTransaction
+		if !g.mayControl && (g.seen.whole || !g.maySave) {
 			g.refused = true
 			return sqlite.AuthorizerDeny
 		}
@@ -110,7 +115,7 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 		return nil, err
 	}
 	g := &c.guard
-	g.prepping, g.mayControl, g.refused, g.seen = true, cl.control, false, effects{}
+	g.prepping, g.mayControl, g.maySave, g.refused, g.seen = true, cl.control, cl.savepoints, false, effects{}
 	var s sqliteStmt
 	patience := c.patiently
 	if isBusyTimeout(text) {
@@ -183,11 +188,11 @@ func (c *conn) admit(cl *call) error {
 // enter does what must be done before a statement runs.
 func (c *conn) enter(cl *call, s *statement) error {
 	switch {
-	case s.effects.control && !cl.control:
+	case s.effects.control && !cl.control && (s.effects.whole || !cl.savepoints):
 		return c.pool.fail("query", ErrTxControl, nil, "use InTx, Begin or Savepoint instead")
 	case s.writes && (cl.readOnly || c.pool.cfg.ReadOnly) && !s.effects.control:
 		return c.pool.fail("write", ErrReadOnly, nil)
-	case !s.effects.control && len(c.guard.serials) > 0 && c.h.autocommit():
+	case !s.effects.control && c.guard.inTx() && c.h.autocommit():
 		c.guard.lost = errors.New("no transaction is open any more")
 		return c.lostError("query")
 	}
@@ -196,7 +201,7 @@ func (c *conn) enter(cl *call, s *statement) error {
 
 // check notices that the transaction is gone after a statement failed with err.
 func (g *guard) check(c *conn, err error) {
-	if err != nil && len(g.serials) > 0 && g.lost == nil && !g.committing && c.h.autocommit() {
+	if err != nil && g.inTx() && g.lost == nil && !g.committing && c.h.autocommit() {
 		g.lost = err
 		c.pool.counts.lost.Add(1)
 	}
@@ -219,6 +224,26 @@ func (c *conn) control(cl *call, text string) error {
 	return err
 }
 
+func (g *guard) inTx() bool { return len(g.serials) > 0 || g.textual }
+
+// endLostText lets text end a transaction that was begun as text and lost: a
+// ROLLBACK finds it done, a COMMIT learns of it.
+func (c *conn) endLostText(cl *call, query string) (ended bool, err error) {
+	parts := split(query)
+	if cl.epoch != c.epoch || len(parts) != 1 {
+		return false, nil
+	}
+	switch words := strings.Fields(strings.ToUpper(parts[0])); {
+	case words[0] == "ROLLBACK" && !slices.Contains(words, "TO"):
+	case words[0] == "COMMIT", words[0] == "END":
+		err = c.lostError("commit")
+	default:
+		return false, nil
+	}
+	c.guard.pop(0)
+	return true, err
+}
+
 // push and pop keep the stack of open transactions.
 func (g *guard) push() (serial uint64) {
 	g.lastSerial++
@@ -229,6 +254,6 @@ func (g *guard) push() (serial uint64) {
 func (g *guard) pop(depth int) {
 	g.serials = g.serials[:depth]
 	if depth == 0 {
-		g.lost, g.deferring = nil, false
+		g.lost, g.deferring, g.textual = nil, false, false
 	}
 }

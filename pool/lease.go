@@ -28,7 +28,7 @@ type Lease struct {
 type holder struct {
 	since time.Time
 	label string
-	stack [16]uintptr
+	stack [24]uintptr
 	depth int
 }
 
@@ -187,6 +187,9 @@ func (p *Pool) remove(c *conn) {
 
 // clean ends everything that is open on the connection. The caller holds mu.
 func (c *conn) clean(reason error) error {
+	if c.closed {
+		return nil
+	}
 	err := c.closeRows(-1, c.pool.fail("query", reason, nil))
 	c.guard.pop(0)
 	if !c.h.autocommit() {
@@ -341,7 +344,8 @@ func (h *holder) taker() string {
 	frames := runtime.CallersFrames(h.stack[:h.depth])
 	for {
 		f, more := frames.Next()
-		if !strings.HasPrefix(f.Function, packageName) || strings.HasSuffix(f.File, "_test.go") {
+		inside := strings.HasPrefix(f.Function, packageName) && !strings.HasSuffix(f.File, "_test.go")
+		if !inside && !strings.HasPrefix(f.Function, "database/sql.") {
 			return fmt.Sprintf("%s (%s:%d)", f.Function, f.File, f.Line)
 		}
 		if !more {

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -52,6 +53,8 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 		return nil
 	default:
 	}
+	p.waiting.count.Add(1)
+	defer p.waiting.count.Add(-1)
 	var expired <-chan time.Time
 	if p.cfg.AcquireTimeout >= 0 {
 		t := time.NewTimer(p.cfg.AcquireTimeout)
@@ -105,6 +108,9 @@ func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return errors.New("OnConnect closed its connection")
+	}
 	err := c.clean(ErrReleased)
 	c.locks.exempt, c.dirty = false, false
 	return err
@@ -150,7 +156,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 // connection made it.
 func (p *Pool) setJournal(c *conn, cl *call, mode journal) error {
 	text := "PRAGMA journal_mode"
-	if mode == journalSet {
+	if mode == journalSet || p.cfg.JournalMode != "wal" { // only WAL is the file's; the others are a connection's
 		text += "=" + p.cfg.JournalMode
 	}
 	got, err := c.word(cl, text)
@@ -172,7 +178,9 @@ func (c *conn) discard() error {
 	waits := c.lent > 0
 	c.mu.Unlock()
 	if !waits {
-		err = errors.Join(err, c.pinned.Close())
+		if closed := c.pinned.Close(); !errors.Is(closed, sql.ErrConnDone) {
+			err = errors.Join(err, closed)
+		}
 	}
 	return err
 }

@@ -12,7 +12,7 @@ import (
 // ReadOnly to a view, the default and LevelSerializable to IMMEDIATE,
 // LevelLinearizable to EXCLUSIVE; other isolation levels are refused.
 // Transaction control as text is allowed, as code written for *sql.DB uses it on
-// a pinned sql.Conn.
+// a pinned sql.Conn, and savepoints in an sql.Tx too.
 //
 // It is the same *sql.DB each time. Closing that does not close the pool, and
 // the next DB gives a fresh one; closing the pool closes it.
@@ -87,11 +87,15 @@ var _ interface {
 	driver.ConnPrepareContext
 	driver.ConnBeginTx
 	driver.Pinger
+	driver.Validator
+	driver.SessionResetter
 } = (*facadeConn)(nil)
 
 func (f *facadeConn) call(ctx context.Context) *call {
 	if f.tx != nil {
-		return f.tx.call(ctx)
+		cl := f.tx.call(ctx)
+		cl.savepoints = true
+		return cl
 	}
 	cl := f.lease.call(ctx)
 	cl.control = true
@@ -158,6 +162,14 @@ func (f *facadeConn) Ping(ctx context.Context) error {
 	_, err := f.ExecContext(ctx, "SELECT 1", nil)
 	return err
 }
+
+// IsValid implements driver.Validator: database/sql may not keep a connection
+// for the next caller, whatever its limits are set to.
+func (f *facadeConn) IsValid() bool { return false }
+
+// ResetSession implements driver.SessionResetter. With it database/sql lets a
+// pinned connection live on when the context of a transaction on it ends.
+func (f *facadeConn) ResetSession(context.Context) error { return nil }
 
 // Close gives the lease back.
 func (f *facadeConn) Close() error {
