@@ -99,8 +99,10 @@ var faults = []struct {
 	fault func(t *testing.T, ctx context.Context, tx *pool.Tx) error
 	check func(t *testing.T, err error)
 }{
-	{"an error", func(*testing.T, context.Context, *pool.Tx) error { return errOurs },
-		func(t *testing.T, err error) { assert.Same(t, errOurs, err) }},
+	{
+		"an error", func(*testing.T, context.Context, *pool.Tx) error { return errOurs },
+		func(t *testing.T, err error) { assert.Same(t, errOurs, err) },
+	},
 	{"an unmet deferred foreign key", func(_ *testing.T, ctx context.Context, tx *pool.Tx) error {
 		return do(ctx, tx, "INSERT INTO child VALUES (1, 99)")
 	}, func(t *testing.T, err error) {
