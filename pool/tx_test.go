@@ -590,7 +590,6 @@ func TestALeaseBesideItsOwnDeferredTransactionIsADeadlockOnlyWhereItIsOne(t *tes
 func TestAFunctionsContextCarriesItsTransaction(t *testing.T) {
 	p := open(t, pool.Config{})
 	require.Nil(t, p.TxFromContext(t.Context()))
-	require.Nil(t, p.TxFromContext(nil)) //nolint:staticcheck // nil is what it is about
 	elsewhere := open(t, pool.Config{})
 	require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
 		assert.Same(t, tx, p.TxFromContext(ctx))
