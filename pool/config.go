@@ -75,6 +75,10 @@ type Config struct {
 	// loss), "extra", "normal" or "off".
 	// See https://www.sqlite.org/pragma.html#pragma_synchronous.
 	Synchronous string
+	// ExternalCheckpoints leaves checkpoints of the write-ahead log to a program
+	// that replicates it, such as Litestream, and that keeps the database open
+	// meanwhile; without one the log grows. Default: false.
+	ExternalCheckpoints bool
 	// Pragmas are set on every connection, after the pool's own and in the order
 	// of their names. Default: none.
 	Pragmas map[string]string
@@ -83,6 +87,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Tracer is told of acquires, transactions and queries. Default: nil, off.
 	Tracer Tracer
+	// TraceArguments gives the arguments of queries to Tracer too. They may be
+	// secrets. Default: false.
+	TraceArguments bool
 	// OnConnect is called with each new connection, after everything else was
 	// set up; an error refuses the connection. It may not keep conn.
 	OnConnect func(ctx context.Context, conn *sql.Conn) error

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
@@ -53,14 +54,15 @@ func (*call) Deadline() (time.Time, bool) { return time.Time{}, false }
 // in and whether that one still exists (guard.go), and how to stop a statement
 // whose context has ended (cancel.go).
 type conn struct {
-	pool    *Pool
-	raw     sqliteConn
-	h       handle
-	pinned  *sql.Conn // database/sql's face of this connection, for as long as it lives
-	created time.Time
-	idled   time.Time // when it last became idle; guarded by Pool.mu
-	inUse   *holder   // who has it; guarded by Pool.mu
-	running running
+	pool       *Pool
+	raw        sqliteConn
+	h          handle
+	pinned     *sql.Conn // database/sql's face of this connection, for as long as it lives
+	expires    time.Time // zero: never
+	generation uint64    // of Pool.Reset, in which it was opened
+	idled      time.Time // when it last became idle; guarded by Pool.mu
+	inUse      *holder   // who has it; guarded by Pool.mu
+	running    running
 
 	// mu is held during each call into SQLite, since database/sql is not the
 	// only caller: leases and transactions end while rows are open. It guards
@@ -77,6 +79,7 @@ type conn struct {
 	dirty  bool    // its state was changed in a way that outlives the lease
 	broken error   // it must not be used again
 	closed bool
+	gone   atomic.Bool // closed, to be read without mu
 }
 
 // leave is called after whatever ran on the connection: it keeps account of the
@@ -294,6 +297,7 @@ func (c *conn) shut() error {
 	}
 	err := c.closeRows(-1, ErrClosed)
 	c.leased, c.closed = false, true
+	c.gone.Store(true)
 	c.cache.clear()
 	c.locks.release(c)
 	c.h.close()

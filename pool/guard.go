@@ -13,14 +13,16 @@ import (
 type guard struct {
 	serials    []uint64 // of the open transactions, the outermost first
 	lastSerial uint64
-	lost       error // why the transaction is gone although nobody ended it
-	committing bool  // the pool has ordered this commit
-	deferring  bool  // PRAGMA defer_foreign_keys was set in this transaction
-	textual    bool  // a transaction was begun as text, through DB
-	prepping   bool  // a caller's statement is being prepared
-	mayControl bool  // and may control transactions
-	maySave    bool  // or savepoints alone
-	refused    bool  // it was refused since it would have
+	lost       error  // why the transaction is gone although nobody ended it
+	committing bool   // the pool has ordered this commit
+	deferring  bool   // PRAGMA defer_foreign_keys was set in this transaction
+	textual    bool   // a transaction was begun as text, through DB
+	prepping   bool   // a caller's statement is being prepared
+	mayControl bool   // and may control transactions
+	maySave    bool   // or savepoints alone
+	settingUp  bool   // it is the pool's own
+	owned      string // it was refused since it would set what this field of Config is for
+	refused    bool   // it was refused since it would have
 	seen       effects
 }
 
@@ -65,6 +67,10 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ s
 		}
 	case sqlite.AuthPragma:
 		g.pragma(strings.ToLower(arg1), arg2)
+		if field, own := filePragmaFields[strings.ToLower(arg1)]; own && arg2 != "" && !g.settingUp {
+			g.owned = field
+			return sqlite.AuthorizerDeny
+		}
 	case sqlite.AuthRead:
 		switch arg1 {
 		case "pragma_optimize":
@@ -91,7 +97,6 @@ func (g *guard) pragma(name, arg string) {
 		g.seen.writes = true
 	case "journal_mode":
 		g.seen.reads = arg == ""
-		g.seen.state = arg != ""
 	case "busy_timeout":
 		g.seen.timeout = true
 		g.seen.state = arg != ""
@@ -109,13 +114,21 @@ func (g *guard) pragma(name, arg string) {
 	}
 }
 
+// filePragmaFields are the fields of Config that decide what would concern the
+// whole pool, or the other processes, if a statement set it.
+var filePragmaFields = map[string]string{
+	"journal_mode": "JournalMode",
+	"locking_mode": "MaxConns",
+}
+
 // prepare compiles one statement; key is what it will be cached under.
 func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 	if err := c.locks.prepare(c, cl, text); err != nil {
 		return nil, err
 	}
 	g := &c.guard
-	g.prepping, g.mayControl, g.maySave, g.refused, g.seen = true, cl.control, cl.savepoints, false, effects{}
+	g.prepping, g.mayControl, g.maySave, g.settingUp = true, cl.control, cl.savepoints, c.locks.exempt || c.pool.cfg.ReadOnly
+	g.refused, g.owned, g.seen = false, "", effects{}
 	var s sqliteStmt
 	patience := c.patiently
 	if isBusyTimeout(text) {
@@ -130,6 +143,10 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 	})
 	g.prepping = false
 	if err != nil {
+		if g.owned != "" {
+			c.locks.settle(c)
+			return nil, c.pool.fail("query", ErrConfig, nil, "this concerns the whole pool; set Config."+g.owned)
+		}
 		if g.refused {
 			c.locks.settle(c)
 			return nil, c.pool.fail("query", ErrTxControl, nil, "use InTx, Begin or Savepoint instead of "+firstWord(text))

@@ -24,11 +24,11 @@ const (
 // pool's write slot; where readers and the writer exclude each other, readers
 // lock it shared.
 type lane struct {
-	limit   int          // most shared holders at once
 	waiting *waiters     // counts this lane's waiters and those of its siblings
 	queued  atomic.Int64 // waiters of this lane
 	waited  atomic.Int64 // nanoseconds spent waiting in this lane, in total
 	mu      sync.Mutex   // guards what follows; nothing is called while it is held
+	limit   int          // most shared holders at once
 	holders int          // shared holders
 	alone   bool         // held exclusively
 	head    *waiter      // the queue, oldest first
@@ -100,6 +100,31 @@ func (l *lane) enqueue(ctx context.Context, w *waiter, timeout time.Duration) er
 	l.push(w)
 	l.mu.Unlock()
 	return l.wait(ctx, w, timeout)
+}
+
+// tryLock is lock for those who would rather not wait.
+func (l *lane) tryLock(want access) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.refuses || l.head != nil || l.upgrade != nil || !l.free(want) {
+		return false
+	}
+	l.grant(want)
+	return true
+}
+
+// limitTo changes how many may hold the lane shared. Those who hold it stay.
+func (l *lane) limitTo(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limit = n
+	l.serve()
+}
+
+func (l *lane) currentLimit() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limit
 }
 
 // promote turns a shared lock into an exclusive one, as soon as the other

@@ -247,7 +247,7 @@ func TestTheContextsDeadlineIsNotAnAcquireTimeout(t *testing.T) {
 		mustLock(t, l, exclusive)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		require.ErrorIs(t, l.lock(ctx, exclusive, 30*time.Second), context.DeadlineExceeded)
+		require.ErrorIs(t, l.lock(ctx, exclusive, time.Minute), context.DeadlineExceeded)
 		l.unlock(exclusive)
 		requireFree(t, l)
 	})
@@ -284,6 +284,32 @@ func TestClosingALaneWakesAllWhoWait(t *testing.T) {
 		l.close() // again: nothing to do
 		l.unlock(shared)
 		l.unlock(shared)
+		requireFree(t, l)
+	})
+}
+
+func TestALaneThatRefusesServesThoseWhoHaveSomethingAlready(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(noLimit, &waiters{})
+		mustLock(t, l, shared)
+		come := func(want access) *laneCall {
+			c := callLane(t, func(ctx context.Context) error { return l.lockAs(ctx, want, -1, nil) })
+			synctest.Wait()
+			return c
+		}
+		newWriter := come(exclusive)
+		old := queueFor(t, l, shared) // with a lease, say, on which it reads
+		newReader := come(shared)
+		requireWaits(t, old) // behind the writer
+		l.refuse()
+		requireFails(t, newWriter, ErrClosed)
+		requireFails(t, newReader, ErrClosed)
+		requireHas(t, old)
+		require.ErrorIs(t, l.lockAs(t.Context(), shared, -1, nil), ErrClosed)
+		mustLock(t, l, shared)
+		for range 3 {
+			l.unlock(shared)
+		}
 		requireFree(t, l)
 	})
 }
@@ -484,6 +510,7 @@ type laneModel struct {
 	limit, max int
 	held       map[int]access // who holds what
 	queue      []modelWaiter
+	refuses    bool
 	closed     bool
 }
 
@@ -491,6 +518,7 @@ type modelWaiter struct {
 	actor    int
 	want     access
 	upgrade  bool
+	newcomer bool
 	member   bool
 	deadline time.Time // zero: none
 }
@@ -516,7 +544,7 @@ func (m *laneModel) fits(w modelWaiter) bool {
 func (m *laneModel) ask(w modelWaiter) (err error, answered bool) {
 	upgrading := len(m.queue) > 0 && m.queue[0].upgrade
 	switch {
-	case m.closed:
+	case m.closed || m.refuses && w.newcomer:
 		return ErrClosed, true
 	case w.upgrade && upgrading:
 		return ErrConflict, true
@@ -566,6 +594,7 @@ func (m *laneModel) check(t *rapid.T, l *lane) {
 	require.Equal(t, holders, l.holders, "shared holders")
 	require.Equal(t, alone, l.alone, "held exclusively")
 	require.Equal(t, m.closed, l.closed)
+	require.Equal(t, m.refuses, l.refuses)
 	require.EqualValues(t, len(m.queue), l.queued.Load(), "waiters of the lane")
 	require.EqualValues(t, len(m.queue), l.waiting.count.Load(), "waiters of the pool")
 	require.Equal(t, len(m.queue) > 0 && m.queue[0].upgrade, l.upgrade != nil, "an upgrader waits")
@@ -659,13 +688,19 @@ func compareLaneWithModel(t *rapid.T) {
 	}
 	lock := func(want access, asMember bool) {
 		w := modelWaiter{actor: draw("actor", isIdle), want: want, member: asMember}
+		w.newcomer = asMember || rapid.Bool().Draw(t, "newcomer")
 		var timeout time.Duration
 		timeout, w.deadline = patience()
 		var mine *member
 		if asMember {
 			mine = new(member)
 		}
-		ask(w, func(ctx context.Context) error { return l.lockAs(ctx, want, timeout, mine) })
+		ask(w, func(ctx context.Context) error {
+			if w.newcomer {
+				return l.lockAs(ctx, want, timeout, mine)
+			}
+			return l.lock(ctx, want, timeout)
+		})
 	}
 
 	t.Repeat(map[string]func(*rapid.T){
@@ -730,6 +765,22 @@ func compareLaneWithModel(t *rapid.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
 			require.ErrorIs(t, l.lock(ctx, shared, -1), context.Canceled)
+		},
+		"refuse": func(*rapid.T) {
+			if rapid.IntRange(0, 7).Draw(t, "luck") != 0 {
+				t.SkipNow() // seldom, as close
+			}
+			answers := map[int]error{}
+			for _, w := range m.queue {
+				if w.newcomer {
+					answers[w.actor] = ErrClosed
+				}
+			}
+			m.queue = slices.DeleteFunc(m.queue, func(w modelWaiter) bool { return w.newcomer })
+			m.refuses = true
+			m.serve(answers)
+			l.refuse()
+			expect(answers)
 		},
 		"close": func(*rapid.T) {
 			// Seldom, or most runs would be about a closed lane.

@@ -15,6 +15,9 @@ import (
 // Lease is a connection in its caller's hands, from Acquire to Release. Each
 // statement on it is a transaction of its own. It may be passed between
 // goroutines; statements of several run one after the other.
+//
+// A lease that becomes garbage before its Release is taken back, and logged
+// with the stack that acquired it.
 type Lease struct {
 	pool     *Pool
 	conn     *conn
@@ -22,35 +25,74 @@ type Lease struct {
 	lane     *lane
 	had      access
 	released atomic.Bool
+	cleanup  runtime.Cleanup
 }
 
 // holder is who has a connection, for those who wait for one.
 type holder struct {
-	since time.Time
-	label string
-	stack [24]uintptr
-	depth int
+	since    time.Time
+	label    string
+	stack    [24]uintptr
+	depth    int
+	reported bool // as held for long; guarded by Pool.mu
 }
 
 // Acquire waits for a connection of the read lane. The caller must Release it.
 // It fails with the context's error, ErrAcquireTimeout, ErrOverloaded,
-// ErrClosed, or ErrDeadlock if the only such connection is held by the
-// transaction in ctx.
+// ErrClosed, ErrUnhealthy if there is no connection and none can be opened, or
+// ErrDeadlock if the only one is held by the transaction in ctx.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
-	return p.lease(ctx, "acquire", false, nil)
+	l, err := p.lease(ctx, "acquire", false, nil)
+	if err != nil {
+		return nil, err
+	}
+	l.watchOver()
+	return l, nil
 }
 
 // lease acquires a connection: the write lane's, and the write slot with it, or
-// one of the read lane.
+// one of the read lane. When no connection can be opened it goes on with those
+// there are.
 func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member) (*Lease, error) {
+	ctx, span := p.trace(ctx, TraceOp{Name: "acquire"})
 	lane, want := p.read, shared
 	if p.read == nil || writing {
 		lane, want = p.write, exclusive
 	}
+	for {
+		l, err := p.leaseOn(ctx, op, lane, want, m, span)
+		var none *noConnectionError
+		switch {
+		case err == nil || !errors.As(err, &none):
+			span.finish(err)
+			return l, err
+		case lane == p.read && p.shrink(): // one of those that are open comes back
+		case lane == p.read && p.write != nil: // the writer's serves both
+			lane, want = p.write, exclusive
+		default:
+			err = p.fail(op, ErrUnhealthy, none.cause)
+			span.finish(err)
+			return nil, err
+		}
+	}
+}
+
+// noConnectionError says that a connection was needed and could not be opened.
+type noConnectionError struct{ cause error }
+
+func (e *noConnectionError) Error() string { return e.cause.Error() }
+
+func (p *Pool) leaseOn(ctx context.Context, op string, lane *lane, want access, m *member, span *span) (*Lease, error) {
 	if err := p.wouldDeadlock(ctx, nil, want); err != nil {
 		return nil, err
 	}
-	if err := lane.lockAs(ctx, want, p.cfg.AcquireTimeout, m); err != nil {
+	var since time.Time
+	if span != nil {
+		since = time.Now()
+	}
+	err := lane.lockAs(ctx, want, p.cfg.AcquireTimeout, m)
+	span.waitedForLane(since)
+	if err != nil {
 		return nil, p.waitFailed(op, err)
 	}
 	if m != nil && m.shared != nil {
@@ -62,38 +104,36 @@ func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member) (*
 		return nil, err
 	}
 	p.counts.acquires.Add(1)
-	l := &Lease{pool: p, conn: c, lane: lane, had: want}
+	return p.leaseOf(c, lane, want), nil
+}
+
+// leaseOf makes the lease of a connection that was checked out.
+func (p *Pool) leaseOf(c *conn, lane *lane, had access) *Lease {
+	l := &Lease{pool: p, conn: c, lane: lane, had: had}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.epoch++
 	l.epoch = c.epoch
 	c.leased = true
-	if want == exclusive {
+	if had == exclusive {
 		c.locks.slot, c.locks.kept = true, 1
 		p.writer.Store(c)
 	}
-	c.mu.Unlock()
-	return l, nil
+	return l
 }
 
 // checkOut takes an idle connection or opens one. The caller has the lane's
 // permission for it.
 func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
 	h := &holder{since: time.Now(), label: labelOf(ctx)}
-	h.depth = runtime.Callers(4, h.stack[:])
+	h.depth = runtime.Callers(5, h.stack[:])
 	p.mu.Lock()
 	if p.closing {
 		p.mu.Unlock()
 		return nil, p.fail("acquire", ErrClosed, nil)
 	}
 	p.leases++
-	c := p.primary
-	if !primary {
-		c = nil
-		if n := len(p.idle); n > 0 {
-			c, p.idle = p.idle[n-1], p.idle[:n-1]
-		}
-	}
-	if c != nil {
+	if c := p.readyLocked(primary); c != nil {
 		c.inUse = h
 		p.mu.Unlock()
 		return c, nil
@@ -103,15 +143,45 @@ func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
 	c, err := p.connect(ctx, journalVerified, primary)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil {
+	switch {
+	case err == nil:
+		p.conns[c] = struct{}{}
+	case errors.Is(err, ErrClosed), errors.Is(err, ErrAcquireTimeout), errors.Is(err, ErrMoved), isContextError(err):
 		p.endLeaseLocked()
 		return nil, err
+	case primary && len(p.idle) > 0: // one of the readers' must do
+		c, p.idle = p.idle[0], p.idle[1:]
+	default:
+		p.endLeaseLocked()
+		return nil, &noConnectionError{err}
 	}
 	if primary {
 		p.primary = c
 	}
 	c.inUse = h
 	return c, nil
+}
+
+// readyLocked takes a connection that is idle. One that was closed behind the
+// pool's back is none.
+func (p *Pool) readyLocked(primary bool) *conn {
+	for {
+		c := p.primary
+		if !primary {
+			c = nil
+			if n := len(p.idle); n > 0 {
+				c, p.idle = p.idle[n-1], p.idle[:n-1]
+			}
+		}
+		if c == nil || !c.gone.Load() {
+			return c
+		}
+		delete(p.conns, c)
+		p.counts.broken.Add(1)
+		if primary {
+			p.primary = nil
+		}
+	}
 }
 
 // endLeaseLocked counts a lease off, and tells Shutdown of the last one.
@@ -126,6 +196,7 @@ func (p *Pool) endLeaseLocked() {
 // lease are ErrReleased. It is idempotent.
 func (l *Lease) Release() {
 	if l.released.CompareAndSwap(false, true) {
+		l.cleanup.Stop()
 		l.pool.checkIn(l.conn, l.epoch, l.lane, l.had)
 	}
 }
@@ -134,7 +205,7 @@ func (l *Lease) Release() {
 func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 	c.mu.Lock()
 	mine := c.leased && c.epoch == epoch // Shutdown may have ended it
-	var keep bool
+	var broken, dirty bool
 	if mine {
 		if err := c.clean(ErrReleased); err != nil {
 			c.broken = err
@@ -147,37 +218,56 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 			c.locks.release(c)
 		}
 		c.leased, c.text = false, false
-		keep = !c.closed && !c.dirty && c.broken == nil
+		broken = c.closed || c.broken != nil
+		dirty = c.dirty && !broken
 		switch {
-		case c.broken != nil:
+		case broken:
 			p.counts.broken.Add(1)
-		case c.dirty:
+		case dirty:
 			p.counts.dirty.Add(1)
 		}
 	}
 	c.mu.Unlock()
 
-	if mine && !keep {
-		p.remove(c)
-		if err := c.discard(); err != nil {
-			p.cfg.Logger.Warn("closing a connection failed", "path", p.path, "error", err)
-		}
+	if mine && broken {
+		p.remove(c) // at once: it may hold locks that it cannot give back
+		p.warn("closing a broken connection failed", c.discard())
 	}
 	p.mu.Lock()
 	c.inUse = nil
-	if mine && keep && c != p.primary {
+	switch {
+	case !mine || broken:
+	case dirty:
+		p.removeLocked(c)
+		p.retired = append(p.retired, c)
+	case p.stale(c) && p.spare != nil && !p.stale(p.spare):
+		fresh := p.spare
+		p.spare = nil
+		if c != p.primary {
+			p.idle = append(p.idle, c)
+		}
+		p.exchange(c, fresh)
+	case c != p.primary:
 		c.idled = time.Now()
 		p.idle = append(p.idle, c)
 	}
+	attend := mine && (broken || dirty || len(p.retired) > 0 || p.stale(c))
 	p.endLeaseLocked()
 	p.mu.Unlock()
 	lane.unlock(had)
+	if attend {
+		p.attend()
+	}
 }
 
 // remove forgets a connection.
 func (p *Pool) remove(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.removeLocked(c)
+}
+
+func (p *Pool) removeLocked(c *conn) {
 	delete(p.conns, c)
 	p.idle = slices.DeleteFunc(p.idle, func(other *conn) bool { return other == c })
 	if p.primary == c {
@@ -290,7 +380,7 @@ func (p *Pool) wouldDeadlock(ctx context.Context, c *conn, want access) error {
 	var blocked bool
 	switch {
 	case c == nil && want == shared: // a connection of the read lane
-		blocked = p.read.limit == 1 && tx.lease.lane == p.read
+		blocked = p.readers() == 1 && tx.lease.lane == p.read
 	case want == exclusive:
 		blocked = holdsSlot || p.excluding && tx.conn.locks.shared.Load()
 	default:
@@ -352,6 +442,18 @@ func (h *holder) taker() string {
 			return f.Function
 		}
 	}
+}
+
+// trace is the whole stack, a line for each function.
+func (h *holder) trace() string {
+	var b strings.Builder
+	frames := runtime.CallersFrames(h.stack[:h.depth])
+	for more := h.depth > 0; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		fmt.Fprintf(&b, "%s %s:%d\n", f.Function, f.File, f.Line)
+	}
+	return b.String()
 }
 
 const packageName = "github.com/sqlane/sqlane/pool."

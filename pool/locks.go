@@ -19,17 +19,24 @@ type locks struct {
 
 const noLimit = math.MaxInt
 
-// take waits for what the statement needs.
+// take waits for what the statement needs. A transaction's first write is the
+// moment to see that the file is still there.
 func (k *locks) take(c *conn, cl *call, s *statement) error {
-	switch {
-	case k.slot || k.exempt || c.pool.write == nil:
+	if k.exempt || c.pool.write == nil {
 		return nil
-	case s.writes:
-		return k.takeSlot(c, cl)
-	case c.pool.excluding && !k.shared.Load() && !s.effects.control:
-		return k.takeShared(c, cl)
 	}
-	return nil
+	var err error
+	switch {
+	case k.slot:
+	case s.writes:
+		err = k.takeSlot(c, cl)
+	case c.pool.excluding && !k.shared.Load() && !s.effects.control:
+		err = k.takeShared(c, cl)
+	}
+	if err == nil && s.writes && c.h.transaction() != writeTransaction {
+		err = c.pool.checkFile("write")
+	}
+	return err
 }
 
 func (k *locks) takeSlot(c *conn, cl *call) error {

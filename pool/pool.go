@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"modernc.org/sqlite"
 )
@@ -28,11 +29,14 @@ type Pool struct {
 	waiting *waiters             // of both lanes together
 	writer  atomic.Pointer[conn] // who holds the write slot
 
-	db      *sql.DB       // the factory of connections: it never pools
-	anchor  driver.Conn   // keeps a database in memory alive; nil for files
-	opening chan struct{} // holds one token: connections are opened one at a time
-	watcher *watcher
-	counts  counts
+	db          *sql.DB       // the factory of connections: it never pools
+	anchor      driver.Conn   // keeps a database in memory alive; nil for files
+	opening     chan struct{} // holds one token: connections are opened one at a time
+	watcher     *watcher
+	maintenance *maintenance // nil until the first connection is open
+	identity    os.FileInfo  // of the file that was opened
+	moved       atomic.Bool  // the path led elsewhere when it was last looked at
+	counts      counts
 
 	interrupting atomic.Bool   // patience is over: every statement is interrupted
 	hurry        chan struct{} // closed then
@@ -40,13 +44,17 @@ type Pool struct {
 	finish       sync.Once
 	finishErr    error
 
-	mu      sync.Mutex         // guards what follows; nothing is opened, closed or run while it is held
-	conns   map[*conn]struct{} // all that are open
-	idle    []*conn            // of the read lane, the one used last at the end
-	primary *conn              // the write lane's; nil while it has none
-	leases  int
-	face    *facade // what DB gave out; nil if that was closed
-	closing bool
+	mu         sync.Mutex         // guards what follows; nothing is opened, closed or run while it is held
+	conns      map[*conn]struct{} // all that are at work or ready for it
+	idle       []*conn            // of the read lane, the one used last at the end
+	primary    *conn              // the write lane's; nil while it has none
+	spare      *conn              // open, to take a leased one's place
+	retired    []*conn            // out of work, to be closed
+	abandoned  []abandoned
+	generation uint64 // counts Reset
+	leases     int
+	face       *facade // what DB gave out; nil if that was closed
+	closing    bool
 }
 
 // Open opens the database, creating it if it is missing, and returns its pool.
@@ -94,9 +102,12 @@ func (p *Pool) openFirst(ctx context.Context) (err error) {
 		if err := p.createPrivate(); err != nil {
 			return p.fail("open", nil, err)
 		}
-		dsn = "file:" + escapeURI(p.path) + "?_defensive=1"
+		if p.identity, err = os.Stat(p.path); err != nil {
+			return p.fail("open", nil, err)
+		}
+		dsn = "file:" + escapeURI(p.path) + "?_defensive=1&mode=rw" // never a new file in the place of one that went
 		if p.cfg.ReadOnly {
-			dsn += "&mode=ro"
+			dsn = strings.TrimSuffix(dsn, "rw") + "ro"
 		}
 	}
 	base, err := sqlite.NewConnector(dsn)
@@ -117,6 +128,7 @@ func (p *Pool) openFirst(ctx context.Context) (err error) {
 		return errors.Join(err, p.Close())
 	}
 	p.park(first, p.write != nil)
+	p.startMaintenance()
 	for range p.cfg.MinConns - 1 {
 		c, err := p.connect(ctx, journalVerified, false)
 		if err != nil {
@@ -168,6 +180,8 @@ func escapeURI(path string) string {
 func (p *Pool) park(c *conn, primary bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.conns[c] = struct{}{}
+	c.idled = time.Now()
 	if primary {
 		p.primary = c
 	} else {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -18,8 +19,8 @@ const (
 	journalSet      journal = true // the pool's first connection
 )
 
-// connect opens a connection and sets it up like every other. slotHeld is true
-// if the caller holds the write slot already.
+// connect opens a connection and sets it up like every other. It is not yet
+// among the pool's. slotHeld is true if the caller holds the write slot already.
 func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
 	if err := p.takeTurn(ctx); err != nil {
 		return nil, err
@@ -74,6 +75,11 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 }
 
 func (p *Pool) connectOnce(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
+	if mode == journalVerified {
+		if err := p.checkFile("open"); err != nil {
+			return nil, err
+		}
+	}
 	pinned, err := p.db.Conn(ctx)
 	if err != nil {
 		return nil, err
@@ -83,13 +89,12 @@ func (p *Pool) connectOnce(ctx context.Context, mode journal, slotHeld bool) (*c
 		c = under.(*conn)
 		return nil
 	})
-	c.pinned, c.created = pinned, time.Now()
+	p.mu.Lock()
+	c.pinned, c.expires, c.generation = pinned, p.expiry(), p.generation
+	p.mu.Unlock()
 	if err := p.setUp(ctx, c, mode, slotHeld); err != nil {
 		return nil, errors.Join(err, c.discard())
 	}
-	p.mu.Lock()
-	p.conns[c] = struct{}{}
-	p.mu.Unlock()
 	return c, nil
 }
 
@@ -141,8 +146,10 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 			return err
 		}
 	}
-	if err := c.control(cl, "PRAGMA synchronous="+p.cfg.Synchronous); err != nil {
-		return err
+	for _, pragma := range p.filePragmas() {
+		if err := c.control(cl, "PRAGMA "+pragma); err != nil {
+			return err
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Pragmas)) {
 		if err := c.control(cl, "PRAGMA "+name+"="+p.cfg.Pragmas[name]); err != nil {
@@ -151,6 +158,19 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	}
 	return nil
 }
+
+// filePragmas say how a file is written. A log that grew is cut back to the
+// limit when it is begun anew; it is not bounded by it.
+func (p *Pool) filePragmas() []string {
+	pragmas := []string{"synchronous=" + p.cfg.Synchronous, "journal_size_limit=" + strconv.Itoa(logKept)}
+	if p.cfg.ExternalCheckpoints {
+		pragmas = append(pragmas, "wal_autocheckpoint=0")
+	}
+	return pragmas
+}
+
+// logKept is how many bytes of a write-ahead log stay allocated.
+const logKept = 16 << 20
 
 // setJournal switches the journal mode, or sees that it is still what the first
 // connection made it.

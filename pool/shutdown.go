@@ -81,10 +81,17 @@ func (p *Pool) closeAll() error {
 	if p.watcher != nil {
 		p.watcher.wake()
 	}
+	if p.maintenance != nil {
+		p.maintenance.stop()
+	}
 	p.opening <- struct{}{} // nobody opens any more; given back by nobody
 	p.mu.Lock()
 	primary := p.primary
-	conns := slices.Collect(maps.Keys(p.conns))
+	conns := append(slices.Collect(maps.Keys(p.conns)), p.retired...)
+	if p.spare != nil {
+		conns = append(conns, p.spare)
+	}
+	p.retired, p.spare = nil, nil
 	p.mu.Unlock()
 	errs := []error{p.closeFace()}
 	for _, c := range conns {

@@ -60,7 +60,15 @@ func token(sql string, i int) (tokenKind, int) {
 	case c == ';':
 		return semicolonToken, i + 1
 	case isSpace(c):
-		return spaceToken, i + 1
+		i++
+		for i < len(sql) && (isSpace(sql[i]) || sql[i] == '\v') { // after other space, a vertical tab is space too
+			i++
+		}
+		return spaceToken, i
+	case strings.HasPrefix(sql[i:], "\ufeff"): // a byte order mark is space
+		return spaceToken, i + len("\ufeff")
+	case c == '$' || c == '@' || c == '#' || c == ':':
+		return otherToken, variableEnd(sql, i)
 	case strings.HasPrefix(sql[i:], "--"):
 		if n := strings.IndexByte(sql[i:], '\n'); n >= 0 {
 			return spaceToken, i + n + 1
@@ -87,6 +95,28 @@ func token(sql string, i int) (tokenKind, int) {
 	default:
 		return otherToken, i + 1
 	}
+}
+
+// variableEnd returns where a parameter ends. Tcl's may carry an index in
+// brackets with anything but space in it.
+func variableEnd(sql string, i int) int {
+	name := 0
+	for i++; i < len(sql); i++ {
+		switch {
+		case isWord(sql[i]):
+			name++
+		case sql[i] == ':' && strings.HasPrefix(sql[i:], "::"):
+			i++
+		case sql[i] == '(' && name > 0:
+			for i++; i < len(sql) && sql[i] != ')' && !isSpace(sql[i]); i++ {
+				continue
+			}
+			return min(i+1, len(sql))
+		default:
+			return i
+		}
+	}
+	return i
 }
 
 // quoteEnd returns where the text quoted by q, doubled inside it, ends.

@@ -1,19 +1,76 @@
 package pool
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
-// Tracer is told what a pool does. Start is called before and returns the
-// context for it; the function it returns is called once at the end.
-// It must be safe for concurrent use.
+// Tracer is told what a pool does. Start is called before an operation, and the
+// context that it returns is the operation's, and that of the operations within
+// it; the function that it returns is called once at the end and may be nil. A
+// Tracer must be safe for concurrent use.
 type Tracer interface {
-	// Start begins an operation. end may be nil.
-	Start(ctx context.Context, op TraceOp) (_ context.Context, end func(err error))
+	Start(ctx context.Context, op TraceOp) (_ context.Context, end func(TraceEnd))
 }
 
-// TraceOp is one operation of a pool.
+// TraceOp is an operation that begins.
 type TraceOp struct {
-	Name  string // "acquire", "transaction", "batch" or "query"
-	Path  string // the database
-	Level Level  // of a transaction
-	SQL   string // of a query; its arguments are left out
+	// Name is "acquire", "transaction" (a view or savepoint is none of its own),
+	// "batch" (one member of it), "query" or "backup" (one step of it).
+	Name string
+	Path string // the database
+	// Level is a transaction's.
+	Level Level
+	// SQL is a query's text, as its caller wrote it.
+	SQL string
+	// Args are a query's arguments; nil unless Config.TraceArguments is set.
+	Args []any
+	// Done and Total count a backup's pages.
+	Done, Total int
+}
+
+// TraceEnd is how an operation ended and what its time was spent on.
+type TraceEnd struct {
+	Err       error
+	Lane      time.Duration // waiting for a lease or the write lane
+	Lock      time.Duration // waiting for locks of other processes
+	Execution time.Duration // everything else
+}
+
+// span is an operation that is traced. A nil one is not, at no cost.
+type span struct {
+	start      time.Time
+	lane, lock time.Duration
+	end        func(TraceEnd)
+}
+
+// trace begins an operation. Without a tracer it does nothing.
+func (p *Pool) trace(ctx context.Context, op TraceOp) (context.Context, *span) {
+	if p.cfg.Tracer == nil {
+		return ctx, nil
+	}
+	op.Path = p.path
+	s := &span{start: time.Now()}
+	ctx, s.end = p.cfg.Tracer.Start(ctx, op)
+	return ctx, s
+}
+
+func (s *span) finish(err error) {
+	if s == nil || s.end == nil {
+		return
+	}
+	s.end(TraceEnd{Err: err, Lane: s.lane, Lock: s.lock, Execution: time.Since(s.start) - s.lane - s.lock})
+}
+
+// waitedForLane is to be deferred before waiting: defer s.waitedForLane(time.Now()).
+func (s *span) waitedForLane(since time.Time) {
+	if s != nil {
+		s.lane += time.Since(since)
+	}
+}
+
+func (s *span) waitedForLock(since time.Time) {
+	if s != nil {
+		s.lock += time.Since(since)
+	}
 }

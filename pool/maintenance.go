@@ -1,0 +1,431 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// maintenance is what goes on beside the callers, in one goroutine that never
+// makes one of them wait: connections are checked, aged, trimmed and replaced,
+// and what was left behind is closed.
+type maintenance struct {
+	poke   chan struct{} // asks for a round now
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	nextCheck time.Time
+	pause     time.Duration // grows while no connection can be opened
+	notBefore time.Time     // the end of the pause
+}
+
+func (p *Pool) startMaintenance() {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.maintenance = &maintenance{poke: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
+	p.maintenance.nextCheck = time.Now().Add(p.cfg.HealthCheckInterval)
+	go p.maintain(ctx, p.maintenance)
+}
+
+func (m *maintenance) stop() {
+	m.cancel()
+	<-m.done
+}
+
+// attend asks for a round of maintenance. It never blocks.
+func (p *Pool) attend() {
+	select {
+	case p.maintenance.poke <- struct{}{}:
+	default:
+	}
+}
+
+func (p *Pool) maintain(ctx context.Context, m *maintenance) {
+	defer close(m.done)
+	timer := time.NewTimer(p.rest(m))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.poke:
+		case <-timer.C:
+		}
+		p.reclaimAbandoned()
+		if p.cfg.HealthCheckInterval > 0 && !time.Now().Before(m.nextCheck) {
+			p.checkUp(ctx)
+			m.nextCheck = time.Now().Add(p.cfg.HealthCheckInterval)
+		}
+		p.reportLongLeases()
+		p.trim()
+		p.replenish(ctx, m)
+		p.rotate(ctx, m)
+		p.closeRetired()
+		timer.Reset(p.rest(m))
+	}
+}
+
+// rest is how long maintenance sleeps unless it is asked for.
+func (p *Pool) rest(m *maintenance) time.Duration {
+	rest := 10 * time.Second
+	for _, d := range []time.Duration{p.cfg.HealthCheckInterval, p.cfg.MaxConnIdleTime / 4, p.cfg.MaxConnLifetime / 4, p.cfg.LeakThreshold / 4} {
+		if d > 0 {
+			rest = min(rest, d)
+		}
+	}
+	if m.pause > 0 {
+		rest = min(rest, time.Until(m.notBefore))
+	}
+	return max(rest, 5*time.Millisecond)
+}
+
+// expiry is when a connection made now has served its time.
+func (p *Pool) expiry() (at time.Time) {
+	if p.cfg.MaxConnLifetime <= 0 || p.memory() {
+		return at
+	}
+	life := p.cfg.MaxConnLifetime
+	if jitter := p.cfg.MaxConnLifetimeJitter; jitter > 0 {
+		life += rand.N(jitter)
+	}
+	return time.Now().Add(life)
+}
+
+// Reset has every connection replaced once it is idle. It does not wait.
+func (p *Pool) Reset() {
+	p.mu.Lock()
+	p.generation++
+	p.mu.Unlock()
+	p.attend()
+}
+
+// stale reports that a connection is to be replaced. The caller holds mu.
+func (p *Pool) stale(c *conn) bool {
+	return c.generation != p.generation || !c.expires.IsZero() && time.Now().After(c.expires)
+}
+
+// exchange puts a fresh connection in the place of one that retires, so that
+// there are never more than before. The caller holds mu, and nobody has old.
+func (p *Pool) exchange(old, fresh *conn) {
+	if old.generation != p.generation {
+		p.counts.reset.Add(1)
+	} else {
+		p.counts.expired.Add(1)
+	}
+	if old == p.primary {
+		p.primary = fresh
+	} else {
+		fresh.idled = time.Now()
+		p.idle = append(slices.DeleteFunc(p.idle, func(c *conn) bool { return c == old }), fresh)
+	}
+	delete(p.conns, old)
+	p.conns[fresh] = struct{}{}
+	p.retired = append(p.retired, old)
+}
+
+// rotate replaces stale connections one after the other. Each successor is open
+// before its predecessor goes; for one that is leased it is kept as the spare
+// until that comes back.
+func (p *Pool) rotate(ctx context.Context, m *maintenance) {
+	for {
+		p.mu.Lock()
+		var stale, idle *conn
+		for c := range p.conns {
+			if p.stale(c) {
+				stale = c
+				if c.inUse == nil {
+					idle = c
+				}
+			}
+		}
+		fresh := p.spare
+		if fresh != nil && (stale == nil || p.stale(fresh)) {
+			p.retired, p.spare, fresh = append(p.retired, fresh), nil, nil
+		}
+		if fresh != nil && idle != nil {
+			p.exchange(idle, fresh)
+			p.spare = nil
+		}
+		p.mu.Unlock()
+		switch {
+		case stale == nil, fresh != nil && idle == nil:
+			return
+		case fresh != nil:
+			p.closeRetired()
+			continue
+		}
+		fresh = p.openSpare(ctx, m)
+		if fresh == nil {
+			return
+		}
+		p.mu.Lock()
+		p.spare = fresh
+		p.mu.Unlock()
+	}
+}
+
+// openSpare opens a connection that is not yet among the pool's. While that
+// fails the pauses grow.
+func (p *Pool) openSpare(ctx context.Context, m *maintenance) *conn {
+	if time.Now().Before(m.notBefore) {
+		return nil
+	}
+	c, err := p.connect(ctx, journalVerified, false)
+	if err == nil {
+		m.pause, m.notBefore = 0, time.Time{}
+		return c
+	}
+	if ctx.Err() == nil {
+		m.pause = min(max(2*m.pause, 50*time.Millisecond), 30*time.Second)
+		m.notBefore = time.Now().Add(m.pause)
+		p.cfg.Logger.Warn("no connection can be opened", "path", p.path, "error", err, "next_try_in", m.pause)
+	}
+	return nil
+}
+
+// replenish opens what is missing: connections up to MinConns, and one to see
+// whether a read lane that had to shrink can be what it was.
+func (p *Pool) replenish(ctx context.Context, m *maintenance) {
+	for {
+		p.mu.Lock()
+		missing := p.primary == nil && p.write != nil
+		reading := len(p.conns)
+		if p.primary != nil {
+			reading--
+		}
+		few := len(p.conns) < min(max(p.cfg.MinConns, 1), p.cfg.MaxConns)
+		p.mu.Unlock()
+		shrunk := p.read != nil && p.read.currentLimit() < p.readers()
+		var to *lane
+		switch {
+		case missing && few && p.write.tryLock(exclusive):
+			to = p.write
+		case p.read != nil && (few || shrunk) && reading < p.readers() && p.read.tryLock(shared):
+			to = p.read
+		default:
+			return
+		}
+		fresh := p.openSpare(ctx, m)
+		if fresh != nil {
+			p.mu.Lock()
+			p.conns[fresh] = struct{}{}
+			if to == p.write {
+				p.primary = fresh
+			} else {
+				fresh.idled = time.Now()
+				p.idle = append(p.idle, fresh)
+			}
+			p.mu.Unlock()
+		}
+		if to == p.write {
+			to.unlock(exclusive)
+		} else {
+			to.unlock(shared)
+		}
+		if fresh == nil {
+			return
+		}
+		if shrunk {
+			p.read.limitTo(p.readers())
+		}
+	}
+}
+
+// readers is how many connections the read lane may have.
+func (p *Pool) readers() int {
+	if p.write == nil {
+		return p.cfg.MaxConns
+	}
+	return p.cfg.MaxConns - 1
+}
+
+// shrink goes on with the reading connections that are open, after another one
+// could not be opened. It reports false if there are none.
+func (p *Pool) shrink() bool {
+	p.mu.Lock()
+	n := len(p.conns)
+	if p.primary != nil {
+		n--
+	}
+	p.mu.Unlock()
+	if n > 0 {
+		p.read.limitTo(n)
+		p.attend()
+	}
+	return n > 0
+}
+
+// trim closes connections that have been idle for long, down to MinConns.
+func (p *Pool) trim() {
+	if p.cfg.MaxConnIdleTime <= 0 || p.memory() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// The one used last is at the end, so the first is idle longest.
+	for len(p.idle) > 0 && len(p.conns) > max(p.cfg.MinConns, 1) && time.Since(p.idle[0].idled) >= p.cfg.MaxConnIdleTime {
+		c := p.idle[0]
+		p.idle = slices.Delete(p.idle, 0, 1)
+		delete(p.conns, c)
+		p.retired = append(p.retired, c)
+		p.counts.idleClosed.Add(1)
+	}
+}
+
+// closeRetired closes connections that have left the pool, but never the last
+// one that is open: the file would be closed with it.
+func (p *Pool) closeRetired() {
+	p.mu.Lock()
+	var retired []*conn
+	if len(p.conns) > 0 || p.spare != nil {
+		retired, p.retired = p.retired, nil
+	}
+	p.mu.Unlock()
+	for _, c := range retired {
+		p.warn("closing a connection failed", c.discard())
+	}
+}
+
+func (p *Pool) warn(what string, err error) {
+	if err != nil {
+		p.cfg.Logger.Warn(what, "path", p.path, "error", err)
+	}
+}
+
+// checkUp is one round of health checks: of the file, of each connection that
+// was idle since the last one, and of the log's size.
+func (p *Pool) checkUp(ctx context.Context) {
+	p.counts.healthChecks.Add(1)
+	failed := p.checkFile("health check") != nil
+	p.mu.Lock()
+	waiting := slices.Clone(p.idle)
+	if p.primary != nil && p.primary.inUse == nil {
+		waiting = append(waiting, p.primary)
+	}
+	p.mu.Unlock()
+	for _, c := range waiting {
+		failed = !p.checkIdle(ctx, c) || failed
+	}
+	if failed {
+		p.counts.healthFailures.Add(1)
+	}
+	p.checkLog(ctx)
+}
+
+// checkIdle has a connection answer if nobody wants it now. One that cannot is
+// replaced.
+func (p *Pool) checkIdle(ctx context.Context, c *conn) (healthy bool) {
+	lane, want := p.read, shared
+	if c == p.primaryNow() {
+		lane, want = p.write, exclusive
+	}
+	if !lane.tryLock(want) {
+		return true // they are in use, and tell by themselves
+	}
+	p.mu.Lock()
+	there := c == p.primary && c.inUse == nil
+	if i := slices.Index(p.idle, c); i >= 0 {
+		p.idle = slices.Delete(p.idle, i, i+1)
+		there = true
+	}
+	if !there || p.closing {
+		if !p.closing && there && c != p.primary {
+			p.idle = append(p.idle, c)
+		}
+		p.mu.Unlock()
+		lane.unlock(want)
+		return true
+	}
+	c.inUse = &holder{since: time.Now(), label: "health check"}
+	p.leases++
+	idled := c.idled
+	p.mu.Unlock()
+	l := p.leaseOf(c, lane, want)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	err := l.readSchema(ctx)
+	healthy = err == nil || ctx.Err() != nil || errors.Is(err, ErrBusy)
+	if !healthy {
+		c.mu.Lock()
+		c.broken = err
+		c.mu.Unlock()
+		p.warn("a connection does not answer and is replaced", err)
+	}
+	l.Release()
+	p.mu.Lock()
+	c.idled = idled // a check is no use
+	p.mu.Unlock()
+	return healthy
+}
+
+func (p *Pool) primaryNow() *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.primary
+}
+
+// reportLongLeases logs leases held beyond LeakThreshold, each once.
+func (p *Pool) reportLongLeases() {
+	if p.cfg.LeakThreshold <= 0 {
+		return
+	}
+	p.mu.Lock()
+	var long []*holder
+	for c := range p.conns {
+		if h := c.inUse; h != nil && !h.reported && time.Since(h.since) >= p.cfg.LeakThreshold {
+			h.reported = true
+			long = append(long, h)
+		}
+	}
+	p.mu.Unlock()
+	for _, h := range long {
+		p.cfg.Logger.Warn("a lease is held for long", "path", p.path, "age", time.Since(h.since), "label", h.label, "stack", h.trace())
+	}
+}
+
+// abandoned is a lease that became garbage before its Release.
+type abandoned struct {
+	pool   *Pool
+	conn   *conn
+	epoch  uint64
+	lane   *lane
+	had    access
+	holder *holder
+}
+
+// watchOver has a lease reclaimed if it becomes garbage.
+func (l *Lease) watchOver() {
+	l.pool.mu.Lock()
+	h := l.conn.inUse
+	l.pool.mu.Unlock()
+	l.cleanup = runtime.AddCleanup(l, abandoned.report, abandoned{l.pool, l.conn, l.epoch, l.lane, l.had, h})
+}
+
+// report runs in the runtime's own goroutine, which may not be kept waiting.
+func (a abandoned) report() {
+	a.pool.mu.Lock()
+	a.pool.abandoned = append(a.pool.abandoned, a)
+	a.pool.mu.Unlock()
+	a.pool.attend()
+}
+
+// reclaimAbandoned takes abandoned leases back. Their rows and statements may
+// still be in somebody's hands, so the connections are replaced.
+func (p *Pool) reclaimAbandoned() {
+	p.mu.Lock()
+	left := p.abandoned
+	p.abandoned = nil
+	p.mu.Unlock()
+	for _, a := range left {
+		p.counts.reclaimed.Add(1)
+		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", time.Since(a.holder.since), "label", a.holder.label, "stack", a.holder.trace())
+		a.conn.mu.Lock()
+		if a.conn.leased && a.conn.epoch == a.epoch {
+			a.conn.dirty = true
+		}
+		a.conn.mu.Unlock()
+		p.checkIn(a.conn, a.epoch, a.lane, a.had)
+	}
+}
