@@ -22,6 +22,13 @@ func (p *Pool) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 	if p.write == nil {
 		return p.fail("batch", ErrReadOnly, nil)
 	}
+	ctx, span := p.trace(ctx, TraceOp{Name: "batch"})
+	err := p.batchOne(ctx, fn)
+	span.finish(err)
+	return err
+}
+
+func (p *Pool) batchOne(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	b, err := p.joinBatch(ctx)
 	if err != nil {
 		return err

@@ -24,6 +24,9 @@ func (c *conn) patiently(cl *call, f func() error) error {
 	if !isForeignLock(err) {
 		return err
 	}
+	if cl.span != nil {
+		defer cl.span.waitedForLock(time.Now())
+	}
 	wait := newBusyWait(limit)
 	for isForeignLock(err) {
 		if stop := wait.pause(cl.waitContext(), c.pool.hurry); stop != nil {

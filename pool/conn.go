@@ -20,6 +20,7 @@ type sqliteConn interface {
 	sqlite.AuthorizerRegisterer
 	sqlite.HookRegisterer
 	sqlite.DBStatus
+	NewBackup(uri string) (*sqlite.Backup, error)
 }
 
 // sqliteStmt is what the driver's statement offers.
@@ -42,6 +43,7 @@ type call struct {
 	savepoints      bool   // of it, savepoints are
 	steady          bool   // runs to its end even if the context ends
 	gentle          bool   // is cancelled before it runs, not while
+	span            *span  // of the query, if it is traced
 }
 
 func (*call) Done() <-chan struct{}       { return nil }
@@ -67,19 +69,20 @@ type conn struct {
 	// mu is held during each call into SQLite, since database/sql is not the
 	// only caller: leases and transactions end while rows are open. It guards
 	// what follows. Waiting for a lane happens under it.
-	mu     sync.Mutex
-	epoch  uint64  // of the lease whose statements may run; it counts up
-	leased bool    // epoch is in use
-	cache  cache   // prepared statements
-	open   []*rows // not closed yet
-	lent   int     // rows that database/sql has and has not closed
-	locks  locks   // what it holds of the write lane
-	guard  guard   // the transaction
-	text   bool    // transaction control as text is allowed: it is leased through DB
-	dirty  bool    // its state was changed in a way that outlives the lease
-	broken error   // it must not be used again
-	closed bool
-	gone   atomic.Bool // closed, to be read without mu
+	mu      sync.Mutex
+	epoch   uint64         // of the lease whose statements may run; it counts up
+	leased  bool           // epoch is in use
+	cache   cache          // prepared statements
+	open    []*rows        // not closed yet
+	lent    int            // rows that database/sql has and has not closed
+	locks   locks          // what it holds of the write lane
+	guard   guard          // the transaction
+	copying *sqlite.Backup // a backup that reads from it
+	text    bool           // transaction control as text is allowed: it is leased through DB
+	dirty   bool           // its state was changed in a way that outlives the lease
+	broken  error          // it must not be used again
+	closed  bool
+	gone    atomic.Bool // closed, to be read without mu
 }
 
 // leave is called after whatever ran on the connection: it keeps account of the
@@ -123,7 +126,11 @@ func (c *conn) meaning(cl *call, err error) error {
 }
 
 // exec runs a statement or a script to its end.
-func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (_ driver.Result, err error) {
+	if c.pool.cfg.Tracer != nil {
+		c.traced(cl, query, args)
+		defer func() { cl.span.finish(err) }()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.guard.lost != nil && c.guard.textual && cl.control {
@@ -174,6 +181,19 @@ func (c *conn) run(cl *call, s *statement, f func() error) error {
 	return c.patiently(cl, f)
 }
 
+// traced begins the span of a query.
+func (c *conn) traced(cl *call, query string, args []driver.NamedValue) {
+	op := TraceOp{Name: "query", SQL: query}
+	if c.pool.cfg.TraceArguments {
+		for _, a := range args {
+			op.Args = append(op.Args, a.Value)
+		}
+	}
+	if cl.Context != nil {
+		cl.Context, cl.span = c.pool.trace(cl.Context, op)
+	}
+}
+
 // execScript runs statements one after the other, with the write slot held from
 // the first to the last. What ran before a failure stays done.
 func (c *conn) execScript(cl *call, parts []string, args []driver.NamedValue) (driver.Result, error) {
@@ -202,7 +222,15 @@ func (c *conn) execScript(cl *call, parts []string, args []driver.NamedValue) (d
 
 // query runs a statement that returns rows. Of a script, the last statement's
 // rows are returned.
-func (c *conn) query(cl *call, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver.Rows, err error) {
+	if c.pool.cfg.Tracer != nil {
+		c.traced(cl, query, args)
+		defer func() {
+			if err != nil { // else it goes on until the rows are closed
+				cl.span.finish(err)
+			}
+		}()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.admit(cl); err != nil {
@@ -295,7 +323,7 @@ func (c *conn) shut() error {
 	if c.closed {
 		return nil
 	}
-	err := c.closeRows(-1, ErrClosed)
+	err := errors.Join(c.closeRows(-1, ErrClosed), c.endCopy())
 	c.leased, c.closed = false, true
 	c.gone.Store(true)
 	c.cache.clear()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"sync/atomic"
+	"time"
 )
 
 // locks is what a connection holds of the pool's write lane. The rule: it holds
@@ -43,6 +44,9 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 	if err := c.pool.wouldDeadlock(cl.Context, c, exclusive); err != nil {
 		return err
 	}
+	if cl.span != nil {
+		defer cl.span.waitedForLane(time.Now())
+	}
 	var err error
 	upgrades := k.shared.Load()
 	if upgrades {
@@ -67,6 +71,9 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 func (k *locks) takeShared(c *conn, cl *call) error {
 	if err := c.pool.wouldDeadlock(cl.Context, c, shared); err != nil {
 		return err
+	}
+	if cl.span != nil {
+		defer cl.span.waitedForLane(time.Now())
 	}
 	if err := c.pool.write.lock(cl.waitContext(), shared, c.pool.cfg.AcquireTimeout); err != nil {
 		return c.pool.waitFailed("read", err)

@@ -27,6 +27,7 @@ type rows struct {
 	stmt   *statement
 	ended  bool  // guarded by conn.mu
 	reason error // what Next says after an end from outside
+	failed error // what Next said last
 }
 
 // Next reads the next row, unless the caller's context has ended.
@@ -41,15 +42,16 @@ func (r *rows) Next(dest []driver.Value) error {
 		return io.EOF
 	}
 	if r.call.Context != nil && !r.call.steady {
-		if err := r.call.Context.Err(); err != nil {
-			return err
+		if r.failed = r.call.Context.Err(); r.failed != nil {
+			return r.failed
 		}
 	}
 	err := c.interruptible(r.call, func() error { return r.sqliteRows.Next(dest) })
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	return c.leave(r.call, err)
+	r.failed = c.leave(r.call, err)
+	return r.failed
 }
 
 // Close is database/sql's, which calls it once. An autocommit write commits
@@ -73,7 +75,11 @@ func (r *rows) end(reason error) error {
 	}
 	err := c.interruptible(r.call, r.sqliteRows.Close)
 	c.cache.give(r.stmt)
-	return c.leave(r.call, err)
+	err = c.leave(r.call, err)
+	if r.call.span != nil {
+		r.call.span.finish(errors.Join(r.failed, err))
+	}
+	return err
 }
 
 // ColumnTypeScanType implements driver.RowsColumnTypeScanType: it asks SQLite

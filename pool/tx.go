@@ -20,8 +20,9 @@ type Tx struct {
 	depth    int
 	serial   uint64
 	readOnly bool
-	manual   bool // from Begin: its owner ends it
-	gentle   bool // its statements are not interrupted
+	manual   bool  // from Begin: its owner ends it
+	gentle   bool  // its statements are not interrupted
+	span     *span // of an outermost one, if it is traced
 }
 
 // TxOption changes how InTx works.
@@ -85,7 +86,12 @@ func (p *Pool) View(ctx context.Context, fn func(ctx context.Context, tx *Tx) er
 		}
 		return view.run(ctx, fn, func(_ context.Context, keep bool) error { return view.closePart(keep) })
 	}
-	tx, err := p.begin(ctx, Deferred, false)
+	return p.snapshot(ctx, fn)
+}
+
+// snapshot is View beside whatever transaction ctx carries.
+func (p *Pool) snapshot(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	ctx, tx, err := p.begin(ctx, Deferred, false)
 	if err != nil {
 		return err
 	}
@@ -100,27 +106,39 @@ func (p *Pool) Begin(ctx context.Context, level Level) (*Tx, error) {
 	if level > Exclusive {
 		return nil, p.fail("begin", ErrConfig, nil, level.String())
 	}
-	tx, err := p.begin(ctx, level, false)
+	_, tx, err := p.begin(ctx, level, false)
 	if err != nil {
 		return nil, err
 	}
 	tx.manual = true
+	tx.lease.watchOver()
 	return tx, nil
 }
 
 func (p *Pool) runTx(ctx context.Context, level Level, slotFirst bool, fn func(context.Context, *Tx) error) error {
-	tx, err := p.begin(ctx, level, slotFirst)
+	ctx, tx, err := p.begin(ctx, level, slotFirst)
 	if err != nil {
 		return err
 	}
 	return tx.run(ctx, fn, tx.end)
 }
 
-// begin takes a lease and begins a transaction on it.
-func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool) (*Tx, error) {
+// begin takes a lease and begins a transaction on it. The context that it
+// returns is the transaction's for the tracer.
+func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool) (context.Context, *Tx, error) {
 	if p.write == nil && level != Deferred {
-		return nil, p.failTx("begin", level, ErrReadOnly, nil)
+		return ctx, nil, p.failTx("begin", level, ErrReadOnly, nil)
 	}
+	ctx, span := p.trace(ctx, TraceOp{Name: "transaction", Level: level})
+	tx, err := p.beginTraced(ctx, level, slotFirst, span)
+	if err != nil {
+		span.finish(err)
+		return ctx, nil, err
+	}
+	return ctx, tx, nil
+}
+
+func (p *Pool) beginTraced(ctx context.Context, level Level, slotFirst bool, span *span) (*Tx, error) {
 	l, err := p.lease(ctx, "begin", level != Deferred, nil)
 	if err != nil {
 		var e *Error
@@ -134,6 +152,7 @@ func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool) (*Tx, err
 		l.Release()
 		return nil, p.failTx("begin", level, nil, err)
 	}
+	tx.span = span
 	return tx, nil
 }
 
@@ -229,6 +248,7 @@ func (t *Tx) Level() Level { return t.level }
 func (t *Tx) end(ctx context.Context, keep bool) error {
 	err := t.finish(ctx, keep)
 	t.lease.Release()
+	t.span.finish(err)
 	return err
 }
 

@@ -1,0 +1,114 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// Registry holds the pools of a process: one for each database file, by
+// whatever name it is asked for, since two would not know of each other's
+// writers. Its zero value is ready. It is safe for concurrent use.
+type Registry struct {
+	opening sync.Mutex // held while a pool is opened, so that none is opened twice
+	mu      sync.Mutex // guards pools
+	pools   []*Pool
+}
+
+// Open returns the pool of the database file, which it opens if there is none
+// or if it was closed. Symbolic and hard links lead to the same pool. The
+// configuration of the first Open counts; a later one that is ReadOnly where the
+// pool is not, or the other way round, is ErrConfig. Each database in memory is
+// one of its own.
+func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	r.opening.Lock()
+	defer r.opening.Unlock()
+	if cfg.Path != Memory {
+		path, err := realPath(cfg.Path)
+		if err != nil {
+			return nil, &Error{Op: "open", Path: cfg.Path, Cause: err}
+		}
+		cfg.Path = path
+		if p := r.find(path); p != nil {
+			if p.cfg.ReadOnly != cfg.ReadOnly {
+				return nil, p.fail("open", ErrConfig, nil, "it is open already, and ReadOnly differs")
+			}
+			return p, nil
+		}
+	}
+	p, err := Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pools = append(r.pools, p)
+	return p, nil
+}
+
+// realPath is the path without symbolic links; the file itself may be missing.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, os.ErrNotExist) {
+		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+		return filepath.Join(dir, filepath.Base(path)), err
+	}
+	return real, err
+}
+
+// find returns the open pool of the file, and forgets those that were closed.
+func (r *Registry) find(path string) *Pool {
+	info, err := os.Stat(path)
+	for _, p := range r.Pools() {
+		if !p.memory() && (p.path == path || err == nil && os.SameFile(info, p.identity)) {
+			return p
+		}
+	}
+	return nil
+}
+
+// Pools returns the pools that are open, in the order of their opening.
+func (r *Registry) Pools() []*Pool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pools = slices.DeleteFunc(r.pools, (*Pool).isClosing)
+	return slices.Clone(r.pools)
+}
+
+func (p *Pool) isClosing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closing
+}
+
+// HealthCheck checks every pool at the same time, and joins what is wrong.
+func (r *Registry) HealthCheck(ctx context.Context) error {
+	return r.each(func(p *Pool) error { return p.HealthCheck(ctx) })
+}
+
+// Shutdown shuts every pool down at the same time, and joins what went wrong.
+// Pools opened later are not concerned.
+func (r *Registry) Shutdown(ctx context.Context) error {
+	return r.each(func(p *Pool) error { return p.Shutdown(ctx) })
+}
+
+func (r *Registry) each(f func(*Pool) error) error {
+	pools := r.Pools()
+	errs := make([]error, len(pools))
+	var wg sync.WaitGroup
+	for i, p := range pools {
+		wg.Go(func() { errs[i] = f(p) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
