@@ -255,6 +255,9 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 	p.endLeaseLocked()
 	p.mu.Unlock()
 	lane.unlock(had)
+	if had == exclusive {
+		p.wroteSomething()
+	}
 	if attend {
 		p.attend()
 	}

@@ -144,6 +144,7 @@ func (k *locks) release(c *conn) {
 		k.slot = false
 		c.pool.writer.CompareAndSwap(c, nil)
 		c.pool.write.unlock(exclusive)
+		c.pool.wroteSomething()
 	case k.shared.Load():
 		k.shared.Store(false)
 		c.pool.write.unlock(shared)

@@ -17,6 +17,7 @@ type maintenance struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
+	log       logCare
 	nextCheck time.Time
 	pause     time.Duration // grows while no connection can be opened
 	notBefore time.Time     // the end of the pause
@@ -58,6 +59,7 @@ func (p *Pool) maintain(ctx context.Context, m *maintenance) {
 			p.checkUp(ctx)
 			m.nextCheck = time.Now().Add(p.cfg.HealthCheckInterval)
 		}
+		p.careForLog(ctx, m)
 		p.reportLongLeases()
 		p.trim()
 		p.replenish(ctx, m)
@@ -77,6 +79,9 @@ func (p *Pool) rest(m *maintenance) time.Duration {
 	}
 	if m.pause > 0 {
 		rest = min(rest, time.Until(m.notBefore))
+	}
+	if p.wrote.Load() {
+		rest = min(rest, max(time.Until(m.log.notBefore), 0)+time.Millisecond)
 	}
 	return max(rest, 5*time.Millisecond)
 }
@@ -295,7 +300,7 @@ func (p *Pool) warn(what string, err error) {
 }
 
 // checkUp is one round of health checks: of the file, of each connection that
-// was idle since the last one, and of the log's size.
+// is idle.
 func (p *Pool) checkUp(ctx context.Context) {
 	p.counts.healthChecks.Add(1)
 	failed := p.checkFile("health check") != nil
@@ -311,7 +316,6 @@ func (p *Pool) checkUp(ctx context.Context) {
 	if failed {
 		p.counts.healthFailures.Add(1)
 	}
-	p.checkLog(ctx)
 }
 
 // checkIdle has a connection answer if nobody wants it now. One that cannot is

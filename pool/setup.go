@@ -169,9 +169,6 @@ func (p *Pool) filePragmas() []string {
 	return pragmas
 }
 
-// logKept is how many bytes of a write-ahead log stay allocated.
-const logKept = 16 << 20
-
 // setJournal switches the journal mode, or sees that it is still what the first
 // connection made it.
 func (p *Pool) setJournal(c *conn, cl *call, mode journal) error {

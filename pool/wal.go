@@ -6,43 +6,84 @@ import (
 	"time"
 )
 
-// logWarning is the size from which a write-ahead log is looked after. SQLite
-// checkpoints it by itself every 1,000 pages (https://www.sqlite.org/wal.html),
-// inside the commit and so inside the write slot; one this large is pinned by a
-// reader that stays in its snapshot.
-const logWarning = 64 << 20
+// SQLite checkpoints a write-ahead log by itself every 1,000 pages, inside the
+// commit and so inside the write slot. But the log starts anew only at a moment
+// when no reader uses it, and readers that overlap never let that moment come:
+// the log would grow without bound (https://www.sqlite.org/wal.html, "Avoiding
+// Excessively Large WAL Files"). So the pool makes one: it keeps the write slot
+// for a short while, in which the readers of the past leave and new ones find
+// all that they need in the database file.
+const (
+	logKept    = 16 << 20 // bytes of a log that stay allocated, and from which it is looked after
+	logWarning = 4 * logKept
 
-// checkLog checkpoints a log that has grown, and tells who keeps it from
-// shrinking.
-func (p *Pool) checkLog(ctx context.Context) {
-	if p.write == nil || p.excluding || p.cfg.ExternalCheckpoints || p.walBytes() < logWarning {
-		return
-	}
-	whole, err := p.checkpoint(ctx)
-	if err != nil || whole {
-		return
-	}
-	attrs := []any{"path", p.path, "wal_bytes", p.walBytes()}
-	if h := p.oldestHolder(); h != nil {
-		attrs = append(attrs, "age", time.Since(h.since), "label", h.label, "stack", h.trace())
-	}
-	p.cfg.Logger.Warn("a reader keeps the write-ahead log from being checkpointed", attrs...)
+	logInterval = 100 * time.Millisecond // between looks while there are writes
+	minStall    = 20 * time.Millisecond  // how long writers may be kept waiting; it
+	maxStall    = time.Second            // grows with the square of the log's size
+	stallShare  = 10                     // one part of the time in so many
+)
+
+// logCare is what maintenance knows of the log. wrote is set by writers.
+type logCare struct {
+	notBefore time.Time
+	warned    *holder
 }
 
-// checkpoint copies what it can of the log into the database, and waits for
-// nobody: PASSIVE, inside the write slot. It reports whether that was all.
-func (p *Pool) checkpoint(ctx context.Context) (whole bool, err error) {
+// wroteSomething has maintenance look at the log soon.
+func (p *Pool) wroteSomething() {
+	if !p.wrote.Load() && !p.wrote.Swap(true) && !p.excluding && p.maintenance != nil {
+		p.attend()
+	}
+}
+
+// careForLog starts a log anew that has grown.
+func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
+	if p.write == nil || p.excluding || p.cfg.ExternalCheckpoints || !p.wrote.Load() || time.Now().Before(m.log.notBefore) {
+		return
+	}
+	p.wrote.Store(false)
+	m.log.notBefore = time.Now().Add(logInterval)
+	size := p.walBytes()
+	if size <= logKept {
+		return
+	}
+	times := float64(size) / logKept
+	started := time.Now()
+	done, err := p.restartLog(ctx, min(time.Duration(times*times*float64(minStall)), maxStall))
+	m.log.notBefore = time.Now().Add(max(logInterval, stallShare*time.Since(started)))
+	if err != nil || done {
+		return
+	}
+	p.wrote.Store(true) // try again
+	if h := p.oldestReader(); size > logWarning && h != nil && h != m.log.warned {
+		m.log.warned = h
+		p.cfg.Logger.Warn("a reader keeps the write-ahead log from starting anew", "path", p.path, "wal_bytes", size,
+			"age", time.Since(h.since), "label", h.label, "stack", h.trace())
+	}
+}
+
+// restartLog checkpoints the whole log, and sees to it that the next writer
+// begins it anew, if the readers let it within the limit. It waits for them
+// itself, between attempts: SQLite's own waiting knows no context.
+func (p *Pool) restartLog(ctx context.Context, limit time.Duration) (done bool, err error) {
 	l, err := p.lease(ctx, "checkpoint", true, nil)
 	if err != nil {
 		return false, err
 	}
 	defer l.Release()
-	var busy, log, done int
-	err = l.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &log, &done)
-	return log == done, err
+	for wait := newBusyWait(limit); ; {
+		var busy, pages, copied int
+		err := l.QueryRowContext(ctx, "PRAGMA wal_checkpoint(RESTART)").Scan(&busy, &pages, &copied)
+		if err != nil || busy == 0 {
+			return err == nil, err
+		}
+		if wait.pause(ctx, p.hurry) != nil {
+			return false, nil
+		}
+	}
 }
 
-func (p *Pool) oldestHolder() *holder {
+func (p *Pool) oldestReader() *holder {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var held []*holder
