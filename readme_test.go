@@ -81,7 +81,7 @@ func TestTheREADMEsOwnSchemaWorksStepByStep(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 6, files)
+	require.Equal(t, 7, files)
 	require.Equal(t, 5, commands)
 	out, err := command(t, dir, "go run .")
 	require.Error(t, err)

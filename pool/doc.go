@@ -1,0 +1,91 @@
+// Package pool is a connection pool for SQLite in which writers never collide:
+// one write lane, many read lanes.
+//
+//	p, err := pool.Open(ctx, pool.Config{Path: "app.db"})
+//	...
+//	defer p.Close()
+//	err = p.InTx(ctx, pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
+//		_, err := tx.ExecContext(ctx, "UPDATE accounts SET balance = balance - 1 WHERE id = ?", id)
+//		return err
+//	})
+//
+// # Ways in
+//
+//	Acquire   a Lease: statements that are transactions of their own
+//	InTx      a function in a transaction: DEFERRED, IMMEDIATE or EXCLUSIVE
+//	Batch     a function in a transaction shared with others that write now
+//	View      a function in a read-only snapshot
+//	Begin     a transaction that is ended by hand
+//	DB        a *sql.DB, for whatever is made for one
+//
+// Functions may be nested: a function's context carries its transaction, and
+// InTx, Batch and View with that context become a part of it.
+//
+// # Lanes
+//
+//	                 read lane: up to MaxConns-1 connections
+//	Acquire, View ──▶ ┌──────┐ ┌──────┐ ┌──────┐
+//	InTx(Deferred)    │ conn │ │ conn │ │ conn │ ...
+//	                  └──┬───┘ └──────┘ └──────┘
+//	                     │ its first write waits for the write slot,
+//	                     ▼ in the same queue
+//	                 write lane: one connection, one slot, first come first served
+//	InTx(Immediate) ─▶ ┌──────┐
+//	InTx(Exclusive)    │ conn │ ◀── Batch: neighbours in the queue share a commit
+//	                   └──────┘
+//
+// A connection holds the write slot exactly while it is in a write transaction.
+// Whether a statement writes is SQLite's own verdict. So two writers of a pool
+// never meet inside SQLite, and none sees SQLITE_BUSY because of another; only
+// locks of other processes are waited for, up to BusyTimeout.
+//
+// In memory and outside WAL mode readers and the writer exclude each other, by a
+// fair lock in the process. There, a goroutine that keeps rows open on one lease
+// and writes through another waits for itself, until AcquireTimeout.
+//
+// # Lifecycle
+//
+//	open ──▶ idle ◀──────────▶ leased ──▶ released
+//	          │                              │
+//	          │ too old, Reset, idle long    │ state changed, broken, abandoned
+//	          ▼                              ▼
+//	      replaced: the successor opens first, the last one never closes
+//
+// Every connection is set up alike. One goroutine looks after them: it checks
+// their health, replaces, trims and reclaims, and keeps the write-ahead log from
+// growing without bound; it keeps writers waiting, for that alone, a second at
+// most and a tenth of the time at most.
+//
+// # Guarantees
+//
+// Pool, Registry and Lease may be used by many goroutines. A Tx may be handed
+// from one to another, but its savepoints nest, so only one at a time should
+// open them. Queues are first come, first served, and every wait ends with its
+// context or AcquireTimeout. What has returned nil is committed, and at
+// Synchronous "full" on disk. A transaction that SQLite lost is ErrTxLost to its
+// end; nothing meant for it commits on its own. A context that ends stops what
+// runs, what waits and what iterates, within some milliseconds.
+//
+// # Errors
+//
+//	sentinel           when                                              what to do
+//	ErrClosed          the pool is shutting down or closed               stop
+//	ErrAcquireTimeout  no lease, or not the write lane, in time          see the holders it names; raise MaxConns
+//	ErrOverloaded      MaxWaiters are waiting already                    shed load, try later
+//	ErrReleased        a lease is used after Release                     mend the caller
+//	ErrTxDone          a transaction is used after its end               mend the caller
+//	ErrTxLost          SQLite rolled the transaction back; see the cause run it again if the cause allows
+//	ErrTxControl       BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE as text use InTx, Begin, Savepoint
+//	ErrConflict        a DEFERRED transaction read before another's commit run it again, or pass Repeatable
+//	ErrBusy            another process held a lock beyond BusyTimeout    try again
+//	ErrDeadlock        it would wait for its own context's transaction   use that transaction
+//	ErrNestedLevel     a nested transaction is stronger than the outer   begin the outer one at that level
+//	ErrReadOnly        a write in a View or a read-only pool             use InTx or Batch
+//	ErrUnhealthy       no connection works and none can be opened        see the cause: descriptors, memory, disk
+//	ErrMoved           the database file is not the one that was opened  move it back, or open a new pool
+//	ErrConfig          a faulty Config, DSN or level, or a PRAGMA that the whole pool depends on
+//
+// A function's own error comes back as it is. Code gives SQLite's result code;
+// IsUnique, IsForeignKey, IsCheck, IsNotNull, IsBusy, IsFull and IsCorrupt tell
+// the common ones apart.
+package pool
