@@ -63,7 +63,9 @@ type conn struct {
 	expires    time.Time // zero: never
 	generation uint64    // of Pool.Reset, in which it was opened
 	idled      time.Time // when it last became idle; guarded by Pool.mu
-	inUse      *holder   // who has it; guarded by Pool.mu
+	inUse      bool      // it is leased; guarded by Pool.mu
+	holder     holder    // by whom; guarded by Pool.mu
+	watch      watch     // for a lease that nobody has any more; guarded by Pool.mu
 	running    running
 
 	// mu is held during each call into SQLite, since database/sql is not the
@@ -160,6 +162,9 @@ func (c *conn) execOne(cl *call, s *statement, args []driver.NamedValue) (res dr
 		c.cache.give(s)
 		c.locks.settle(c)
 		return nil, err
+	}
+	if s.effects.control {
+		c.readWritersAhead()
 	}
 	err = c.run(cl, s, func() (err error) {
 		res, err = s.ExecContext(context.Background(), args)
@@ -303,8 +308,12 @@ func (c *conn) word(cl *call, text string) (string, error) {
 }
 
 // closeRows closes the rows opened at depth or below. Whoever still iterates
-// them gets reason.
-func (c *conn) closeRows(depth int, reason error) error {
+// them gets the pool's error with that sentinel.
+func (c *conn) closeRows(depth int, sentinel error) error {
+	if len(c.open) == 0 {
+		return nil
+	}
+	reason := c.pool.fail("query", sentinel, nil)
 	var errs []error
 	for i := len(c.open) - 1; i >= 0; i-- {
 		if r := c.open[i]; r.call.depth >= depth {

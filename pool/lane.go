@@ -68,27 +68,27 @@ func (w *waiters) add() bool {
 // the lane closes: the context's error, ErrAcquireTimeout or ErrClosed. It is
 // ErrOverloaded if too many wait already.
 func (l *lane) lock(ctx context.Context, want access, timeout time.Duration) error {
-	return l.enqueue(ctx, &waiter{want: want}, timeout)
+	return l.enqueue(ctx, want, false, nil, timeout)
 }
 
 // lockAs is lock for a newcomer, whom a lane that refuses turns away. As a
 // batch member it may be handed the write slot together with the transaction
 // that is open under it; m.shared is set then.
 func (l *lane) lockAs(ctx context.Context, want access, timeout time.Duration, m *member) error {
-	return l.enqueue(ctx, &waiter{want: want, newcomer: true, member: m}, timeout)
+	return l.enqueue(ctx, want, true, m, timeout)
 }
 
-func (l *lane) enqueue(ctx context.Context, w *waiter, timeout time.Duration) error {
+func (l *lane) enqueue(ctx context.Context, want access, newcomer bool, m *member, timeout time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	l.mu.Lock()
-	if l.closed || l.refuses && w.newcomer {
+	if l.closed || l.refuses && newcomer {
 		l.mu.Unlock()
 		return ErrClosed
 	}
-	if l.head == nil && l.upgrade == nil && l.free(w.want) {
-		l.grant(w.want)
+	if l.head == nil && l.upgrade == nil && l.free(want) {
+		l.grant(want)
 		l.mu.Unlock()
 		return nil
 	}
@@ -96,7 +96,7 @@ func (l *lane) enqueue(ctx context.Context, w *waiter, timeout time.Duration) er
 		l.mu.Unlock()
 		return ErrOverloaded
 	}
-	w.ready = make(chan struct{})
+	w := &waiter{want: want, newcomer: newcomer, member: m, ready: make(chan struct{})}
 	l.push(w)
 	l.mu.Unlock()
 	return l.wait(ctx, w, timeout)

@@ -25,14 +25,13 @@ type Lease struct {
 	lane     *lane
 	had      access
 	released atomic.Bool
-	cleanup  runtime.Cleanup
 }
 
 // holder is who has a connection, for those who wait for one.
 type holder struct {
 	since    time.Time
 	label    string
-	stack    [24]uintptr
+	stack    [12]uintptr
 	depth    int
 	reported bool // as held for long; guarded by Pool.mu
 }
@@ -61,9 +60,9 @@ func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member) (*
 	}
 	for {
 		l, err := p.leaseOn(ctx, op, lane, want, m, span)
-		var none *noConnectionError
+		none, ok := err.(*noConnectionError)
 		switch {
-		case err == nil || !errors.As(err, &none):
+		case !ok:
 			span.finish(err)
 			return l, err
 		case lane == p.read && p.shrink(): // one of those that are open comes back
@@ -125,7 +124,7 @@ func (p *Pool) leaseOf(c *conn, lane *lane, had access) *Lease {
 // checkOut takes an idle connection or opens one. The caller has the lane's
 // permission for it.
 func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
-	h := &holder{since: time.Now(), label: labelOf(ctx)}
+	h := holder{since: time.Now(), label: labelOf(ctx)}
 	h.depth = runtime.Callers(5, h.stack[:])
 	p.mu.Lock()
 	if p.closing {
@@ -134,7 +133,7 @@ func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
 	}
 	p.leases++
 	if c := p.readyLocked(primary); c != nil {
-		c.inUse = h
+		c.inUse, c.holder = true, h
 		p.mu.Unlock()
 		return c, nil
 	}
@@ -158,7 +157,7 @@ func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
 	if primary {
 		p.primary = c
 	}
-	c.inUse = h
+	c.inUse, c.holder = true, h
 	return c, nil
 }
 
@@ -196,7 +195,6 @@ func (p *Pool) endLeaseLocked() {
 // lease are ErrReleased. It is idempotent.
 func (l *Lease) Release() {
 	if l.released.CompareAndSwap(false, true) {
-		l.cleanup.Stop()
 		l.pool.checkIn(l.conn, l.epoch, l.lane, l.had)
 	}
 }
@@ -233,14 +231,16 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 		p.remove(c) // at once: it may hold locks that it cannot give back
 		p.warn("closing a broken connection failed", c.discard())
 	}
+	now := time.Now()
 	p.mu.Lock()
-	c.inUse = nil
+	c.inUse, c.watch = false, watch{}
+	stale := p.stale(c, now)
 	switch {
 	case !mine || broken:
 	case dirty:
 		p.removeLocked(c)
 		p.retired = append(p.retired, c)
-	case p.stale(c) && p.spare != nil && !p.stale(p.spare):
+	case stale && p.spare != nil && !p.stale(p.spare, now):
 		fresh := p.spare
 		p.spare = nil
 		if c != p.primary {
@@ -248,10 +248,10 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 		}
 		p.exchange(c, fresh)
 	case c != p.primary:
-		c.idled = time.Now()
+		c.idled = now
 		p.idle = append(p.idle, c)
 	}
-	attend := mine && (broken || dirty || len(p.retired) > 0 || p.stale(c))
+	attend := mine && (broken || stale || len(p.retired) > 0)
 	p.endLeaseLocked()
 	p.mu.Unlock()
 	lane.unlock(had)
@@ -283,7 +283,7 @@ func (c *conn) clean(reason error) error {
 	if c.closed {
 		return nil
 	}
-	err := c.closeRows(-1, c.pool.fail("query", reason, nil))
+	err := c.closeRows(-1, reason)
 	c.guard.pop(0)
 	if !c.h.autocommit() {
 		err = errors.Join(err, c.control(&call{depth: -1, control: true, steady: true}, "ROLLBACK"))
@@ -413,14 +413,14 @@ func (p *Pool) waitFailed(op string, err error) error {
 // holders says who has the connections, since when, and where they were taken.
 func (p *Pool) holders() string {
 	p.mu.Lock()
-	var held []*holder
+	var held []holder
 	for c := range p.conns {
-		if c.inUse != nil {
-			held = append(held, c.inUse)
+		if c.inUse {
+			held = append(held, c.holder)
 		}
 	}
 	p.mu.Unlock()
-	slices.SortFunc(held, func(a, b *holder) int { return a.since.Compare(b.since) })
+	slices.SortFunc(held, func(a, b holder) int { return a.since.Compare(b.since) })
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d connections are held", len(held), p.cfg.MaxConns)
 	for _, h := range held {

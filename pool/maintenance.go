@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"time"
 )
@@ -18,6 +17,7 @@ type maintenance struct {
 	done   chan struct{}
 
 	log       logCare
+	acquired  uint64 // leases given by the last round
 	nextCheck time.Time
 	pause     time.Duration // grows while no connection can be opened
 	notBefore time.Time     // the end of the pause
@@ -54,7 +54,7 @@ func (p *Pool) maintain(ctx context.Context, m *maintenance) {
 		case <-m.poke:
 		case <-timer.C:
 		}
-		p.reclaimAbandoned()
+		watching := p.reclaimAbandoned()
 		if p.cfg.HealthCheckInterval > 0 && !time.Now().Before(m.nextCheck) {
 			p.checkUp(ctx)
 			m.nextCheck = time.Now().Add(p.cfg.HealthCheckInterval)
@@ -65,7 +65,15 @@ func (p *Pool) maintain(ctx context.Context, m *maintenance) {
 		p.replenish(ctx, m)
 		p.rotate(ctx, m)
 		p.closeRetired()
-		timer.Reset(p.rest(m))
+		rest := p.rest(m)
+		acquired := p.counts.acquires.Load()
+		if watching || acquired != m.acquired {
+			rest = min(rest, watchLeasesEvery)
+		} else {
+			p.dozing.Store(true)
+		}
+		m.acquired = acquired
+		timer.Reset(rest)
 	}
 }
 
@@ -107,8 +115,8 @@ func (p *Pool) Reset() {
 }
 
 // stale reports that a connection is to be replaced. The caller holds mu.
-func (p *Pool) stale(c *conn) bool {
-	return c.generation != p.generation || !c.expires.IsZero() && time.Now().After(c.expires)
+func (p *Pool) stale(c *conn, now time.Time) bool {
+	return c.generation != p.generation || !c.expires.IsZero() && now.After(c.expires)
 }
 
 // exchange puts a fresh connection in the place of one that retires, so that
@@ -135,18 +143,19 @@ func (p *Pool) exchange(old, fresh *conn) {
 // until that comes back.
 func (p *Pool) rotate(ctx context.Context, m *maintenance) {
 	for {
+		now := time.Now()
 		p.mu.Lock()
 		var stale, idle *conn
 		for c := range p.conns {
-			if p.stale(c) {
+			if p.stale(c, now) {
 				stale = c
-				if c.inUse == nil {
+				if !c.inUse {
 					idle = c
 				}
 			}
 		}
 		fresh := p.spare
-		if fresh != nil && (stale == nil || p.stale(fresh)) {
+		if fresh != nil && (stale == nil || p.stale(fresh, now)) {
 			p.retired, p.spare, fresh = append(p.retired, fresh), nil, nil
 		}
 		if fresh != nil && idle != nil {
@@ -306,7 +315,7 @@ func (p *Pool) checkUp(ctx context.Context) {
 	failed := p.checkFile("health check") != nil
 	p.mu.Lock()
 	waiting := slices.Clone(p.idle)
-	if p.primary != nil && p.primary.inUse == nil {
+	if p.primary != nil && !p.primary.inUse {
 		waiting = append(waiting, p.primary)
 	}
 	p.mu.Unlock()
@@ -329,7 +338,7 @@ func (p *Pool) checkIdle(ctx context.Context, c *conn) (healthy bool) {
 		return true // they are in use, and tell by themselves
 	}
 	p.mu.Lock()
-	there := c == p.primary && c.inUse == nil
+	there := c == p.primary && !c.inUse
 	if i := slices.Index(p.idle, c); i >= 0 {
 		p.idle = slices.Delete(p.idle, i, i+1)
 		there = true
@@ -342,7 +351,7 @@ func (p *Pool) checkIdle(ctx context.Context, c *conn) (healthy bool) {
 		lane.unlock(want)
 		return true
 	}
-	c.inUse = &holder{since: time.Now(), label: "health check"}
+	c.inUse, c.holder = true, holder{since: time.Now(), label: "health check"}
 	p.leases++
 	idled := c.idled
 	p.mu.Unlock()
@@ -376,60 +385,15 @@ func (p *Pool) reportLongLeases() {
 		return
 	}
 	p.mu.Lock()
-	var long []*holder
+	var long []holder
 	for c := range p.conns {
-		if h := c.inUse; h != nil && !h.reported && time.Since(h.since) >= p.cfg.LeakThreshold {
-			h.reported = true
-			long = append(long, h)
+		if c.inUse && !c.holder.reported && time.Since(c.holder.since) >= p.cfg.LeakThreshold {
+			c.holder.reported = true
+			long = append(long, c.holder)
 		}
 	}
 	p.mu.Unlock()
 	for _, h := range long {
 		p.cfg.Logger.Warn("a lease is held for long", "path", p.path, "age", time.Since(h.since), "label", h.label, "stack", h.trace())
-	}
-}
-
-// abandoned is a lease that became garbage before its Release.
-type abandoned struct {
-	pool   *Pool
-	conn   *conn
-	epoch  uint64
-	lane   *lane
-	had    access
-	holder *holder
-}
-
-// watchOver has a lease reclaimed if it becomes garbage.
-func (l *Lease) watchOver() {
-	l.pool.mu.Lock()
-	h := l.conn.inUse
-	l.pool.mu.Unlock()
-	l.cleanup = runtime.AddCleanup(l, abandoned.report, abandoned{l.pool, l.conn, l.epoch, l.lane, l.had, h})
-}
-
-// report runs in the runtime's own goroutine, which may not be kept waiting.
-func (a abandoned) report() {
-	a.pool.mu.Lock()
-	a.pool.abandoned = append(a.pool.abandoned, a)
-	a.pool.mu.Unlock()
-	a.pool.attend()
-}
-
-// reclaimAbandoned takes abandoned leases back. Their rows and statements may
-// still be in somebody's hands, so the connections are replaced.
-func (p *Pool) reclaimAbandoned() {
-	p.mu.Lock()
-	left := p.abandoned
-	p.abandoned = nil
-	p.mu.Unlock()
-	for _, a := range left {
-		p.counts.reclaimed.Add(1)
-		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", time.Since(a.holder.since), "label", a.holder.label, "stack", a.holder.trace())
-		a.conn.mu.Lock()
-		if a.conn.leased && a.conn.epoch == a.epoch {
-			a.conn.dirty = true
-		}
-		a.conn.mu.Unlock()
-		p.checkIn(a.conn, a.epoch, a.lane, a.had)
 	}
 }

@@ -35,6 +35,7 @@ type Pool struct {
 	watcher     *watcher
 	maintenance *maintenance // nil until the first connection is open
 	identity    os.FileInfo  // of the file that was opened
+	dozing      atomic.Bool  // maintenance rests for long
 	wrote       atomic.Bool  // since the log was last looked at
 	moved       atomic.Bool  // the path led elsewhere when it was last looked at
 	counts      counts
@@ -51,8 +52,7 @@ type Pool struct {
 	primary    *conn              // the write lane's; nil while it has none
 	spare      *conn              // open, to take a leased one's place
 	retired    []*conn            // out of work, to be closed
-	abandoned  []abandoned
-	generation uint64 // counts Reset
+	generation uint64             // counts Reset
 	leases     int
 	face       *facade // what DB gave out; nil if that was closed
 	closing    bool

@@ -22,12 +22,14 @@ type sqliteRows interface {
 // lease, transaction or savepoint does in which they were opened.
 type rows struct {
 	sqliteRows
-	conn   *conn
-	call   *call
-	stmt   *statement
-	ended  bool  // guarded by conn.mu
-	reason error // what Next says after an end from outside
-	failed error // what Next said last
+	conn     *conn
+	call     *call
+	stmt     *statement
+	rest     [][]driver.Value // read ahead
+	finished bool             // the statement has ended; there may be a rest
+	ended    bool             // guarded by conn.mu, like all of this
+	reason   error            // what Next says after an end from outside
+	failed   error            // what Next said last
 }
 
 // Next reads the next row, unless the caller's context has ended.
@@ -42,16 +44,68 @@ func (r *rows) Next(dest []driver.Value) error {
 		return io.EOF
 	}
 	if r.call.Context != nil && !r.call.steady {
-		if r.failed = r.call.Context.Err(); r.failed != nil {
-			return r.failed
+		if err := r.call.Context.Err(); err != nil {
+			r.failed = err
+			return err
 		}
 	}
-	err := c.interruptible(r.call, func() error { return r.sqliteRows.Next(dest) })
+	if len(r.rest) > 0 {
+		copy(dest, r.rest[0])
+		r.rest = r.rest[1:]
+		return nil
+	}
+	return r.step(dest)
+}
+
+// step reads a row from SQLite. The caller holds conn.mu.
+func (r *rows) step(dest []driver.Value) error {
+	if r.finished {
+		if r.failed != nil {
+			return r.failed
+		}
+		return io.EOF
+	}
+	err := r.conn.interruptible(r.call, func() error { return r.sqliteRows.Next(dest) })
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	r.failed = c.leave(r.call, err)
+	r.failed = r.conn.leave(r.call, err)
 	return r.failed
+}
+
+// readAhead ends the statement and keeps its rows.
+func (r *rows) readAhead() {
+	for {
+		row := make([]driver.Value, len(r.Columns()))
+		if r.step(row) != nil {
+			break
+		}
+		r.rest = append(r.rest, row)
+	}
+	if err := r.finish(); err != nil && r.failed == nil {
+		r.failed = err
+	}
+}
+
+// readWritersAhead ends the writing statements whose rows are still being read:
+// SQLite would call the transaction's own statements BUSY because of them.
+func (c *conn) readWritersAhead() {
+	for _, r := range c.open {
+		if r.stmt.writes && !r.finished {
+			r.readAhead()
+		}
+	}
+}
+
+// finish ends the statement.
+func (r *rows) finish() error {
+	if r.finished {
+		return nil
+	}
+	r.finished = true
+	err := r.conn.interruptible(r.call, r.sqliteRows.Close)
+	r.conn.cache.give(r.stmt)
+	return err
 }
 
 // Close is database/sql's, which calls it once. An autocommit write commits
@@ -73,9 +127,7 @@ func (r *rows) end(reason error) error {
 	if i := slices.Index(c.open, r); i >= 0 {
 		c.open = slices.Delete(c.open, i, i+1)
 	}
-	err := c.interruptible(r.call, r.sqliteRows.Close)
-	c.cache.give(r.stmt)
-	err = c.leave(r.call, err)
+	err := c.leave(r.call, r.finish())
 	if r.call.span != nil {
 		r.call.span.finish(errors.Join(r.failed, err))
 	}
@@ -87,7 +139,7 @@ func (r *rows) end(reason error) error {
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
-	if r.ended {
+	if r.finished {
 		return reflect.TypeFor[any]()
 	}
 	return r.sqliteRows.ColumnTypeScanType(i)
@@ -97,7 +149,7 @@ func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
-	if r.ended {
+	if r.finished {
 		return 0, false
 	}
 	return r.sqliteRows.ColumnTypeLength(i)

@@ -238,3 +238,36 @@ func ExampleTx_Savepoint() {
 	// go true
 	// <nil>
 }
+
+func TestASavepointOpensBesideReturningRowsAndTheyGoOn(t *testing.T) {
+	everywhere(t, pool.Config{BusyTimeout: -1}, func(t *testing.T, p *pool.Pool) {
+		require.NoError(t, p.InTx(t.Context(), pool.Deferred, func(ctx context.Context, tx *pool.Tx) error {
+			rows, err := tx.QueryContext(ctx, "INSERT INTO n VALUES (10, 'a'), (11, 'b'), (12, 'c') RETURNING id, v")
+			require.NoError(t, err)
+			defer rows.Close()
+			require.True(t, rows.Next())
+			require.NoError(t, tx.Savepoint(ctx, func(ctx context.Context, sp *pool.Tx) error {
+				more, err := tx.QueryContext(ctx, "UPDATE n SET v = 'x' WHERE id = 12 RETURNING v") // of the outer one
+				require.NoError(t, err)
+				t.Cleanup(func() { _ = more.Close() })
+				return do(ctx, sp, "INSERT INTO n VALUES (13, 'd')")
+			}))
+			require.Same(t, errOurs, tx.Savepoint(ctx, func(ctx context.Context, sp *pool.Tx) error {
+				assert.NoError(t, do(ctx, sp, "DELETE FROM n"))
+				return errOurs
+			}))
+			var got []string
+			for rows.Next() {
+				var id int
+				var v string
+				require.NoError(t, rows.Scan(&id, &v))
+				got = append(got, v)
+			}
+			require.NoError(t, rows.Err())
+			assert.Equal(t, []string{"b", "c"}, got, "the rows as they were returned")
+			return nil
+		}))
+		require.EqualValues(t, 5, get(t, p, "SELECT count(*) FROM n"))
+		requireAtRest(t, p)
+	})
+}

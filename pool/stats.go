@@ -99,7 +99,7 @@ func (p *Pool) Stats() Stats {
 	defer p.mu.Unlock()
 	s.Open = len(p.conns)
 	for c := range p.conns {
-		if c.inUse != nil {
+		if c.inUse {
 			s.InUse++
 		}
 	}

@@ -267,7 +267,7 @@ func (t *Tx) finish(ctx context.Context, keep bool) error {
 		return t.pool.failTx(op, t.level, nil, err)
 	}
 	defer c.guard.pop(0)
-	rowsErr := c.closeRows(0, t.pool.fail("query", ErrTxDone, nil))
+	rowsErr := c.closeRows(0, ErrTxDone)
 	if c.guard.lost != nil {
 		if !keep {
 			return nil
@@ -320,7 +320,7 @@ func (t *Tx) closePart(keep bool) error {
 		return t.pool.failTx("part", t.level, nil, err)
 	}
 	defer c.guard.pop(t.depth)
-	err := c.closeRows(t.depth, t.pool.fail("query", ErrTxDone, nil))
+	err := c.closeRows(t.depth, ErrTxDone)
 	switch {
 	case !keep:
 		return nil
@@ -378,7 +378,7 @@ func (t *Tx) closeSavepoint(ctx context.Context, keep bool) error {
 		return t.pool.failTx("savepoint", t.level, nil, err)
 	}
 	defer c.guard.pop(t.depth)
-	rowsErr := c.closeRows(t.depth, t.pool.fail("query", ErrTxDone, nil))
+	rowsErr := c.closeRows(t.depth, ErrTxDone)
 	if c.guard.lost != nil {
 		if !keep {
 			return nil

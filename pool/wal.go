@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
@@ -26,7 +25,7 @@ const (
 // logCare is what maintenance knows of the log. wrote is set by writers.
 type logCare struct {
 	notBefore time.Time
-	warned    *holder
+	warned    time.Time // since when the reader has its lease that was warned of
 }
 
 // wroteSomething has maintenance look at the log soon.
@@ -55,8 +54,8 @@ func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 		return
 	}
 	p.wrote.Store(true) // try again
-	if h := p.oldestReader(); size > logWarning && h != nil && h != m.log.warned {
-		m.log.warned = h
+	if h, ok := p.oldestReader(); ok && size > logWarning && h.since != m.log.warned {
+		m.log.warned = h.since
 		p.cfg.Logger.Warn("a reader keeps the write-ahead log from starting anew", "path", p.path, "wal_bytes", size,
 			"age", time.Since(h.since), "label", h.label, "stack", h.trace())
 	}
@@ -83,17 +82,13 @@ func (p *Pool) restartLog(ctx context.Context, limit time.Duration) (done bool, 
 	}
 }
 
-func (p *Pool) oldestReader() *holder {
+func (p *Pool) oldestReader() (oldest holder, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var held []*holder
 	for c := range p.conns {
-		if c.inUse != nil && c != p.primary {
-			held = append(held, c.inUse)
+		if c.inUse && c != p.primary && (!ok || c.holder.since.Before(oldest.since)) {
+			oldest, ok = c.holder, true
 		}
 	}
-	if len(held) == 0 {
-		return nil
-	}
-	return slices.MinFunc(held, func(a, b *holder) int { return a.since.Compare(b.since) })
+	return oldest, ok
 }

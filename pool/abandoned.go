@@ -1,0 +1,71 @@
+package pool
+
+import (
+	"time"
+	"weak"
+)
+
+// watch is how maintenance notices that a lease became garbage before its
+// Release. Most leases are given back long before anybody looks, so Acquire only
+// notes the lease here; one that is still held when maintenance comes by is
+// remembered weakly from then on, and is gone when that finds nothing.
+type watch struct {
+	lease  *Lease // until maintenance came by
+	weakly weak.Pointer[Lease]
+	epoch  uint64 // 0: nobody is to be watched
+	lane   *lane
+	had    access
+}
+
+// watchLeasesEvery is how often maintenance comes by while leases are given.
+const watchLeasesEvery = 200 * time.Millisecond
+
+// watchOver has the lease reclaimed if it becomes garbage. Leases that functions
+// of this package end themselves need none of it.
+func (l *Lease) watchOver() {
+	p := l.pool
+	p.mu.Lock()
+	l.conn.watch = watch{lease: l, epoch: l.epoch, lane: l.lane, had: l.had}
+	p.mu.Unlock()
+	if p.dozing.Load() && p.dozing.CompareAndSwap(true, false) {
+		p.attend()
+	}
+}
+
+// reclaimAbandoned takes leases back that nobody has any more. Their rows and
+// statements may still be in somebody's hands, so the connections are replaced.
+// It reports whether there are leases to watch.
+func (p *Pool) reclaimAbandoned() (watching bool) {
+	type lost struct {
+		conn *conn
+		watch
+		holder holder
+	}
+	var abandoned []lost
+	p.mu.Lock()
+	for c := range p.conns {
+		w := &c.watch
+		switch {
+		case !c.inUse || w.epoch == 0:
+			continue
+		case w.lease != nil:
+			w.weakly, w.lease = weak.Make(w.lease), nil
+		case w.weakly.Value() == nil:
+			abandoned = append(abandoned, lost{c, *w, c.holder})
+			*w = watch{}
+		}
+		watching = true
+	}
+	p.mu.Unlock()
+	for _, a := range abandoned {
+		p.counts.reclaimed.Add(1)
+		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", time.Since(a.holder.since), "label", a.holder.label, "stack", a.holder.trace())
+		a.conn.mu.Lock()
+		if a.conn.leased && a.conn.epoch == a.epoch {
+			a.conn.dirty = true
+		}
+		a.conn.mu.Unlock()
+		p.checkIn(a.conn, a.epoch, a.lane, a.had)
+	}
+	return watching
+}
