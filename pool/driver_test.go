@@ -1,0 +1,69 @@
+package pool_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"testing"
+
+	"github.com/sqlane/sqlane/pool"
+	"github.com/stretchr/testify/require"
+)
+
+func TestDatabaseSQLsFaceIsADriverForThoseWhoAskForIt(t *testing.T) {
+	p := open(t, pool.Config{})
+	require.NotNil(t, p.DB().Driver())
+	conn := pinned(t, p)
+	require.NoError(t, conn.Raw(func(under any) error {
+		c := under.(driver.Conn)
+		//lint:ignore SA1019 it is there for those who still use it
+		tx, err := c.Begin()
+		require.NoError(t, err)
+		s, err := c.Prepare("UPDATE n SET v = 7")
+		require.NoError(t, err)
+		require.Equal(t, -1, s.NumInput())
+		_, err = s.(driver.StmtExecContext).ExecContext(t.Context(), nil)
+		require.NoError(t, err)
+		//lint:ignore SA1019 it is there for those who still use it
+		_, err = s.Exec(nil)
+		require.ErrorIs(t, err, driver.ErrSkip)
+		//lint:ignore SA1019 it is there for those who still use it
+		_, err = s.Query(nil)
+		require.ErrorIs(t, err, driver.ErrSkip)
+		require.NoError(t, s.Close())
+		require.NoError(t, tx.Commit())
+		require.NoError(t, c.(driver.SessionResetter).ResetSession(t.Context()))
+		require.False(t, c.(driver.Validator).IsValid())
+		return nil
+	}))
+	require.NoError(t, conn.Close())
+	require.EqualValues(t, 7, get(t, p, "SELECT v FROM n"))
+	requireAtRest(t, p)
+}
+
+func TestOnConnectsConnectionRefusesTransactions(t *testing.T) {
+	p := open(t, pool.Config{OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+		if _, err := conn.BeginTx(ctx, nil); err == nil {
+			return sql.ErrTxDone
+		}
+		_, err := conn.ExecContext(ctx, "BEGIN")
+		require.ErrorIs(t, err, pool.ErrTxControl)
+		return conn.Raw(func(under any) error {
+			c := under.(driver.Conn)
+			//lint:ignore SA1019 it is there for those who still use it
+			_, err := c.Begin()
+			require.ErrorIs(t, err, pool.ErrTxControl)
+			s, err := c.Prepare("SELECT 1")
+			require.NoError(t, err)
+			//lint:ignore SA1019 it is there for those who still use it
+			_, err = s.Exec(nil)
+			require.ErrorIs(t, err, driver.ErrSkip)
+			//lint:ignore SA1019 it is there for those who still use it
+			_, err = s.Query(nil)
+			require.ErrorIs(t, err, driver.ErrSkip)
+			require.Equal(t, -1, s.NumInput())
+			return s.Close()
+		})
+	}})
+	requireAtRest(t, p)
+}

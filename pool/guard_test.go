@@ -1,0 +1,75 @@
+package pool
+
+import (
+	"context"
+	"database/sql/driver"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestNothingCommitsBehindALostTransaction takes the transaction away below
+// everything that notices, to see that the guard's second line holds.
+func TestNothingCommitsBehindALostTransaction(t *testing.T) {
+	p, err := Open(t.Context(), Config{Path: Memory})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close()) }()
+	below := func(c *conn, query string) error {
+		s, err := c.raw.Prepare(query)
+		require.NoError(t, err)
+		defer s.Close()
+		_, err = s.(driver.StmtExecContext).ExecContext(context.Background(), nil)
+		return err
+	}
+	require.NoError(t, p.Batch(t.Context(), func(ctx context.Context, tx *Tx) error {
+		_, err := tx.ExecContext(ctx, "CREATE TABLE n (id INTEGER PRIMARY KEY)")
+		return err
+	}))
+	err = p.InTx(t.Context(), Immediate, func(ctx context.Context, tx *Tx) error {
+		require.NoError(t, below(tx.conn, "ROLLBACK"))
+		require.ErrorContains(t, below(tx.conn, "INSERT INTO n VALUES (1)"), "constraint", "the commit hook's veto")
+		_, err := tx.ExecContext(ctx, "INSERT INTO n VALUES (2)")
+		require.ErrorIs(t, err, ErrTxLost)
+		return nil
+	})
+	require.ErrorIs(t, err, ErrTxLost)
+	require.NoError(t, p.View(t.Context(), func(ctx context.Context, tx *Tx) error {
+		var n int
+		require.NoError(t, tx.QueryRowContext(ctx, "SELECT count(*) FROM n").Scan(&n))
+		require.Zero(t, n)
+		return nil
+	}))
+}
+
+// otherDriver is a connection and a statement of some other driver.
+type otherDriver struct {
+	driver.Conn
+	driver.Stmt
+	db int
+}
+
+func (otherDriver) Close() error { return nil }
+
+func TestADriverThatChangedIsNamed(t *testing.T) {
+	for _, other := range []driver.Conn{struct{ driver.Conn }{}, &struct{ driver.Conn }{}} {
+		_, err := newHandle(other)
+		require.ErrorContains(t, err, "modernc.org/sqlite")
+		require.ErrorContains(t, err, `"db"`)
+	}
+	_, err := uintptrField(&otherDriver{db: 1}, "db")
+	require.ErrorContains(t, err, "no field", "it is not a uintptr")
+	var h handle
+	_, _, err = h.verdict(&otherDriver{})
+	require.ErrorContains(t, err, `"pstmt"`)
+	_, err = connector{base: strange{}}.Connect(t.Context())
+	require.ErrorContains(t, err, "lacks a method")
+}
+
+// strange is a factory of connections that are not the driver's.
+type strange struct{ driver.Connector }
+
+func (strange) Connect(context.Context) (driver.Conn, error) { return closable{}, nil }
+
+type closable struct{ driver.Conn }
+
+func (closable) Close() error { return nil }
