@@ -25,6 +25,11 @@ run: ## index Go's own source tree (DIR=... for another) and search it
 test: ## run all tests, with the race detector
 	go test -race $(TESTFLAGS) ./...
 
+FOR ?= 10m
+
+stress: ## mix everything for ten minutes (FOR=... for another time)
+	go run -race ./internal/stress -for $(FOR)
+
 generate: ## run sqlc and repogen
 	go generate ./...
 
@@ -80,4 +85,4 @@ migrate-status: ## tell which migrations DB=... has
 clean: ## remove what was built
 	rm -rf build
 
-.PHONY: help run test generate lint cover cover-check generate-check build ci migrate-up migrate-down migrate-status clean
+.PHONY: help run test stress generate lint cover cover-check generate-check build ci migrate-up migrate-down migrate-status clean

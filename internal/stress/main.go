@@ -1,0 +1,238 @@
+// Command stress does everything that a pool offers at once, in every mode, and
+// exits with 1 if anything is not as it must be.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/sqlane/sqlane/internal/stress/mix"
+	"github.com/sqlane/sqlane/pool"
+	"go.uber.org/goleak"
+)
+
+const usage = `stress does everything that a pool offers at once, in every journal mode and in
+memory, with 1, 2, 8 and 50 connections, waiting for other processes' locks
+(BusyTimeout) and not. One mode after the other gets an equal share of the time.
+It ends with the figures, at the first violation too, and after Ctrl-C with those
+so far.
+
+Usage: stress [-for DURATION] [-goroutines N]
+
+  -for DURATION   how long, all modes together; default: 10m
+  -goroutines N   how many work at once; default: 100
+
+Exit codes: 0 everything held, 1 something did not, 2 wrong usage.
+`
+
+func main() {
+	flags := flag.NewFlagSet("stress", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	length := flags.Duration("for", 10*time.Minute, "")
+	goroutines := flags.Int("goroutines", 100, "")
+	switch err := flags.Parse(os.Args[1:]); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Print(usage)
+		return
+	case err != nil, flags.NArg() > 0, *length <= 0, *goroutines < 1:
+		fmt.Fprint(os.Stderr, usage)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	results, err := runAll(ctx, *length, *goroutines)
+	stop()
+	report(results)
+	if err != nil {
+		fmt.Printf("\nVIOLATION: %v\n", err)
+		os.Exit(1)
+	}
+	fmt.Println("\neverything held")
+}
+
+// round is one mode.
+type round struct {
+	journal string // or "memory"
+	conns   int
+	busy    time.Duration
+}
+
+func (r round) String() string {
+	wait := "default"
+	if r.busy < 0 {
+		wait = "off"
+	}
+	return fmt.Sprintf("%s\t%d\t%s", r.journal, r.conns, wait)
+}
+
+func rounds() (all []round) {
+	for _, journal := range []string{"wal", "delete", "memory"} {
+		for _, conns := range []int{1, 2, 8, 50} {
+			for _, busy := range []time.Duration{-1, 0} {
+				all = append(all, round{journal, conns, busy})
+			}
+		}
+	}
+	return all
+}
+
+// result is what came of a round.
+type result struct {
+	round
+	mix.Figures
+	stats         pool.Stats
+	took          time.Duration
+	before, after resources
+}
+
+// resources are what a pool must give back when it is closed.
+type resources struct {
+	goroutines, descriptors int
+	heap                    uint64
+}
+
+func measure() resources {
+	open, _ := os.ReadDir("/dev/fd") // none where there is no such directory
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return resources{runtime.NumGoroutine(), len(open), m.HeapAlloc}
+}
+
+// runAll runs the rounds until ctx ends or one fails.
+func runAll(ctx context.Context, length time.Duration, goroutines int) (results []result, err error) {
+	dir, err := os.MkdirTemp("", "sqlane-stress-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	start, todo := time.Now(), rounds()
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for i, r := range todo {
+		if ctx.Err() != nil {
+			break
+		}
+		left := length - time.Since(start)
+		share, cancel := context.WithTimeout(ctx, left/time.Duration(len(todo)-i))
+		result, err := run(share, r, filepath.Join(dir, fmt.Sprintf("%d.db", i)), goroutines, tick.C, start)
+		cancel()
+		results = append(results, result)
+		if err != nil {
+			return results, fmt.Errorf("%s: %w", strings.ReplaceAll(r.String(), "\t", " "), err)
+		}
+	}
+	return results, nil
+}
+
+// run does one round until ctx ends, and whatever was begun by then to its end.
+// At each tick it says how it is getting on.
+func run(ctx context.Context, r round, path string, goroutines int, tick <-chan time.Time, start time.Time) (res result, err error) {
+	res = result{round: r, before: measure()}
+	others := goleak.IgnoreCurrent()
+	began := time.Now()
+	whole := context.WithoutCancel(ctx)
+	p, err := pool.Open(whole, config(r, path))
+	if err != nil {
+		return res, err
+	}
+	m, err := mix.New(whole, p)
+	if err != nil {
+		return res, errors.Join(err, p.Close())
+	}
+	done := make(chan error)
+	go func() { done <- m.Run(ctx, goroutines, 0) }()
+	resets := time.NewTicker(time.Second)
+	defer resets.Stop()
+	for running := true; running; {
+		select {
+		case <-resets.C:
+			p.Reset()
+		case <-tick:
+			s := p.Stats()
+			fmt.Printf("%4.0fs  %-20s %8d operations, %2d connections open, %3d callers waiting, WAL %s\n", time.Since(start).Seconds(),
+				strings.ReplaceAll(r.String(), "\t", " "), m.Figures().Total, s.Open, s.Waiting, humanize.IBytes(uint64(s.WALBytes)))
+		case err = <-done:
+			running = false
+		}
+	}
+	res.took = time.Since(began)
+	if err == nil { // else an operation was cut short, and was not counted
+		err = m.Verify(whole)
+	}
+	res.Figures, res.stats = m.Figures(), p.Stats()
+	err = errors.Join(err, p.Close(), goleak.Find(others))
+	res.after = measure()
+	if res.after.descriptors > res.before.descriptors {
+		err = errors.Join(err, fmt.Errorf("%d descriptors are open, %d were before", res.after.descriptors, res.before.descriptors))
+	}
+	return res, err
+}
+
+// config has the pool's housekeeping done often, so that it meets everything.
+func config(r round, path string) pool.Config {
+	cfg := pool.Config{
+		Path:                path,
+		JournalMode:         r.journal,
+		MaxConns:            r.conns,
+		BusyTimeout:         r.busy,
+		AcquireTimeout:      time.Minute, // a hundred callers may queue on a slow disk; who waits longer is stuck
+		MaxConnIdleTime:     time.Second,
+		HealthCheckInterval: 200 * time.Millisecond,
+	}
+	if r.journal == "memory" {
+		cfg.Path, cfg.JournalMode = pool.Memory, ""
+	}
+	return cfg
+}
+
+func report(results []result) {
+	const key = "mode\tconns\tbusy\t"
+	fmt.Println()
+	table(key+"operations\tper second\tconflicts\tretries\tlost\tbatches\tmembers\tmax WAL\topened\tgoroutines\tdescriptors\theap", results, func(r result) string {
+		return fmt.Sprintf("%d\t%.0f\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d → %d\t%d → %d\t%s → %s", r.Total, float64(r.Total)/r.took.Seconds(),
+			r.stats.Conflicts, r.stats.Retries, r.stats.Lost, r.stats.Batches, r.stats.BatchMembers, humanize.IBytes(uint64(r.MaxWAL)), r.stats.Created,
+			r.before.goroutines, r.after.goroutines, r.before.descriptors, r.after.descriptors, humanize.IBytes(r.before.heap), humanize.IBytes(r.after.heap))
+	})
+	fmt.Println("\nOperations of each kind:")
+	table(key+strings.Join(mix.Kinds(), "\t"), results, func(r result) string {
+		return strings.Trim(strings.ReplaceAll(fmt.Sprint(r.Operations), " ", "\t"), "[]")
+	})
+	met := make(map[string]int64)
+	for _, r := range results {
+		maps.Copy(met, r.Errors)
+	}
+	names := slices.Sorted(maps.Keys(met))
+	fmt.Println("\nErrors met; those that must not come are violations:")
+	table(key+strings.Join(names, "\t"), results, func(r result) string {
+		var cells []string
+		for _, name := range names {
+			cells = append(cells, fmt.Sprint(r.Errors[name]))
+		}
+		return strings.Join(cells, "\t")
+	})
+}
+
+// table prints a line for each result, its mode first.
+func table(heading string, results []result, line func(result) string) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, heading+"\t")
+	for _, r := range results {
+		fmt.Fprintf(w, "%v\t%s\t\n", r.round, line(r))
+	}
+	_ = w.Flush()
+}
