@@ -243,31 +243,6 @@ func TestABackupWhosePoolIsClosedFailsAndLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestABackupRacesWithClose(t *testing.T) {
-	for range 5 {
-		p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), Synchronous: "off"})
-		require.NoError(t, err)
-		run(t, p, ballast)
-		dir := t.TempDir()
-		var wg sync.WaitGroup
-		started := make(chan struct{})
-		wg.Go(func() {
-			close(started)
-			err := p.Backup(t.Context(), filepath.Join(dir, "copy.db"))
-			if err == nil {
-				assert.Equal(t, []string{"copy.db"}, names(t, dir))
-				return
-			}
-			var e *pool.Error
-			assert.ErrorAs(t, err, &e)
-			assert.Empty(t, names(t, dir))
-		})
-		<-started
-		require.NoError(t, p.Close())
-		wg.Wait()
-	}
-}
-
 func TestShutdownLetsABackupFinish(t *testing.T) {
 	for _, mode := range []string{"wal", "delete", "memory"} {
 		t.Run(mode, func(t *testing.T) {

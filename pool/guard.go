@@ -185,13 +185,12 @@ func isBusyTimeout(text string) bool {
 // admit refuses a statement that may not run here, or not any more.
 func (c *conn) admit(cl *call) error {
 	switch inTx := cl.depth >= 0; {
-	case c.closed:
-		return c.pool.fail("query", ErrClosed, nil)
-	case !c.leased || cl.epoch != c.epoch:
-		if inTx {
-			return c.pool.fail("query", ErrTxDone, nil)
-		}
+	case cl.epoch != c.epoch && inTx:
+		return c.pool.fail("query", ErrTxDone, nil)
+	case cl.epoch != c.epoch:
 		return c.pool.fail("query", ErrReleased, nil)
+	case c.closed || !c.leased: // under its lease
+		return c.pool.fail("query", ErrClosed, nil)
 	case inTx && (cl.depth >= len(c.guard.serials) || c.guard.serials[cl.depth] != cl.serial):
 		return c.pool.fail("query", ErrTxDone, nil)
 	case c.guard.lost != nil && !cl.steady:

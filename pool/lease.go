@@ -216,6 +216,7 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 			c.locks.release(c)
 		}
 		c.leased, c.text = false, false
+		c.epoch++ // whoever still has the lease finds it over
 		broken = c.closed || c.broken != nil
 		dirty = c.dirty && !broken
 		switch {
@@ -323,39 +324,46 @@ func (l *Lease) QueryRowContext(ctx context.Context, query string, args ...any) 
 
 func (c *conn) runExec(cl *call, query string, args []any) (sql.Result, error) {
 	res, err := c.pinned.ExecContext(cl, query, args...)
-	return res, c.afterwards(err)
+	return res, c.afterwards(cl, err)
 }
 
 func (c *conn) runPrepare(cl *call, query string) (*sql.Stmt, error) {
 	s, err := c.pinned.PrepareContext(cl, query)
-	return s, c.afterwards(err)
+	return s, c.afterwards(cl, err)
 }
 
 func (c *conn) runQuery(cl *call, query string, args []any) (*sql.Rows, error) {
 	rows, err := c.pinned.QueryContext(cl, query, args...)
-	return rows, c.afterwards(err)
+	return rows, c.afterwards(cl, err)
 }
 
 func (c *conn) runQueryRow(cl *call, query string, args []any) *sql.Row {
-	if c.isClosed() {
+	if err := c.refusal(cl); err != nil {
 		// database/sql makes a Row with an error for a context that has one.
-		return new(sql.DB).QueryRowContext(ended{context.Background(), c.pool.fail("query", ErrClosed, nil)}, "")
+		return new(sql.DB).QueryRowContext(ended{context.Background(), err}, "")
 	}
 	return c.pinned.QueryRowContext(cl, query, args...)
 }
 
-// afterwards translates database/sql's word for a connection closed under a lease.
-func (c *conn) afterwards(err error) error {
+// afterwards translates database/sql's word for a connection that was closed
+// under a lease, or after it.
+func (c *conn) afterwards(cl *call, err error) error {
 	if errors.Is(err, sql.ErrConnDone) {
-		return c.pool.fail("query", ErrClosed, err)
+		if refusal := c.refusal(cl); refusal != nil {
+			return refusal
+		}
 	}
 	return err
 }
 
-func (c *conn) isClosed() bool {
+// refusal is why nothing runs on a connection that is closed; nil if it is not.
+func (c *conn) refusal(cl *call) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closed
+	if !c.closed {
+		return nil
+	}
+	return c.admit(cl)
 }
 
 // ended is a context that is over, with an error of ours.

@@ -380,3 +380,29 @@ func ExamplePool_Acquire() {
 	fmt.Println("version", version)
 	// Output: version 0
 }
+
+func TestALeaseIsReleasedThoughItsConnectionWasReplacedMeanwhile(t *testing.T) {
+	p := open(t, pool.Config{})
+	ctx := t.Context()
+	l, err := p.Acquire(ctx)
+	require.NoError(t, err)
+	require.NoError(t, do(ctx, l, "PRAGMA cache_size = 77"))
+	tx, err := p.Begin(ctx, pool.Immediate)
+	require.NoError(t, err)
+	require.NoError(t, do(ctx, tx, "PRAGMA cache_size = 77"))
+	l.Release()
+	require.NoError(t, tx.Commit(ctx))
+	before := p.Stats().Created
+	for p.Stats().Created == before { // until others are in their place
+		run(t, p, "UPDATE n SET v = 1")
+		require.NoError(t, p.Batch(ctx, doing("SELECT 1")))
+	}
+	for range 100 { // closed or not yet
+		require.ErrorIs(t, do(ctx, l, "SELECT 1"), pool.ErrReleased)
+		_, err = number(ctx, l, "SELECT 1")
+		require.ErrorIs(t, err, pool.ErrReleased)
+		require.ErrorIs(t, do(ctx, tx, "SELECT 1"), pool.ErrTxDone)
+		require.ErrorIs(t, tx.Commit(ctx), pool.ErrTxDone)
+		require.NoError(t, tx.Rollback(ctx))
+	}
+}

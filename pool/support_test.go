@@ -169,10 +169,8 @@ func lineUp(t *testing.T, p *pool.Pool, functions ...func()) {
 // requireAtRest sees that nobody holds or waits for anything.
 func requireAtRest(t *testing.T, p *pool.Pool) {
 	t.Helper()
-	s := p.Stats()
-	require.Zero(t, s.InUse, "leases")
-	require.Zero(t, s.Waiting, "waiters")
-	require.Zero(t, s.WriteQueue, "waiters for the write lane")
+	require.Zero(t, p.Stats().InUse, "leases")
+	waitFor(t, "nobody waits, maintenance neither", func() bool { s := p.Stats(); return s.Waiting == 0 && s.WriteQueue == 0 })
 	require.NoError(t, p.InTx(t.Context(), pool.Exclusive, doing("SELECT 1")), "the write lane is free")
 	require.Zero(t, get(t, p, "SELECT count(*) FROM pragma_foreign_key_check"))
 }

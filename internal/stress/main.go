@@ -128,7 +128,8 @@ func runAll(ctx context.Context, length time.Duration, goroutines int) (results 
 			break
 		}
 		left := length - time.Since(start)
-		share, cancel := context.WithTimeout(ctx, left/time.Duration(len(todo)-i))
+		// Not nothing, where those before took longer than they had.
+		share, cancel := context.WithTimeout(ctx, max(left/time.Duration(len(todo)-i), time.Second))
 		result, err := run(share, r, filepath.Join(dir, fmt.Sprintf("%d.db", i)), goroutines, tick.C, start)
 		cancel()
 		results = append(results, result)
