@@ -81,8 +81,9 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 		p.write = newLane(noLimit, p.waiting)
 	default:
 		p.read, p.write = newLane(cfg.MaxConns-1, p.waiting), newLane(noLimit, p.waiting)
-		p.excluding = p.memory() || cfg.JournalMode != "wal"
 	}
+	// With one connection too: its successor opens beside it.
+	p.excluding = !cfg.ReadOnly && (p.memory() || cfg.JournalMode != "wal")
 	if err := p.openFirst(ctx); err != nil {
 		return nil, err
 	}

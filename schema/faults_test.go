@@ -238,6 +238,7 @@ var (
 )
 
 func TestAnotherProgramMayMigrateBetweenAnyTwoStatements(t *testing.T) {
+	t.Parallel() // for it waits
 	images, _ := templates(t)
 	for _, c := range []struct {
 		start       int
@@ -287,6 +288,7 @@ func ignoreNone(err error) error {
 }
 
 func TestAStepThatFailsAnywhereLeavesAWholeVersion(t *testing.T) {
+	t.Parallel() // for it waits
 	images, _ := templates(t)
 	broken := errors.New("the disk is broken")
 	for _, c := range []struct {
@@ -390,6 +392,7 @@ func isBusy(err error) bool {
 }
 
 func TestALockThatNeverGoesIsAnErrorAndTheFileIsUntouched(t *testing.T) {
+	t.Parallel() // for it waits
 	before := image(t, 1)
 	path := fileOf(t, before)
 	release := holdLock(t, path, "BEGIN EXCLUSIVE")
@@ -583,7 +586,7 @@ func TestAProgramWhoseMigrationsBearNoNumberChangesNothing(t *testing.T) {
 	db, path := openFile(t)
 	require.NoError(t, schema.Up(t.Context(), db))
 	before := content(t, path)
-	schema.FS = unnumbered
+	schema.FS = unnumbered // no other test runs meanwhile: those in parallel come last
 	for _, step := range []step{up, down, {"Validate", schema.Validate}} {
 		require.ErrorContains(t, step.run(t.Context(), db), "schema: ", step.name)
 	}
