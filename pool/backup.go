@@ -42,6 +42,9 @@ func (p *Pool) backup(ctx context.Context, path string) (err error) {
 	if _, err := os.Lstat(path); err == nil {
 		return exists
 	}
+	if err := p.refuseOwnFile(path); err != nil {
+		return err
+	}
 	partial := path + ".partial-" + rand.Text()
 	f, err := os.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -75,6 +78,29 @@ func (p *Pool) backup(ctx context.Context, path string) (err error) {
 	return syncFile(filepath.Dir(path))
 }
 
+// refuseOwnFile refuses the names that SQLite itself uses beside the database
+// (https://www.sqlite.org/tempfiles.html): it would delete a copy there, or take
+// it for something else.
+func (p *Pool) refuseOwnFile(path string) error {
+	if p.memory() {
+		return nil
+	}
+	own, err := realPath(p.path)
+	if err != nil {
+		return err
+	}
+	target, err := realPath(path)
+	if err != nil {
+		return nil // creating it will tell why
+	}
+	for _, suffix := range []string{"-journal", "-wal", "-shm"} {
+		if target == own+suffix {
+			return &fs.PathError{Op: "backup to", Path: path, Err: errors.New("this name is SQLite's own; choose another")}
+		}
+	}
+	return nil
+}
+
 // copyTo copies the transaction's snapshot into the file.
 func (t *Tx) copyTo(ctx context.Context, path string) (err error) {
 	var pages int
@@ -82,10 +108,7 @@ func (t *Tx) copyTo(ctx context.Context, path string) (err error) {
 		return err
 	}
 	c := t.conn
-	c.mu.Lock()
-	c.copying, err = c.raw.NewBackup("file:" + escapeURI(path) + "?mode=rw")
-	c.mu.Unlock()
-	if err != nil {
+	if err := c.beginCopy(t.call(ctx), path); err != nil {
 		return err
 	}
 	defer func() {
@@ -102,6 +125,16 @@ func (t *Tx) copyTo(ctx context.Context, path string) (err error) {
 		}
 	}
 	return nil
+}
+
+func (c *conn) beginCopy(cl *call, path string) (err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.admit(cl); err != nil {
+		return err
+	}
+	c.copying, err = c.raw.NewBackup("file:" + escapeURI(path) + "?mode=rw")
+	return err
 }
 
 // endCopy must come before the connection closes. The caller holds mu.

@@ -23,13 +23,14 @@ func (p *Pool) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 		return p.fail("batch", ErrReadOnly, nil)
 	}
 	ctx, span := p.trace(ctx, TraceOp{Name: "batch"})
-	err := p.batchOne(ctx, fn)
-	span.finish(err)
+	var err error
+	defer func() { span.finish(err) }()
+	err = p.batchOne(ctx, fn, span)
 	return err
 }
 
-func (p *Pool) batchOne(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	b, err := p.joinBatch(ctx)
+func (p *Pool) batchOne(ctx context.Context, fn func(ctx context.Context, tx *Tx) error, span *span) error {
+	b, err := p.joinBatch(ctx, span)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ type member struct {
 
 // joinBatch waits for the write lane, and returns the transaction that came
 // along with it or a new one.
-func (p *Pool) joinBatch(ctx context.Context) (*batch, error) {
+func (p *Pool) joinBatch(ctx context.Context, span *span) (*batch, error) {
 	m := new(member)
 	l, err := p.lease(ctx, "batch", true, m)
 	if err != nil {
@@ -78,11 +79,12 @@ func (p *Pool) joinBatch(ctx context.Context) (*batch, error) {
 	if m.shared != nil {
 		return m.shared, nil
 	}
-	tx, err := l.begin(ctx, Immediate, false)
+	tx, err := l.begin(ctx, Immediate, false, span)
 	if err != nil {
 		l.Release()
 		return nil, p.failTx("batch", Immediate, nil, err)
 	}
+	tx.span = nil // each member has its own
 	return &batch{tx: tx, began: time.Now(), done: make(chan struct{})}, nil
 }
 

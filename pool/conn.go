@@ -245,6 +245,7 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 	if s == nil {
 		parts := split(query)
 		if len(parts) == 0 {
+			cl.span.finish(nil)
 			return noRows{}, nil
 		}
 		if n := len(parts) - 1; n > 0 {
@@ -333,7 +334,7 @@ func (c *conn) shut() error {
 		return nil
 	}
 	err := errors.Join(c.closeRows(-1, ErrClosed), c.endCopy())
-	c.leased, c.closed = false, true
+	c.closed = true
 	c.gone.Store(true)
 	c.cache.clear()
 	c.locks.release(c)

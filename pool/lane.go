@@ -113,6 +113,17 @@ func (l *lane) tryLock(want access) bool {
 	return true
 }
 
+// join lets a reader in beside those who are, past the queue.
+func (l *lane) join() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.alone || l.holders == 0 || l.holders >= l.limit {
+		return false
+	}
+	l.holders++
+	return true
+}
+
 // limitTo changes how many may hold the lane shared. Those who hold it stay.
 func (l *lane) limitTo(n int) {
 	l.mu.Lock()

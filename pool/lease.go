@@ -115,7 +115,7 @@ func (p *Pool) leaseOf(c *conn, lane *lane, had access) *Lease {
 	l.epoch = c.epoch
 	c.leased = true
 	if had == exclusive {
-		c.locks.slot, c.locks.kept = true, 1
+		c.locks.slot, c.locks.leased, c.locks.kept = true, true, 1
 		p.writer.Store(c)
 	}
 	return l
@@ -137,15 +137,22 @@ func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
 		p.mu.Unlock()
 		return c, nil
 	}
+	if !primary {
+		p.pending++
+	}
 	p.mu.Unlock()
 
 	c, err := p.connect(ctx, journalVerified, primary)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !primary {
+		p.pending--
+	}
+	_, refused := errors.AsType[*onConnectError](err)
 	switch {
 	case err == nil:
 		p.conns[c] = struct{}{}
-	case errors.Is(err, ErrClosed), errors.Is(err, ErrAcquireTimeout), errors.Is(err, ErrMoved), isContextError(err):
+	case ctx.Err() != nil, p.closing, errors.Is(err, ErrMoved), errors.Is(err, ErrAcquireTimeout) && !refused:
 		p.endLeaseLocked()
 		return nil, err
 	case primary && len(p.idle) > 0: // one of the readers' must do
@@ -210,7 +217,7 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 		}
 		c.locks.kept = 0
 		if had == exclusive { // the slot is the lease's own, given back below
-			c.locks.slot = false
+			c.locks.slot, c.locks.leased = false, false
 			p.writer.CompareAndSwap(c, nil)
 		} else {
 			c.locks.release(c)
@@ -241,7 +248,7 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 	case dirty:
 		p.removeLocked(c)
 		p.retired = append(p.retired, c)
-	case stale && p.spare != nil && !p.stale(p.spare, now):
+	case stale && p.spare != nil:
 		fresh := p.spare
 		p.spare = nil
 		if c != p.primary {
@@ -356,11 +363,12 @@ func (c *conn) afterwards(cl *call, err error) error {
 	return err
 }
 
-// refusal is why nothing runs on a connection that is closed; nil if it is not.
+// refusal is why nothing runs any more on a connection that is closed, or that
+// is somebody else's; nil if it is neither.
 func (c *conn) refusal(cl *call) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closed {
+	if !c.closed && cl.epoch == c.epoch {
 		return nil
 	}
 	return c.admit(cl)

@@ -14,6 +14,7 @@ import (
 type locks struct {
 	slot   bool
 	shared atomic.Bool // written under conn.mu, read without it to tell a deadlock
+	leased bool        // the slot came with the lease and goes with it
 	kept   int         // reasons to keep the slot, whatever SQLite's state is
 	exempt bool        // the connection is being set up under locks held elsewhere
 }
@@ -74,6 +75,13 @@ func (k *locks) takeShared(c *conn, cl *call) error {
 	}
 	if cl.span != nil {
 		defer cl.span.waitedForLane(time.Now())
+	}
+	// A reader beside its own transaction's read may not queue behind a writer
+	// that waits for that transaction.
+	tx := c.pool.TxFromContext(cl.Context)
+	if tx != nil && tx.conn.locks.shared.Load() && c.pool.write.join() {
+		k.shared.Store(true)
+		return nil
 	}
 	if err := c.pool.write.lock(cl.waitContext(), shared, c.pool.cfg.AcquireTimeout); err != nil {
 		return c.pool.waitFailed("read", err)
@@ -140,6 +148,7 @@ func (k *locks) settle(c *conn) {
 // release gives everything back.
 func (k *locks) release(c *conn) {
 	switch {
+	case k.leased: // its end does
 	case k.slot:
 		k.slot = false
 		c.pool.writer.CompareAndSwap(c, nil)

@@ -18,6 +18,7 @@ type maintenance struct {
 
 	log       logCare
 	acquired  uint64 // leases given by the last round
+	again     bool   // something could not be done because the lanes were busy
 	nextCheck time.Time
 	pause     time.Duration // grows while no connection can be opened
 	notBefore time.Time     // the end of the pause
@@ -27,6 +28,7 @@ func (p *Pool) startMaintenance() {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.maintenance = &maintenance{poke: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
 	p.maintenance.nextCheck = time.Now().Add(p.cfg.HealthCheckInterval)
+	p.dozing.Store(true)
 	go p.maintain(ctx, p.maintenance)
 }
 
@@ -37,6 +39,9 @@ func (m *maintenance) stop() {
 
 // attend asks for a round of maintenance. It never blocks.
 func (p *Pool) attend() {
+	if p.maintenance == nil {
+		return // the pool is being opened
+	}
 	select {
 	case p.maintenance.poke <- struct{}{}:
 	default:
@@ -90,6 +95,9 @@ func (p *Pool) rest(m *maintenance) time.Duration {
 	}
 	if p.wrote.Load() {
 		rest = min(rest, max(time.Until(m.log.notBefore), 0)+time.Millisecond)
+	}
+	if m.again {
+		rest = min(rest, 50*time.Millisecond)
 	}
 	return max(rest, 5*time.Millisecond)
 }
@@ -155,7 +163,7 @@ func (p *Pool) rotate(ctx context.Context, m *maintenance) {
 			}
 		}
 		fresh := p.spare
-		if fresh != nil && (stale == nil || p.stale(fresh, now)) {
+		if fresh != nil && stale == nil {
 			p.retired, p.spare, fresh = append(p.retired, fresh), nil, nil
 		}
 		if fresh != nil && idle != nil {
@@ -170,7 +178,7 @@ func (p *Pool) rotate(ctx context.Context, m *maintenance) {
 			p.closeRetired()
 			continue
 		}
-		fresh = p.openSpare(ctx, m)
+		fresh = p.openSpare(ctx, m, false)
 		if fresh == nil {
 			return
 		}
@@ -182,11 +190,11 @@ func (p *Pool) rotate(ctx context.Context, m *maintenance) {
 
 // openSpare opens a connection that is not yet among the pool's. While that
 // fails the pauses grow.
-func (p *Pool) openSpare(ctx context.Context, m *maintenance) *conn {
+func (p *Pool) openSpare(ctx context.Context, m *maintenance, slotHeld bool) *conn {
 	if time.Now().Before(m.notBefore) {
 		return nil
 	}
-	c, err := p.connect(ctx, journalVerified, false)
+	c, err := p.connect(ctx, journalVerified, slotHeld)
 	if err == nil {
 		m.pause, m.notBefore = 0, time.Time{}
 		return c
@@ -202,49 +210,73 @@ func (p *Pool) openSpare(ctx context.Context, m *maintenance) *conn {
 // replenish opens what is missing: connections up to MinConns, and one to see
 // whether a read lane that had to shrink can be what it was.
 func (p *Pool) replenish(ctx context.Context, m *maintenance) {
-	for {
-		p.mu.Lock()
-		missing := p.primary == nil && p.write != nil
-		reading := len(p.conns)
-		if p.primary != nil {
-			reading--
-		}
-		few := len(p.conns) < min(max(p.cfg.MinConns, 1), p.cfg.MaxConns)
-		p.mu.Unlock()
+	m.again = false
+	for ctx.Err() == nil {
 		shrunk := p.read != nil && p.read.currentLimit() < p.readers()
-		var to *lane
+		p.mu.Lock()
+		few := len(p.conns)+p.pending < min(max(p.cfg.MinConns, 1), p.cfg.MaxConns)
+		writer := few && p.primary == nil && p.write != nil
+		reader := p.read != nil && (few || shrunk) && p.readingLocked() < p.readers()
+		p.mu.Unlock()
+		var done bool
 		switch {
-		case missing && few && p.write.tryLock(exclusive):
-			to = p.write
-		case p.read != nil && (few || shrunk) && reading < p.readers() && p.read.tryLock(shared):
-			to = p.read
-		default:
-			return
+		case writer:
+			done = p.openWriter(ctx, m)
+		case reader:
+			done = p.openReader(ctx, m, shrunk)
 		}
-		fresh := p.openSpare(ctx, m)
-		if fresh != nil {
-			p.mu.Lock()
-			p.conns[fresh] = struct{}{}
-			if to == p.write {
-				p.primary = fresh
-			} else {
-				fresh.idled = time.Now()
-				p.idle = append(p.idle, fresh)
-			}
-			p.mu.Unlock()
-		}
-		if to == p.write {
-			to.unlock(exclusive)
-		} else {
-			to.unlock(shared)
-		}
-		if fresh == nil {
+		if !done {
 			return
 		}
 		if shrunk {
 			p.read.limitTo(p.readers())
 		}
 	}
+}
+
+func (p *Pool) openWriter(ctx context.Context, m *maintenance) bool {
+	if !p.write.tryLock(exclusive) { // who has it opens what it needs
+		m.again = true
+		return false
+	}
+	defer p.write.unlock(exclusive)
+	c := p.openSpare(ctx, m, true)
+	if c != nil {
+		p.park(c, true)
+	}
+	return c != nil
+}
+
+// openReader needs the lane's permission like everybody else, but for a lane
+// that shrank, which has permissions to spare.
+func (p *Pool) openReader(ctx context.Context, m *maintenance, shrunk bool) bool {
+	if !shrunk {
+		if !p.read.tryLock(shared) {
+			m.again = true
+			return false
+		}
+		defer p.read.unlock(shared)
+	}
+	p.mu.Lock()
+	p.pending++
+	p.mu.Unlock()
+	c := p.openSpare(ctx, m, false)
+	p.mu.Lock()
+	p.pending--
+	p.mu.Unlock()
+	if c != nil {
+		p.park(c, false)
+	}
+	return c != nil
+}
+
+// readingLocked is how many connections the read lane has, or will have at once.
+func (p *Pool) readingLocked() int {
+	n := len(p.conns) + p.pending
+	if p.primary != nil {
+		n--
+	}
+	return n
 }
 
 // readers is how many connections the read lane may have.
@@ -259,10 +291,7 @@ func (p *Pool) readers() int {
 // could not be opened. It reports false if there are none.
 func (p *Pool) shrink() bool {
 	p.mu.Lock()
-	n := len(p.conns)
-	if p.primary != nil {
-		n--
-	}
+	n := p.readingLocked() - p.pending
 	p.mu.Unlock()
 	if n > 0 {
 		p.read.limitTo(n)
@@ -331,14 +360,20 @@ func (p *Pool) checkUp(ctx context.Context) {
 // replaced.
 func (p *Pool) checkIdle(ctx context.Context, c *conn) (healthy bool) {
 	lane, want := p.read, shared
-	if c == p.primaryNow() {
+	if p.read == nil || c == p.primaryNow() {
 		lane, want = p.write, exclusive
+	}
+	if lane == p.read && p.excluding { // a check does not queue behind the writer
+		if !p.write.tryLock(shared) {
+			return true
+		}
+		defer p.write.unlock(shared)
 	}
 	if !lane.tryLock(want) {
 		return true // they are in use, and tell by themselves
 	}
 	p.mu.Lock()
-	there := c == p.primary && !c.inUse
+	there := lane == p.write && c == p.primary && !c.inUse
 	if i := slices.Index(p.idle, c); i >= 0 {
 		p.idle = slices.Delete(p.idle, i, i+1)
 		there = true

@@ -300,39 +300,31 @@ func refusing(fails *atomic.Bool) func(context.Context, *sql.Conn) error {
 }
 
 func TestThePoolGoesOnWithTheConnectionsItHasAndRecovers(t *testing.T) {
-	for _, minimum := range []int{1, 2} {
-		var fails atomic.Bool
-		cfg := pool.Config{MaxConns: 5, MinConns: minimum, HealthCheckInterval: -1, OnConnect: refusing(&fails), Logger: slog.New(new(logbook))}
-		t.Run(fmt.Sprint(minimum), func(t *testing.T) {
-			everywhere(t, cfg, func(t *testing.T, p *pool.Pool) {
-				defer fails.Store(false)
+	for _, minimum := range []int{1, 2} { // the writer's, and a reader's too
+		for _, mode := range []string{"wal", "delete"} {
+			t.Run(fmt.Sprint(mode, "/", minimum), func(t *testing.T) {
+				var fails atomic.Bool
+				p := open(t, inMode(mode, pool.Config{
+					MaxConns: 5, MinConns: minimum, MaxConnIdleTime: 20 * time.Millisecond, HealthCheckInterval: 20 * time.Millisecond,
+					OnConnect: refusing(&fails), Logger: slog.New(new(logbook)),
+				}))
+				waitFor(t, "there are as few as can be", func() bool { return p.Stats().Open == minimum })
 				fails.Store(true)
-				was := p.Stats().Open
-				var calls atomic.Int64
-				underLoad(t, p, "calls succeed", func() bool { return calls.Add(1) > 20 })
-				require.LessOrEqual(t, p.Stats().Open, was)
+				created := p.Stats().Created
+				ticks := 0
+				underLoad(t, p, "calls succeed", func() bool { ticks++; return ticks > 5 })
+				require.Equal(t, created, p.Stats().Created)
+				require.Equal(t, minimum, p.Stats().Open)
 				require.NoError(t, p.HealthCheck(t.Context()))
 				require.NoError(t, p.View(t.Context(), doing("SELECT v FROM n")))
 
 				fails.Store(false)
-				waitFor(t, "the pool is what it was", func() bool {
-					var leases []*pool.Lease
-					for range 4 {
-						ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-						l, err := p.Acquire(ctx)
-						cancel()
-						if err == nil {
-							leases = append(leases, l)
-						}
-					}
-					for _, l := range leases {
-						l.Release()
-					}
-					return len(leases) == 4 && p.Stats().Open == 5
-				})
-				requireAtRest(t, p)
+				if minimum > 1 {
+					waitFor(t, "maintenance sees that it can open one", func() bool { return p.Stats().Created > created })
+				}
+				holdAll(t, p, 4)
 			})
-		})
+		}
 	}
 }
 
@@ -384,7 +376,7 @@ func TestThePoolGoesOnWithoutDescriptorsAndRecovers(t *testing.T) {
 		require.NoError(t, err, string(out))
 		return
 	}
-	p := open(t, pool.Config{MaxConns: 40, MinConns: 3, HealthCheckInterval: -1, AcquireTimeout: time.Second, Logger: slog.New(new(logbook))})
+	p := open(t, pool.Config{MaxConns: 40, MinConns: 3, HealthCheckInterval: 20 * time.Millisecond, AcquireTimeout: time.Second, Logger: slog.New(new(logbook))})
 	require.NoError(t, p.Batch(t.Context(), doing("SELECT v FROM n"))) // SQLite opens the log when it is first read
 	var taken []*os.File
 	for {
@@ -417,7 +409,7 @@ func TestThePoolGoesOnWithoutDescriptorsAndRecovers(t *testing.T) {
 		require.NoError(t, f.Close())
 	}
 	waitFor(t, "there are more again", func() bool { return p.Stats().Open > 3 })
-	requireAtRest(t, p)
+	holdAll(t, p, 5)
 }
 
 func TestTheFiguresAreThoseOfAModel(t *testing.T) {

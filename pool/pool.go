@@ -45,11 +45,13 @@ type Pool struct {
 	drained      chan struct{} // closed when the pool is closing and no lease is left
 	finish       sync.Once
 	finishErr    error
+	closed       atomic.Bool // everything is
 
 	mu         sync.Mutex         // guards what follows; nothing is opened, closed or run while it is held
 	conns      map[*conn]struct{} // all that are at work or ready for it
 	idle       []*conn            // of the read lane, the one used last at the end
 	primary    *conn              // the write lane's; nil while it has none
+	pending    int                // connections that are being opened for the read lane
 	spare      *conn              // open, to take a leased one's place
 	retired    []*conn            // out of work, to be closed
 	generation uint64             // counts Reset
@@ -130,7 +132,6 @@ func (p *Pool) openFirst(ctx context.Context) (err error) {
 		return errors.Join(err, p.Close())
 	}
 	p.park(first, p.write != nil)
-	p.startMaintenance()
 	for range p.cfg.MinConns - 1 {
 		c, err := p.connect(ctx, journalVerified, false)
 		if err != nil {
@@ -138,6 +139,7 @@ func (p *Pool) openFirst(ctx context.Context) (err error) {
 		}
 		p.park(c, false)
 	}
+	p.startMaintenance()
 	return nil
 }
 

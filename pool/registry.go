@@ -13,22 +13,25 @@ import (
 // whatever name it is asked for, since two would not know of each other's
 // writers. Its zero value is ready. It is safe for concurrent use.
 type Registry struct {
-	opening sync.Mutex // held while a pool is opened, so that none is opened twice
-	mu      sync.Mutex // guards pools
+	mu      sync.Mutex    // guards what follows
+	opening chan struct{} // holds a token while a pool is opened, so that none is opened twice
 	pools   []*Pool
 }
 
 // Open returns the pool of the database file, which it opens if there is none
 // or if it was closed. Symbolic and hard links lead to the same pool. The
-// configuration of the first Open counts; a later one that is ReadOnly where the
+// configuration of the first Open counts; while that pool shuts down it is
+// ErrClosed; a later one that is ReadOnly where the
 // pool is not, or the other way round, is ErrConfig. Each database in memory is
 // one of its own.
 func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	r.opening.Lock()
-	defer r.opening.Unlock()
+	if err := r.takeTurn(ctx); err != nil {
+		return nil, &Error{Op: "open", Path: cfg.Path, Cause: err}
+	}
+	defer func() { <-r.opening }()
 	if cfg.Path != Memory {
 		path, err := realPath(cfg.Path)
 		if err != nil {
@@ -36,6 +39,9 @@ func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
 		}
 		cfg.Path = path
 		if p := r.find(path); p != nil {
+			if p.isClosing() {
+				return nil, p.fail("open", ErrClosed, nil, "it is still shutting down")
+			}
 			if p.cfg.ReadOnly != cfg.ReadOnly {
 				return nil, p.fail("open", ErrConfig, nil, "it is open already, and ReadOnly differs")
 			}
@@ -50,6 +56,20 @@ func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
 	defer r.mu.Unlock()
 	r.pools = append(r.pools, p)
 	return p, nil
+}
+
+func (r *Registry) takeTurn(ctx context.Context) error {
+	r.mu.Lock()
+	if r.opening == nil {
+		r.opening = make(chan struct{}, 1)
+	}
+	r.mu.Unlock()
+	select {
+	case r.opening <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // realPath is the path without symbolic links; the file itself may be missing.
@@ -77,13 +97,15 @@ func (r *Registry) find(path string) *Pool {
 	return nil
 }
 
-// Pools returns the pools that are open, in the order of their opening.
+// Pools returns the pools that are not closed, in the order of their opening.
 func (r *Registry) Pools() []*Pool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pools = slices.DeleteFunc(r.pools, (*Pool).isClosing)
+	r.pools = slices.DeleteFunc(r.pools, (*Pool).isClosed)
 	return slices.Clone(r.pools)
 }
+
+func (p *Pool) isClosed() bool { return p.closed.Load() }
 
 func (p *Pool) isClosing() bool {
 	p.mu.Lock()

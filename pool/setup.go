@@ -108,7 +108,7 @@ func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) 
 	}
 	if p.cfg.OnConnect != nil {
 		if err := p.cfg.OnConnect(ctx, c.pinned); err != nil {
-			return fmt.Errorf("OnConnect: %w", err)
+			return &onConnectError{err}
 		}
 	}
 	c.mu.Lock()
@@ -158,6 +158,12 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	}
 	return nil
 }
+
+// onConnectError tells what OnConnect says from what happens to the caller.
+type onConnectError struct{ err error }
+
+func (e *onConnectError) Error() string { return "OnConnect: " + e.err.Error() }
+func (e *onConnectError) Unwrap() error { return e.err }
 
 // filePragmas say how a file is written. A log that grew is cut back to the
 // limit when it is begun anew; it is not bounded by it.

@@ -27,6 +27,7 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 			late = p.fail("shutdown", nil, ctx.Err(), p.holders())
 		}
 		p.finishErr = p.closeAll()
+		p.closed.Store(true)
 		if p.finishErr != nil {
 			late = errors.Join(late, p.fail("shutdown", nil, p.finishErr))
 		}

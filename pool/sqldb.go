@@ -138,7 +138,7 @@ func (f *facadeConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver
 		}
 		level = Deferred
 	}
-	tx, err := f.lease.begin(ctx, level, false)
+	tx, err := f.lease.begin(ctx, level, false, nil)
 	if err != nil {
 		return nil, f.lease.pool.failTx("begin", level, nil, err)
 	}

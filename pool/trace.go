@@ -8,7 +8,7 @@ import (
 // Tracer is told what a pool does. Start is called before an operation, and the
 // context that it returns is the operation's, and that of the operations within
 // it; the function that it returns is called once at the end and may be nil. A
-// Tracer must be safe for concurrent use.
+// Tracer must be safe for concurrent use, and may not use the pool.
 type Tracer interface {
 	Start(ctx context.Context, op TraceOp) (_ context.Context, end func(TraceEnd))
 }
@@ -41,6 +41,7 @@ type TraceEnd struct {
 type span struct {
 	start      time.Time
 	lane, lock time.Duration
+	failed     error // of a transaction's function
 	end        func(TraceEnd)
 }
 
@@ -59,7 +60,12 @@ func (s *span) finish(err error) {
 	if s == nil || s.end == nil {
 		return
 	}
-	s.end(TraceEnd{Err: err, Lane: s.lane, Lock: s.lock, Execution: time.Since(s.start) - s.lane - s.lock})
+	end := s.end
+	s.end = nil
+	if err == nil {
+		err = s.failed
+	}
+	end(TraceEnd{Err: err, Lane: s.lane, Lock: s.lock, Execution: time.Since(s.start) - s.lane - s.lock})
 }
 
 // waitedForLane is to be deferred before waiting: defer s.waitedForLane(time.Now()).

@@ -147,21 +147,20 @@ func (p *Pool) beginTraced(ctx context.Context, level Level, slotFirst bool, spa
 		}
 		return nil, err
 	}
-	tx, err := l.begin(ctx, level, slotFirst)
+	tx, err := l.begin(ctx, level, slotFirst, span)
 	if err != nil {
 		l.Release()
 		return nil, p.failTx("begin", level, nil, err)
 	}
-	tx.span = span
 	return tx, nil
 }
 
-func (l *Lease) begin(ctx context.Context, level Level, slotFirst bool) (*Tx, error) {
+func (l *Lease) begin(ctx context.Context, level Level, slotFirst bool, span *span) (*Tx, error) {
 	c := l.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cl := l.call(ctx)
-	cl.control = true
+	cl.control, cl.span = true, span
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
@@ -173,7 +172,7 @@ func (l *Lease) begin(ctx context.Context, level Level, slotFirst bool) (*Tx, er
 	if err := c.control(cl, "BEGIN "+level.String()); err != nil {
 		return nil, err
 	}
-	return &Tx{pool: l.pool, conn: c, lease: l, level: level, serial: c.guard.push()}, nil
+	return &Tx{pool: l.pool, conn: c, lease: l, level: level, serial: c.guard.push(), span: span}, nil
 }
 
 // nest runs fn in a savepoint of t, which fn's context brought along.
@@ -206,6 +205,9 @@ func (t *Tx) run(ctx context.Context, fn func(context.Context, *Tx) error, end f
 	err := fn(t.in(ctx), t)
 	returned = true
 	if err != nil {
+		if t.span != nil && t.depth == 0 {
+			t.span.failed = err
+		}
 		_ = end(context.WithoutCancel(ctx), false) // a connection that cannot roll back is closed
 		return err
 	}
@@ -257,7 +259,7 @@ func (t *Tx) finish(ctx context.Context, keep bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cl := t.call(ctx)
-	cl.control = true
+	cl.control, cl.span = true, t.span
 	op := "rollback"
 	if keep {
 		op = "commit"

@@ -73,7 +73,7 @@ func migrate(ctx context.Context, db *sql.DB, step func(*goose.Provider) error) 
 		raced := errors.Is(err, errRaced) || isLocked(err)
 		if !raced && before >= 0 {
 			after, versionErr := Version(ctx, db)
-			raced = versionErr == nil && after != before
+			raced = versionErr == nil && (after != before || takenBack(err, after))
 		}
 		if !raced || ctx.Err() != nil || attempt == attempts {
 			return err
@@ -83,6 +83,12 @@ func migrate(ctx context.Context, db *sql.DB, step func(*goose.Provider) error) 
 		case <-time.After(time.Duration(1+rand.IntN(20)) * time.Millisecond):
 		}
 	}
+}
+
+// takenBack reports that what this run had applied before it failed is gone.
+func takenBack(err error, version int64) bool {
+	var partial *goose.PartialError
+	return errors.As(err, &partial) && len(partial.Applied) > 0 && version != partial.Applied[len(partial.Applied)-1].Source.Version
 }
 
 // attemptOnce also returns the version it found, -1 if it found none.
@@ -159,8 +165,8 @@ func newProvider(db *sql.DB) (*goose.Provider, error) {
 	return goose.NewProvider("", db, FS, goose.WithStore(onceStore{under}), goose.WithDisableGlobalRegistry(true))
 }
 
-// errRaced says that another program applied the same migration first.
-var errRaced = errors.New("another program applied this migration")
+// errRaced says that another program migrated at the same time.
+var errRaced = errors.New("another program migrated the database meanwhile")
 
 // onceStore refuses to record a migration twice. It looks inside the migration's
 // own transaction, so that refusing undoes what the migration did.
@@ -175,6 +181,19 @@ func (s onceStore) Insert(ctx context.Context, db database.DBTxConn, req databas
 		return err
 	}
 	return s.Store.Insert(ctx, db, req)
+}
+
+// Delete implements database.Store. It refuses to take back a migration that is
+// not the newest any more.
+func (s onceStore) Delete(ctx context.Context, db database.DBTxConn, version int64) error {
+	newest, err := s.GetLatestVersion(ctx, db)
+	if err != nil {
+		return err
+	}
+	if newest != version {
+		return errRaced
+	}
+	return s.Store.Delete(ctx, db, version)
 }
 
 // isLocked reports SQLite's BUSY or LOCKED, of whichever driver.

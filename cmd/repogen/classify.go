@@ -19,7 +19,7 @@ func reads(sql string) bool {
 			}
 			switch strings.ToUpper(word) {
 			case "SELECT", "VALUES":
-				return true
+				return !several(sql)
 			case "WITH":
 				with = true
 			default:
@@ -36,7 +36,19 @@ func reads(sql string) bool {
 	return false
 }
 
-// words yields the words and parentheses of SQL text, without comments and
+// several reports a text of more than one statement.
+func several(sql string) bool {
+	ended := false
+	for word := range words(sql) {
+		if ended {
+			return true
+		}
+		ended = word == ";"
+	}
+	return false
+}
+
+// words yields the words, semicolons and parentheses of SQL text, without comments and
 // without what is quoted.
 func words(sql string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
@@ -60,7 +72,7 @@ func words(sql string) func(yield func(string) bool) {
 					return
 				}
 				i += n
-			case c == '(' || c == ')':
+			case c == '(' || c == ')' || c == ';':
 				if !yield(string(c)) {
 					return
 				}
@@ -82,5 +94,5 @@ func until(s, end string, n int) int {
 }
 
 func isLetter(c byte) bool {
-	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c >= 0x80
+	return c == '_' || c == '$' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c >= 0x80
 }
