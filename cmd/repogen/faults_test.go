@@ -498,3 +498,27 @@ func requireNoWrite(t *testing.T, db *sql.DB, text string) {
 		}
 	}
 }
+
+func TestPackagesAreFoundUnderTheirImportPaths(t *testing.T) {
+	for at, name := range map[string]string{
+		"github.com/gofrs/uuid/v5": "uuid", "gopkg.in/guregu/null.v4": "null", "github.com/segmentio/go-ksuid": "ksuid",
+		"github.com/x/decimal-go": "decimal", "time": "time", "example.org/a/v": "v",
+	} {
+		require.Contains(t, packageNames(at), name, at)
+	}
+}
+
+func TestAnOddQuerierIsRefused(t *testing.T) {
+	for _, method := range []string{
+		"Odd(ctx context.Context)", "Odd(ctx context.Context) int", "Odd(ctx context.Context) (int, int)", "Odd(ctx context.Context) (int, int, error)",
+	} {
+		dir := filepath.Join(t.TempDir(), "a[1]")
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.org/a\n"), 0o644))
+		text := "package gen\n\nimport \"context\"\n\nconst odd = `-- name: Odd :exec\nSELECT 1`\n\ntype Querier interface {\n\t" + method + "\n}\n"
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "a.go"), []byte(text), 0o644))
+		_, err := read(dir)
+		require.ErrorContains(t, err, "Odd")
+		require.ErrorContains(t, err, "neither an error nor a result and an error", method)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,16 +84,13 @@ func read(dir string) (*sqlcPackage, error) {
 }
 
 func parse(dir string) ([]*ast.File, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil {
-		return nil, err
-	}
+	entries, _ := os.ReadDir(dir) // without any the caller says what to do
 	var files []*ast.File
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".go" || strings.HasSuffix(e.Name(), "_test.go") {
 			continue
 		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, e.Name()), nil, parser.ParseComments)
 		if err != nil {
 			first, _, _ := strings.Cut(err.Error(), "\n")
 			return nil, errors.New(first)
@@ -187,7 +185,11 @@ func (q *query) setSignature(pkg string, f *ast.FuncType) error {
 		}
 	}
 	q.params = params[1:]
-	if n := f.Results.NumFields(); n == 2 {
+	n := f.Results.NumFields()
+	if n < 1 || n > 2 || !isError(f.Results.List[len(f.Results.List)-1].Type) {
+		return errors.New("it returns neither an error nor a result and an error; repogen knows sqlc's own form of it alone")
+	}
+	if n == 2 {
 		kind, err := q.typeText(pkg, f.Results.List[0].Type)
 		if err != nil {
 			return err
@@ -195,6 +197,11 @@ func (q *query) setSignature(pkg string, f *ast.FuncType) error {
 		q.result = kind
 	}
 	return nil
+}
+
+func isError(e ast.Expr) bool {
+	ident, ok := e.(*ast.Ident)
+	return ok && ident.Name == "error"
 }
 
 // taken are the names that the generated code uses itself.
@@ -256,16 +263,31 @@ func (p *sqlcPackage) addImports(f *ast.File) {
 	}
 	for _, spec := range f.Imports {
 		at, _ := strconv.Unquote(spec.Path.Value)
-		name := path.Base(at)
+		names := packageNames(at)
 		if spec.Name != nil {
-			name = spec.Name.Name
+			names = []string{spec.Name.Name}
 		}
-		if used[name] && name != "context" {
-			p.imports = append(p.imports, imported{name: name, path: at})
+		for _, name := range names {
+			if used[name] && name != "context" {
+				p.imports = append(p.imports, imported{name: name, path: at})
+				break
+			}
 		}
 	}
 	slices.SortFunc(p.imports, func(a, b imported) int { return cmp.Compare(a.path, b.path) })
 }
+
+// packageNames are what a package may be called that is imported without a name.
+func packageNames(at string) []string {
+	name := path.Base(at)
+	if majorVersion.MatchString(name) {
+		name = path.Base(path.Dir(at))
+	}
+	name, _, _ = strings.Cut(name, ".v") // gopkg.in
+	return []string{name, strings.TrimPrefix(name, "go-"), strings.TrimSuffix(name, "-go"), strings.ReplaceAll(name, "-", "")}
+}
+
+var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
 
 // findImportPath reads the go.mod above the directory.
 func findImportPath(dir string) (string, error) {
