@@ -48,7 +48,7 @@ func (g *guard) writing(c *conn) bool {
 
 // waitContext is the context that ends a wait.
 func (cl *call) waitContext() context.Context {
-	if cl.Context == nil || cl.steady {
+	if cl.steady {
 		return context.Background()
 	}
 	return cl.Context

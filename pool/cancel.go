@@ -29,7 +29,7 @@ func (c *conn) interruptible(cl *call, f func() error) error {
 }
 
 func (cl *call) cancellable() bool {
-	return !cl.steady && !cl.gentle && cl.Context != nil && cl.Context.Done() != nil
+	return !cl.steady && !cl.gentle && cl.Context.Done() != nil
 }
 
 // overdue interrupts the running statement if its time is over. watched is

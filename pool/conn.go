@@ -34,7 +34,7 @@ type sqliteStmt interface {
 // has no Done, so that neither database/sql nor the driver starts a goroutine
 // for it; our connection unpacks it and watches the caller's context itself.
 type call struct {
-	context.Context        // the caller's; nil for the pool's own statements
+	context.Context        // the caller's
 	epoch           uint64 // of the lease it runs on
 	depth           int    // of the transaction, 0 the outermost; -1 outside one
 	serial          uint64 // of the transaction
@@ -44,6 +44,11 @@ type call struct {
 	steady          bool   // runs to its end even if the context ends
 	gentle          bool   // is cancelled before it runs, not while
 	span            *span  // of the query, if it is traced
+}
+
+// ownCall is a statement of the pool's own, which nothing stops.
+func ownCall() *call {
+	return &call{Context: context.Background(), depth: -1, control: true, steady: true}
 }
 
 func (*call) Done() <-chan struct{}       { return nil }
@@ -106,7 +111,7 @@ func (c *conn) meaning(cl *call, err error) error {
 	}
 	switch code := e.Code(); {
 	case code == lib.SQLITE_INTERRUPT:
-		if cl.Context != nil && cl.Context.Err() != nil {
+		if cl.Context.Err() != nil {
 			return cl.Context.Err()
 		}
 		if c.pool.interrupting.Load() {
@@ -194,9 +199,7 @@ func (c *conn) traced(cl *call, query string, args []driver.NamedValue) {
 			op.Args = append(op.Args, a.Value)
 		}
 	}
-	if cl.Context != nil {
-		cl.Context, cl.span = c.pool.trace(cl.Context, op)
-	}
+	cl.Context, cl.span = c.pool.trace(cl.Context, op)
 }
 
 // execScript runs statements one after the other, with the write slot held from

@@ -195,7 +195,7 @@ func (c *conn) admit(cl *call) error {
 		return c.pool.fail("query", ErrTxDone, nil)
 	case c.guard.lost != nil && !cl.steady:
 		return c.lostError("query")
-	case cl.Context != nil && !cl.steady:
+	case !cl.steady:
 		return cl.Context.Err()
 	}
 	return nil

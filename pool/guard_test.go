@@ -73,3 +73,13 @@ func (strange) Connect(context.Context) (driver.Conn, error) { return closable{}
 type closable struct{ driver.Conn }
 
 func (closable) Close() error { return nil }
+
+func TestNobodyStartsAGoroutineForACall(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	cl := &call{Context: ctx} // database/sql and the driver watch contexts with a Done
+	require.Nil(t, cl.Done())
+	require.NoError(t, cl.Err())
+	_, limited := cl.Deadline()
+	require.False(t, limited)
+}

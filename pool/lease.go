@@ -69,7 +69,7 @@ func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member) (*
 		case lane == p.read && p.write != nil: // the writer's serves both
 			lane, want = p.write, exclusive
 		default:
-			err = p.fail(op, ErrUnhealthy, none.cause)
+			err = p.fail(op, ErrUnhealthy, none.error)
 			span.finish(err)
 			return nil, err
 		}
@@ -77,9 +77,7 @@ func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member) (*
 }
 
 // noConnectionError says that a connection was needed and could not be opened.
-type noConnectionError struct{ cause error }
-
-func (e *noConnectionError) Error() string { return e.cause.Error() }
+type noConnectionError struct{ error }
 
 func (p *Pool) leaseOn(ctx context.Context, op string, lane *lane, want access, m *member, span *span) (*Lease, error) {
 	if err := p.wouldDeadlock(ctx, nil, want); err != nil {
@@ -294,7 +292,7 @@ func (c *conn) clean(reason error) error {
 	err := c.closeRows(-1, reason)
 	c.guard.pop(0)
 	if !c.h.autocommit() {
-		err = errors.Join(err, c.control(&call{depth: -1, control: true, steady: true}, "ROLLBACK"))
+		err = errors.Join(err, c.control(ownCall(), "ROLLBACK"))
 	}
 	c.locks.settle(c)
 	return err

@@ -76,14 +76,7 @@ func (k *locks) takeShared(c *conn, cl *call) error {
 	if cl.span != nil {
 		defer cl.span.waitedForLane(time.Now())
 	}
-	// A reader beside its own transaction's read may not queue behind a writer
-	// that waits for that transaction.
-	tx := c.pool.TxFromContext(cl.Context)
-	if tx != nil && tx.conn.locks.shared.Load() && c.pool.write.join() {
-		k.shared.Store(true)
-		return nil
-	}
-	if err := c.pool.write.lock(cl.waitContext(), shared, c.pool.cfg.AcquireTimeout); err != nil {
+	if err := c.pool.lockToRead(cl.waitContext()); err != nil {
 		return c.pool.waitFailed("read", err)
 	}
 	k.shared.Store(true)

@@ -43,7 +43,7 @@ func (r *rows) Next(dest []driver.Value) error {
 		}
 		return io.EOF
 	}
-	if r.call.Context != nil && !r.call.steady {
+	if !r.call.steady {
 		if err := r.call.Context.Err(); err != nil {
 			r.failed = err
 			return err

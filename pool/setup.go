@@ -22,14 +22,10 @@ const (
 // connect opens a connection and sets it up like every other. It is not yet
 // among the pool's. slotHeld is true if the caller holds the write slot already.
 func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
-	if err := p.takeTurn(ctx); err != nil {
-		return nil, err
-	}
-	defer func() { <-p.opening }()
 	// Another process that opens or closes the file just now passes quickly.
 	wait := newBusyWait(max(p.cfg.BusyTimeout, time.Second))
 	for {
-		c, err := p.connectOnce(ctx, mode, slotHeld)
+		c, err := p.connectInTurn(ctx, mode, slotHeld)
 		if err == nil {
 			p.counts.created.Add(1)
 			return c, nil
@@ -44,6 +40,48 @@ func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn,
 			return nil, p.fail("open", nil, stop)
 		}
 	}
+}
+
+// connectInTurn opens one connection at a time. Setting up reads the schema, and
+// so takes its turn with the writer where that excludes readers: before the turn
+// to open, since a writer that needs a connection waits for that with the slot
+// in its hands.
+func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
+	reads := p.excluding && !slotHeld
+	if reads {
+		if err := p.lockToRead(ctx); err != nil {
+			return nil, p.waitFailed("open", err)
+		}
+	}
+	err := p.takeTurn(ctx)
+	if err == nil {
+		defer func() { <-p.opening }()
+		var c *conn
+		if c, err = p.connectOnce(ctx); err == nil { // the lock is the connection's from now on
+			c.mu.Lock()
+			c.locks.shared.Store(reads)
+			c.locks.kept = 1
+			c.mu.Unlock()
+			if err = p.setUp(ctx, c, mode, slotHeld); err == nil {
+				return c, nil
+			}
+			return nil, errors.Join(err, c.discard())
+		}
+	}
+	if reads {
+		p.write.unlock(shared)
+	}
+	return nil, err
+}
+
+// lockToRead takes the write lane's shared lock. A reader beside its own
+// transaction's read may not queue behind a writer that waits for that one.
+func (p *Pool) lockToRead(ctx context.Context) error {
+	tx := p.TxFromContext(ctx)
+	if tx != nil && tx.conn.locks.shared.Load() && p.write.join() {
+		return nil
+	}
+	return p.write.lock(ctx, shared, p.cfg.AcquireTimeout)
 }
 
 // takeTurn waits until nobody else opens a connection: several at once would be
@@ -74,11 +112,9 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 	}
 }
 
-func (p *Pool) connectOnce(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
-	if mode == journalVerified {
-		if err := p.checkFile("open"); err != nil {
-			return nil, err
-		}
+func (p *Pool) connectOnce(ctx context.Context) (*conn, error) {
+	if err := p.checkFile("open"); err != nil {
+		return nil, err
 	}
 	pinned, err := p.db.Conn(ctx)
 	if err != nil {
@@ -92,9 +128,6 @@ func (p *Pool) connectOnce(ctx context.Context, mode journal, slotHeld bool) (*c
 	p.mu.Lock()
 	c.pinned, c.expires, c.generation = pinned, p.expiry(), p.generation
 	p.mu.Unlock()
-	if err := p.setUp(ctx, c, mode, slotHeld); err != nil {
-		return nil, errors.Join(err, c.discard())
-	}
 	return c, nil
 }
 
@@ -116,6 +149,7 @@ func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) 
 	if c.closed {
 		return errors.New("OnConnect closed its connection")
 	}
+	c.locks.kept = 0
 	err := c.clean(ErrReleased)
 	c.locks.exempt, c.dirty = false, false
 	return err
@@ -124,13 +158,6 @@ func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) 
 func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// Setting up reads the schema, and so takes its turn with the writer.
-	if p.excluding && !slotHeld {
-		if err := p.write.lock(ctx, shared, p.cfg.AcquireTimeout); err != nil {
-			return p.waitFailed("open", err)
-		}
-		defer p.write.unlock(shared)
-	}
 	c.locks.exempt = true
 	defer func() { c.locks.exempt = slotHeld }()
 

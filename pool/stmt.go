@@ -19,9 +19,6 @@ type stmt struct {
 // the caller's own here.
 func (s *stmt) at(ctx context.Context) *call {
 	cl := s.call
-	if wrapped, ok := ctx.(*call); ok {
-		ctx = wrapped.Context
-	}
 	cl.Context = ctx
 	return &cl
 }

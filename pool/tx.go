@@ -40,9 +40,6 @@ type txKey struct{ pool *Pool }
 // TxFromContext returns the innermost transaction of this pool that the context
 // carries, or nil.
 func (p *Pool) TxFromContext(ctx context.Context) *Tx {
-	if ctx == nil {
-		return nil
-	}
 	tx, _ := ctx.Value(txKey{p}).(*Tx)
 	return tx
 }
@@ -291,7 +288,7 @@ func (t *Tx) finish(ctx context.Context, keep bool) error {
 	t.pool.counts.rolledBack.Add(1)
 	if !c.h.autocommit() {
 		c.guard.committing = true
-		undone := c.control(&call{depth: -1, control: true, steady: true}, "ROLLBACK")
+		undone := c.control(ownCall(), "ROLLBACK")
 		c.guard.committing = false
 		if undone != nil {
 			c.broken = undone
