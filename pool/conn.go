@@ -259,6 +259,9 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 			if _, err := c.execScript(cl, parts[:n], args); err != nil {
 				return nil, err
 			}
+			if err := c.admit(cl); err != nil {
+				return nil, err
+			}
 			query, parts = "", parts[n:]
 		}
 		var err error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"io/fs"
 	"testing"
 
 	"github.com/sqlane/sqlane/pool"
@@ -65,5 +66,27 @@ func TestOnConnectsConnectionRefusesTransactions(t *testing.T) {
 			return s.Close()
 		})
 	}})
+	requireAtRest(t, p)
+}
+
+func TestATransactionThatCannotBeginSaysWhy(t *testing.T) {
+	p := open(t, pool.Config{})
+	conn := pinned(t, p)
+	require.NoError(t, conn.Raw(func(under any) error {
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := under.(driver.ConnBeginTx).BeginTx(over, driver.TxOptions{})
+		require.ErrorIs(t, err, context.Canceled)
+		return nil
+	}))
+	require.NoError(t, do(t.Context(), conn, "BEGIN"))
+	_, err := conn.BeginTx(t.Context(), nil)
+	require.ErrorContains(t, err, "within a transaction")
+	require.NoError(t, do(t.Context(), conn, "ROLLBACK"))
+	require.NoError(t, conn.Close())
+
+	var r pool.Registry
+	_, err = r.Open(t.Context(), pool.Config{Path: t.TempDir() + "/none/app.db"})
+	require.ErrorIs(t, err, fs.ErrNotExist)
 	requireAtRest(t, p)
 }

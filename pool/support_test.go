@@ -232,3 +232,10 @@ func beOther(path string) {
 }
 
 func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
+
+// signalNow calls what SQL's signal(name) would.
+func signalNow(name string) {
+	if f, ok := signals.Load(name); ok {
+		f.(func())()
+	}
+}
