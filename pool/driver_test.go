@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"io"
 	"io/fs"
 	"testing"
 
@@ -88,5 +89,21 @@ func TestATransactionThatCannotBeginSaysWhy(t *testing.T) {
 	var r pool.Registry
 	_, err = r.Open(t.Context(), pool.Config{Path: t.TempDir() + "/none/app.db"})
 	require.ErrorIs(t, err, fs.ErrNotExist)
+	requireAtRest(t, p)
+}
+
+func TestClosedRowsHaveNoMore(t *testing.T) {
+	p := open(t, pool.Config{})
+	conn := pinned(t, p)
+	require.NoError(t, conn.Raw(func(under any) error {
+		rows, err := under.(driver.QueryerContext).QueryContext(t.Context(), "SELECT 1 UNION SELECT 2", nil)
+		require.NoError(t, err)
+		row := make([]driver.Value, 1)
+		require.NoError(t, rows.Next(row))
+		require.NoError(t, rows.Close())
+		require.ErrorIs(t, rows.Next(row), io.EOF)
+		return nil
+	}))
+	require.NoError(t, conn.Close())
 	requireAtRest(t, p)
 }

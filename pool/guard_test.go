@@ -3,6 +3,8 @@ package pool
 import (
 	"context"
 	"database/sql/driver"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -82,4 +84,35 @@ func TestNobodyStartsAGoroutineForACall(t *testing.T) {
 	require.NoError(t, cl.Err())
 	_, limited := cl.Deadline()
 	require.False(t, limited)
+}
+
+func TestAStatementThatTheDriverTakesForAScriptIsRefused(t *testing.T) {
+	p, err := Open(t.Context(), Config{Path: Memory})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close()) }()
+	require.NoError(t, p.View(t.Context(), func(ctx context.Context, tx *Tx) error {
+		tx.conn.mu.Lock()
+		defer tx.conn.mu.Unlock()
+		_, err := tx.conn.prepare(tx.call(ctx), "", "SELECT 1; SELECT 2") // split would have cut it
+		require.ErrorContains(t, err, "for a script")
+		return nil
+	}))
+}
+
+func TestNobodyJoinsAnEmptyLane(t *testing.T) {
+	l := newLane(1, &waiters{})
+	require.False(t, l.join())
+	require.NoError(t, l.lock(t.Context(), shared, -1))
+	require.False(t, l.join(), "it is full")
+	l.unlock(shared)
+}
+
+func TestWhatFailsBesideTheCallersIsLogged(t *testing.T) {
+	var log strings.Builder
+	p := &Pool{path: "app.db", cfg: Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}}
+	p.warn("it failed", nil)
+	require.Empty(t, log.String())
+	p.warn("it failed", ErrMoved)
+	require.Contains(t, log.String(), "path=app.db")
+	require.Contains(t, log.String(), ErrMoved.Error())
 }
