@@ -5,29 +5,22 @@ import (
 	"errors"
 	"time"
 
-	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
 
 // patiently runs f, and runs it again while a lock of another process keeps it
 // from starting, until BusyTimeout or the context ends. SQLite's own busy
-// handler is off meanwhile: it does not know the context, and it gives up at
-// once where a transaction has read before.
+// timeout is zero meanwhile: its handler does not know the context, and it gives
+// up at once where a transaction has read before.
 func (c *conn) patiently(cl *call, f func() error) error {
-	limit := c.pool.cfg.BusyTimeout
-	if limit < 0 || c.guard.writing(c) {
-		return c.interruptible(cl, f)
-	}
-	c.h.setBusyTimeout(0)
-	defer c.h.setBusyTimeout(limit)
 	err := c.interruptible(cl, f)
-	if !isForeignLock(err) {
+	if err == nil || !isForeignLock(err) || c.pool.cfg.BusyTimeout < 0 || c.guard.writing(c) {
 		return err
 	}
 	if cl.span != nil {
 		defer cl.span.waitedForLock(time.Now())
 	}
-	wait := newBusyWait(limit)
+	wait := newBusyWait(c.pool.cfg.BusyTimeout)
 	for isForeignLock(err) {
 		if stop := wait.pause(cl.waitContext(), c.pool.hurry); stop != nil {
 			if errors.Is(stop, errWaitedEnough) {
@@ -38,6 +31,15 @@ func (c *conn) patiently(cl *call, f func() error) error {
 		err = c.interruptible(cl, f)
 	}
 	return err
+}
+
+// withBusyTimeout runs f while SQLite has the busy timeout that the connection
+// shows: for statements that ask for it or set it, and for the end of an
+// autocommit write whose rows were read, which cannot be tried again.
+func (c *conn) withBusyTimeout(f func() error) error {
+	c.h.setBusyTimeout(c.guard.busyTimeout)
+	defer c.h.setBusyTimeout(0)
+	return f()
 }
 
 // writing reports that the connection has the write lock already, so that there
@@ -57,8 +59,11 @@ func (cl *call) waitContext() context.Context {
 // isForeignLock reports a lock that goes away by waiting. A stale snapshot,
 // which is SQLITE_BUSY too, does not.
 func isForeignLock(err error) bool {
-	var e *sqlite.Error
-	return errors.As(err, &e) && e.Code()&0xff == lib.SQLITE_BUSY && e.Code() != lib.SQLITE_BUSY_SNAPSHOT
+	if err == nil {
+		return false
+	}
+	code, _ := Code(err)
+	return code&0xff == lib.SQLITE_BUSY && code != lib.SQLITE_BUSY_SNAPSHOT
 }
 
 // busyWait spaces attempts at a lock that cannot be queued for.

@@ -2,17 +2,6 @@ package pool
 
 import "container/list"
 
-// statement is a prepared statement and what is known about it.
-type statement struct {
-	sqliteStmt
-	text    string
-	key     string // its text as the caller wrote it; "" if it is not to be cached
-	writes  bool   // SQLite's verdict
-	effects effects
-	element *list.Element // its place in the cache; nil if it has none
-	taken   bool          // in use: its rows are open
-}
-
 // cache keeps a connection's prepared statements, the most recently used ones.
 // A statement is taken out while it runs or its rows are open: to run it again
 // then would be misuse, or wrong rows (https://www.sqlite.org/c3ref/step.html).
@@ -43,15 +32,21 @@ func (c *cache) take(text string) *statement {
 
 // give ends the use of a statement.
 func (c *cache) give(s *statement) {
-	if s.element != nil {
-		s.taken = false
+	s.taken = false
+	if s.running { // it was given up while it waited for a lock
+		_ = s.reset()
+	}
+	switch {
+	case s.element != nil && s.spent:
+		c.evict(s)
+		return
+	case s.element != nil || s.spent:
 		return
 	}
 	if _, there := c.byText[s.key]; there || s.key == "" || c.size <= 0 {
 		_ = s.Close() // its error was the run's
 		return
 	}
-	s.taken = false
 	s.element = c.recent.PushFront(s)
 	c.byText[s.key] = s
 	for e := c.recent.Back(); c.recent.Len() > c.size && e != nil; {

@@ -172,7 +172,7 @@ func (c *conn) execOne(cl *call, s *statement, args []driver.NamedValue) (res dr
 		c.readWritersAhead()
 	}
 	err = c.run(cl, s, func() (err error) {
-		res, err = s.ExecContext(context.Background(), args)
+		res, err = s.exec(args)
 		return err
 	})
 	c.cache.give(s)
@@ -182,13 +182,12 @@ func (c *conn) execOne(cl *call, s *statement, args []driver.NamedValue) (res dr
 	return res, c.leave(cl, err)
 }
 
-// run runs a statement with patience for other processes' locks. Patience turns
-// the busy timeout off, so not where that is what the statement is about.
+// run runs a statement with patience for other processes' locks.
 func (c *conn) run(cl *call, s *statement, f func() error) error {
 	if s.effects.timeout {
-		return c.interruptible(cl, f)
+		return s.explain(c.withBusyTimeout(f))
 	}
-	return c.patiently(cl, f)
+	return s.explain(c.patiently(cl, f))
 }
 
 // traced begins the span of a query.
@@ -283,16 +282,16 @@ func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (*rows
 		c.locks.settle(c)
 		return nil, err
 	}
-	var under driver.Rows
+	var under cursor
 	err := c.run(cl, s, func() (err error) {
-		under, err = s.QueryContext(context.Background(), args)
+		under, err = s.open(args)
 		return err
 	})
 	if err != nil {
 		c.cache.give(s)
 		return nil, c.leave(cl, err)
 	}
-	r := &rows{sqliteRows: under.(sqliteRows), conn: c, call: cl, stmt: s}
+	r := &rows{cursor: under, conn: c, call: cl, stmt: s}
 	c.open = append(c.open, r)
 	return r, c.leave(cl, nil)
 }
@@ -308,7 +307,7 @@ func (c *conn) word(cl *call, text string) (string, error) {
 		return "", err
 	}
 	value := make([]driver.Value, 1)
-	err = r.sqliteRows.Next(value)
+	err = r.cursor.Next(value)
 	err = errors.Join(err, r.end(nil))
 	got, _ := value[0].(string)
 	return got, err

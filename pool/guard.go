@@ -3,7 +3,9 @@ package pool
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"modernc.org/sqlite"
 )
@@ -24,6 +26,8 @@ type guard struct {
 	owned      string // it was refused since it would set what this field of Config is for
 	refused    bool   // it was refused since it would have
 	seen       effects
+
+	busyTimeout time.Duration // what PRAGMA busy_timeout shows
 }
 
 // effects is what preparing a statement tells about it besides its rows.
@@ -99,7 +103,10 @@ func (g *guard) pragma(name, arg string) {
 		g.seen.reads = arg == ""
 	case "busy_timeout":
 		g.seen.timeout = true
-		g.seen.state = arg != ""
+		if ms, err := strconv.Atoi(arg); err == nil {
+			g.seen.state = true
+			g.busyTimeout = time.Duration(max(ms, 0)) * time.Millisecond
+		}
 	case "case_sensitive_like", "shrink_memory":
 		g.seen.state = true
 	case "table_info", "table_xinfo", "table_list", "index_info", "index_xinfo", "index_list",
@@ -130,17 +137,19 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 	g.prepping, g.mayControl, g.maySave, g.settingUp = true, cl.control, cl.savepoints, c.locks.exempt || c.pool.cfg.ReadOnly
 	g.refused, g.owned, g.seen = false, "", effects{}
 	var s sqliteStmt
-	patience := c.patiently
-	if isBusyTimeout(text) {
-		patience = c.interruptible
-	}
-	err := patience(cl, func() error {
+	compile := func() error {
 		prepared, err := c.raw.Prepare(text)
 		if err == nil {
 			s = prepared.(sqliteStmt)
 		}
 		return err
-	})
+	}
+	var err error
+	if isBusyTimeout(text) {
+		err = c.withBusyTimeout(compile)
+	} else {
+		err = c.patiently(cl, compile)
+	}
 	g.prepping = false
 	if err != nil {
 		if g.owned != "" {
@@ -153,8 +162,8 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 		}
 		return nil, c.leave(cl, err)
 	}
-	writes, whole, err := c.h.verdict(s)
-	if err == nil && !whole {
+	pstmt, err := c.h.statement(s)
+	if err == nil && pstmt == 0 {
 		err = errors.New("the driver takes this single statement for a script: " + text)
 	}
 	if err != nil {
@@ -162,14 +171,16 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 		c.locks.settle(c)
 		return nil, c.pool.fail("prepare", nil, err)
 	}
-	writes = (writes || g.seen.writes) && !g.seen.reads
+	writes := (c.h.writes(pstmt) || g.seen.writes) && !g.seen.reads
 	if g.seen.pragma {
 		key = "" // to act again it must be prepared again
 	}
 	if g.seen.state {
 		c.dirty = true
 	}
-	return &statement{sqliteStmt: s, text: text, key: key, writes: writes, effects: g.seen, taken: true}, nil
+	made := &statement{sqliteStmt: s, h: &c.h, pstmt: pstmt, text: text, key: key, writes: writes, effects: g.seen, taken: true}
+	made.describe()
+	return made, nil
 }
 
 func firstWord(text string) string {

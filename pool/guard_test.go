@@ -61,7 +61,7 @@ func TestADriverThatChangedIsNamed(t *testing.T) {
 	_, err := uintptrField(&otherDriver{db: 1}, "db")
 	require.ErrorContains(t, err, "no field", "it is not a uintptr")
 	var h handle
-	_, _, err = h.verdict(&otherDriver{})
+	_, err = h.statement(&otherDriver{})
 	require.ErrorContains(t, err, `"pstmt"`)
 	_, err = connector{base: strange{}}.Connect(t.Context())
 	require.ErrorContains(t, err, "lacks a method")

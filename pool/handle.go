@@ -68,16 +68,13 @@ func (h *handle) setBusyTimeout(d time.Duration) {
 	lib.Xsqlite3_busy_timeout(h.tls, h.db, int32(d.Milliseconds()))
 }
 
-// verdict is SQLite's own word on a prepared statement: does it write? whole is
-// false if the driver holds it as text, a script, and will prepare it later.
+// statement is SQLite's own handle of a prepared statement, an sqlite3_stmt*; 0
+// if the driver holds it as text, a script, and will prepare it later.
+func (h *handle) statement(s driver.Stmt) (uintptr, error) { return uintptrField(s, "pstmt") }
+
+// writes is SQLite's own word on a statement: does it write?
 // See https://www.sqlite.org/c3ref/stmt_readonly.html.
-func (h *handle) verdict(s driver.Stmt) (writes, whole bool, err error) {
-	stmt, err := uintptrField(s, "pstmt")
-	if err != nil || stmt == 0 {
-		return true, false, err
-	}
-	return lib.Xsqlite3_stmt_readonly(h.tls, stmt) == 0, true, nil
-}
+func (h *handle) writes(stmt uintptr) bool { return lib.Xsqlite3_stmt_readonly(h.tls, stmt) == 0 }
 
 // uintptrField reads the named field of the struct that v points to.
 func uintptrField(v any, name string) (uintptr, error) {

@@ -8,20 +8,10 @@ import (
 	"slices"
 )
 
-// sqliteRows is what the driver's rows offer.
-type sqliteRows interface {
-	driver.Rows
-	driver.RowsColumnTypeDatabaseTypeName
-	driver.RowsColumnTypeLength
-	driver.RowsColumnTypeNullable
-	driver.RowsColumnTypePrecisionScale
-	driver.RowsColumnTypeScanType
-}
-
 // rows are a running statement. They end when they are closed, or when the
 // lease, transaction or savepoint does in which they were opened.
 type rows struct {
-	sqliteRows
+	cursor
 	conn     *conn
 	call     *call
 	stmt     *statement
@@ -65,11 +55,11 @@ func (r *rows) step(dest []driver.Value) error {
 		}
 		return io.EOF
 	}
-	err := r.conn.interruptible(r.call, func() error { return r.sqliteRows.Next(dest) })
+	err := r.conn.interruptible(r.call, func() error { return r.cursor.Next(dest) })
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	r.failed = r.conn.leave(r.call, err)
+	r.failed = r.conn.leave(r.call, r.stmt.explain(err))
 	return r.failed
 }
 
@@ -103,7 +93,13 @@ func (r *rows) finish() error {
 		return nil
 	}
 	r.finished = true
-	err := r.conn.interruptible(r.call, r.sqliteRows.Close)
+	var err error
+	if r.stmt.writes && r.conn.h.autocommit() {
+		err = r.conn.withBusyTimeout(r.cursor.Close)
+	} else {
+		err = r.cursor.Close()
+	}
+	err = r.stmt.explain(err)
 	r.conn.cache.give(r.stmt)
 	return err
 }
@@ -142,7 +138,7 @@ func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	if r.finished {
 		return reflect.TypeFor[any]()
 	}
-	return r.sqliteRows.ColumnTypeScanType(i)
+	return r.cursor.ColumnTypeScanType(i)
 }
 
 // ColumnTypeLength implements driver.RowsColumnTypeLength likewise.
@@ -152,7 +148,7 @@ func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
 	if r.finished {
 		return 0, false
 	}
-	return r.sqliteRows.ColumnTypeLength(i)
+	return r.cursor.ColumnTypeLength(i)
 }
 
 // noRows is what a text without a statement returns.

@@ -162,7 +162,8 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	defer func() { c.locks.exempt = slotHeld }()
 
 	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
-	c.h.setBusyTimeout(max(p.cfg.BusyTimeout, 0))
+	c.h.setBusyTimeout(0) // the waiting is ours: see patiently
+	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)
 	for _, pragma := range []string{"foreign_keys=on", "trusted_schema=off", "cell_size_check=on"} {
 		if err := c.control(cl, "PRAGMA "+pragma); err != nil {
 			return err
