@@ -21,14 +21,11 @@ type watch struct {
 const watchLeasesEvery = 200 * time.Millisecond
 
 // watchOver has the lease reclaimed if it becomes garbage. Leases that functions
-// of this package end themselves need none of it.
+// of this package end themselves need none of it. The caller holds conn.mu.
 func (l *Lease) watchOver() {
-	p := l.pool
-	p.mu.Lock()
 	l.conn.watch = watch{lease: l, epoch: l.epoch, lane: l.lane, had: l.had}
-	p.mu.Unlock()
-	if p.dozing.Load() && p.dozing.CompareAndSwap(true, false) {
-		p.attend()
+	if l.pool.dozing.Load() && l.pool.dozing.CompareAndSwap(true, false) {
+		l.pool.attend()
 	}
 }
 
@@ -44,22 +41,27 @@ func (p *Pool) reclaimAbandoned() (watching bool) {
 	var abandoned []lost
 	p.mu.Lock()
 	for c := range p.conns {
-		w := &c.watch
-		switch {
-		case !c.inUse || w.epoch == 0:
+		if !c.inUse {
 			continue
+		}
+		watching = true
+		if !c.mu.TryLock() { // somebody has it who uses it
+			continue
+		}
+		switch w := &c.watch; {
+		case w.epoch == 0:
 		case w.lease != nil:
 			w.weakly, w.lease = weak.Make(w.lease), nil
 		case w.weakly.Value() == nil:
 			abandoned = append(abandoned, lost{c, *w, c.holder})
 			*w = watch{}
 		}
-		watching = true
+		c.mu.Unlock()
 	}
 	p.mu.Unlock()
 	for _, a := range abandoned {
 		p.counts.reclaimed.Add(1)
-		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", time.Since(a.holder.since), "label", a.holder.label, "stack", a.holder.trace())
+		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", p.clock()-a.holder.since, "label", a.holder.label, "stack", a.holder.trace())
 		a.conn.mu.Lock()
 		if a.conn.leased && a.conn.epoch == a.epoch {
 			a.conn.dirty = true

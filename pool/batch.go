@@ -72,7 +72,7 @@ type member struct {
 // along with it or a new one.
 func (p *Pool) joinBatch(ctx context.Context, span *span) (*batch, error) {
 	m := new(member)
-	l, err := p.lease(ctx, "batch", true, m)
+	l, err := p.lease(ctx, "batch", true, m, takenBy(ctx))
 	if err != nil {
 		return nil, err
 	}

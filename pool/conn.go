@@ -64,13 +64,13 @@ type conn struct {
 	pool       *Pool
 	raw        sqliteConn
 	h          handle
-	pinned     *sql.Conn // database/sql's face of this connection, for as long as it lives
-	expires    time.Time // zero: never
-	generation uint64    // of Pool.Reset, in which it was opened
-	idled      time.Time // when it last became idle; guarded by Pool.mu
-	inUse      bool      // it is leased; guarded by Pool.mu
-	holder     holder    // by whom; guarded by Pool.mu
-	watch      watch     // for a lease that nobody has any more; guarded by Pool.mu
+	pinned     *sql.Conn     // database/sql's face of this connection, for as long as it lives
+	expires    time.Duration // on the pool's clock; 0: never
+	generation uint64        // of Pool.Reset, in which it was opened
+	idled      time.Duration // when maintenance first found it idle, on the pool's clock; 0: it did not yet; guarded by Pool.mu
+	expired    bool          // maintenance found that it has served its time; guarded by Pool.mu
+	inUse      bool          // it is leased; guarded by Pool.mu
+	holder     holder        // by whom; guarded by Pool.mu
 	running    running
 
 	// mu is held during each call into SQLite, since database/sql is not the
@@ -85,6 +85,7 @@ type conn struct {
 	locks   locks          // what it holds of the write lane
 	guard   guard          // the transaction
 	copying *sqlite.Backup // a backup that reads from it
+	watch   watch          // for a lease that nobody has any more
 	text    bool           // transaction control as text is allowed: it is leased through DB
 	dirty   bool           // its state was changed in a way that outlives the lease
 	broken  error          // it must not be used again

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -29,10 +30,11 @@ type Lease struct {
 
 // holder is who has a connection, for those who wait for one.
 type holder struct {
-	since    time.Time
+	since    time.Duration // on the pool's clock
 	label    string
 	stack    [12]uintptr
 	depth    int
+	within   bool // a function of this package gives it back
 	reported bool // as held for long; guarded by Pool.mu
 }
 
@@ -41,25 +43,30 @@ type holder struct {
 // ErrClosed, ErrUnhealthy if there is no connection and none can be opened, or
 // ErrDeadlock if the only one is held by the transaction in ctx.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
-	l, err := p.lease(ctx, "acquire", false, nil)
-	if err != nil {
-		return nil, err
-	}
-	l.watchOver()
-	return l, nil
+	h := holder{label: labelOf(ctx)}
+	h.depth = runtime.Callers(2, h.stack[:])
+	return p.lease(ctx, "acquire", false, nil, &h)
 }
 
-// lease acquires a connection: the write lane's, and the write slot with it, or
-// one of the read lane. When no connection can be opened it goes on with those
-// there are.
-func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member) (*Lease, error) {
+// takenBy is the holder of a lease that a function of this package takes and
+// gives back.
+func takenBy(ctx context.Context) *holder {
+	h := &holder{label: labelOf(ctx), within: true}
+	h.depth = runtime.Callers(3, h.stack[:])
+	return h
+}
+
+// lease acquires a connection for h: the write lane's, and the write slot with
+// it, or one of the read lane. When no connection can be opened it goes on with
+// those there are.
+func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member, h *holder) (*Lease, error) {
 	ctx, span := p.trace(ctx, TraceOp{Name: "acquire"})
 	lane, want := p.read, shared
 	if p.read == nil || writing {
 		lane, want = p.write, exclusive
 	}
 	for {
-		l, err := p.leaseOn(ctx, op, lane, want, m, span)
+		l, err := p.leaseOn(ctx, op, lane, want, m, h, span)
 		none, ok := err.(*noConnectionError)
 		switch {
 		case !ok:
@@ -79,7 +86,7 @@ func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member) (*
 // noConnectionError says that a connection was needed and could not be opened.
 type noConnectionError struct{ error }
 
-func (p *Pool) leaseOn(ctx context.Context, op string, lane *lane, want access, m *member, span *span) (*Lease, error) {
+func (p *Pool) leaseOn(ctx context.Context, op string, lane *lane, want access, m *member, h *holder, span *span) (*Lease, error) {
 	if err := p.wouldDeadlock(ctx, nil, want); err != nil {
 		return nil, err
 	}
@@ -95,35 +102,37 @@ func (p *Pool) leaseOn(ctx context.Context, op string, lane *lane, want access, 
 	if m != nil && m.shared != nil {
 		return nil, nil // the transaction that came along has its lease
 	}
-	c, err := p.checkOut(ctx, want == exclusive)
+	c, err := p.checkOut(ctx, want == exclusive, h)
 	if err != nil {
 		lane.unlock(want)
 		return nil, err
 	}
 	p.counts.acquires.Add(1)
-	return p.leaseOf(c, lane, want), nil
+	l := &Lease{pool: p, lane: lane, had: want}
+	l.hold(c, !h.within)
+	return l, nil
 }
 
-// leaseOf makes the lease of a connection that was checked out.
-func (p *Pool) leaseOf(c *conn, lane *lane, had access) *Lease {
-	l := &Lease{pool: p, conn: c, lane: lane, had: had}
+// hold makes the lease that of a connection which was checked out.
+func (l *Lease) hold(c *conn, watched bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.epoch++
-	l.epoch = c.epoch
+	l.conn, l.epoch = c, c.epoch
 	c.leased = true
-	if had == exclusive {
+	if l.had == exclusive {
 		c.locks.slot, c.locks.leased, c.locks.kept = true, true, 1
-		p.writer.Store(c)
+		l.pool.writer.Store(c)
 	}
-	return l
+	if watched {
+		l.watchOver()
+	}
+	c.mu.Unlock()
 }
 
 // checkOut takes an idle connection or opens one. The caller has the lane's
 // permission for it.
-func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
-	h := holder{since: time.Now(), label: labelOf(ctx)}
-	h.depth = runtime.Callers(5, h.stack[:])
+func (p *Pool) checkOut(ctx context.Context, primary bool, h *holder) (*conn, error) {
+	h.since = p.clock()
 	p.mu.Lock()
 	if p.closing {
 		p.mu.Unlock()
@@ -131,7 +140,7 @@ func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
 	}
 	p.leases++
 	if c := p.readyLocked(primary); c != nil {
-		c.inUse, c.holder = true, h
+		c.inUse, c.holder = true, *h
 		p.mu.Unlock()
 		return c, nil
 	}
@@ -162,7 +171,7 @@ func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
 	if primary {
 		p.primary = c
 	}
-	c.inUse, c.holder = true, h
+	c.inUse, c.holder = true, *h
 	return c, nil
 }
 
@@ -220,7 +229,7 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 		} else {
 			c.locks.release(c)
 		}
-		c.leased, c.text = false, false
+		c.leased, c.text, c.watch = false, false, watch{}
 		c.epoch++ // whoever still has the lease finds it over
 		broken = c.closed || c.broken != nil
 		dirty = c.dirty && !broken
@@ -237,10 +246,9 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 		p.remove(c) // at once: it may hold locks that it cannot give back
 		p.warn("closing a broken connection failed", c.discard())
 	}
-	now := time.Now()
 	p.mu.Lock()
-	c.inUse, c.watch = false, watch{}
-	stale := p.stale(c, now)
+	c.inUse, c.idled = false, 0
+	stale := p.stale(c)
 	switch {
 	case !mine || broken:
 	case dirty:
@@ -254,7 +262,6 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 		}
 		p.exchange(c, fresh)
 	case c != p.primary:
-		c.idled = now
 		p.idle = append(p.idle, c)
 	}
 	attend := mine && (broken || stale || len(p.retired) > 0)
@@ -434,11 +441,11 @@ func (p *Pool) holders() string {
 		}
 	}
 	p.mu.Unlock()
-	slices.SortFunc(held, func(a, b holder) int { return a.since.Compare(b.since) })
+	slices.SortFunc(held, func(a, b holder) int { return cmp.Compare(a.since, b.since) })
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d connections are held", len(held), p.cfg.MaxConns)
 	for _, h := range held {
-		fmt.Fprintf(&b, ", by %s for %v", h.taker(), time.Since(h.since).Round(time.Millisecond))
+		fmt.Fprintf(&b, ", by %s for %v", h.taker(), (p.clock() - h.since).Round(time.Millisecond))
 		if h.label != "" {
 			fmt.Fprintf(&b, " (%s)", h.label)
 		}

@@ -103,15 +103,15 @@ func (p *Pool) rest(m *maintenance) time.Duration {
 }
 
 // expiry is when a connection made now has served its time.
-func (p *Pool) expiry() (at time.Time) {
+func (p *Pool) expiry() time.Duration {
 	if p.cfg.MaxConnLifetime <= 0 || p.memory() {
-		return at
+		return 0
 	}
 	life := p.cfg.MaxConnLifetime
 	if jitter := p.cfg.MaxConnLifetimeJitter; jitter > 0 {
 		life += rand.N(jitter)
 	}
-	return time.Now().Add(life)
+	return p.clock() + life
 }
 
 // Reset has every connection replaced once it is idle. It does not wait.
@@ -123,9 +123,7 @@ func (p *Pool) Reset() {
 }
 
 // stale reports that a connection is to be replaced. The caller holds mu.
-func (p *Pool) stale(c *conn, now time.Time) bool {
-	return c.generation != p.generation || !c.expires.IsZero() && now.After(c.expires)
-}
+func (p *Pool) stale(c *conn) bool { return c.generation != p.generation || c.expired }
 
 // exchange puts a fresh connection in the place of one that retires, so that
 // there are never more than before. The caller holds mu, and nobody has old.
@@ -138,7 +136,6 @@ func (p *Pool) exchange(old, fresh *conn) {
 	if old == p.primary {
 		p.primary = fresh
 	} else {
-		fresh.idled = time.Now()
 		p.idle = append(slices.DeleteFunc(p.idle, func(c *conn) bool { return c == old }), fresh)
 	}
 	delete(p.conns, old)
@@ -151,11 +148,12 @@ func (p *Pool) exchange(old, fresh *conn) {
 // until that comes back.
 func (p *Pool) rotate(ctx context.Context, m *maintenance) {
 	for {
-		now := time.Now()
+		now := p.clock()
 		p.mu.Lock()
 		var stale, idle *conn
 		for c := range p.conns {
-			if p.stale(c, now) {
+			c.expired = c.expires > 0 && now > c.expires
+			if p.stale(c) {
 				stale = c
 				if !c.inUse {
 					idle = c
@@ -305,10 +303,16 @@ func (p *Pool) trim() {
 	if p.cfg.MaxConnIdleTime <= 0 || p.memory() {
 		return
 	}
+	now := p.clock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, c := range p.idle {
+		if c.idled == 0 {
+			c.idled = now
+		}
+	}
 	// The one used last is at the end, so the first is idle longest.
-	for len(p.idle) > 0 && len(p.conns) > max(p.cfg.MinConns, 1) && time.Since(p.idle[0].idled) >= p.cfg.MaxConnIdleTime {
+	for len(p.idle) > 0 && len(p.conns) > max(p.cfg.MinConns, 1) && now-p.idle[0].idled >= p.cfg.MaxConnIdleTime {
 		c := p.idle[0]
 		p.idle = slices.Delete(p.idle, 0, 1)
 		delete(p.conns, c)
@@ -386,11 +390,12 @@ func (p *Pool) checkIdle(ctx context.Context, c *conn) (healthy bool) {
 		lane.unlock(want)
 		return true
 	}
-	c.inUse, c.holder = true, holder{since: time.Now(), label: "health check"}
+	c.inUse, c.holder = true, holder{since: p.clock(), label: "health check"}
 	p.leases++
 	idled := c.idled
 	p.mu.Unlock()
-	l := p.leaseOf(c, lane, want)
+	l := &Lease{pool: p, lane: lane, had: want}
+	l.hold(c, false)
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	err := l.readSchema(ctx)
@@ -422,13 +427,13 @@ func (p *Pool) reportLongLeases() {
 	p.mu.Lock()
 	var long []holder
 	for c := range p.conns {
-		if c.inUse && !c.holder.reported && time.Since(c.holder.since) >= p.cfg.LeakThreshold {
+		if c.inUse && !c.holder.reported && p.clock()-c.holder.since >= p.cfg.LeakThreshold {
 			c.holder.reported = true
 			long = append(long, c.holder)
 		}
 	}
 	p.mu.Unlock()
 	for _, h := range long {
-		p.cfg.Logger.Warn("a lease is held for long", "path", p.path, "age", time.Since(h.since), "label", h.label, "stack", h.trace())
+		p.cfg.Logger.Warn("a lease is held for long", "path", p.path, "age", p.clock()-h.since, "label", h.label, "stack", h.trace())
 	}
 }

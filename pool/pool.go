@@ -35,6 +35,7 @@ type Pool struct {
 	watcher     *watcher
 	maintenance *maintenance // nil until the first connection is open
 	identity    os.FileInfo  // of the file that was opened
+	opened      time.Time    // when the pool's clock began
 	dozing      atomic.Bool  // maintenance rests for long
 	wrote       atomic.Bool  // since the log was last looked at
 	moved       atomic.Bool  // the path led elsewhere when it was last looked at
@@ -75,6 +76,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 		hurry:   make(chan struct{}),
 		drained: make(chan struct{}),
 		conns:   make(map[*conn]struct{}),
+		opened:  time.Now(),
 	}
 	switch {
 	case cfg.ReadOnly:
@@ -95,6 +97,10 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 func newLane(limit int, w *waiters) *lane { return &lane{limit: limit, waiting: w} }
 
 func (p *Pool) memory() bool { return p.cfg.Path == Memory }
+
+// clock is the time since the pool began to open: half as dear as time.Now, and
+// no concern of the wall clock.
+func (p *Pool) clock() time.Duration { return time.Since(p.opened) }
 
 // openFirst finds the database and opens the connection that stays.
 func (p *Pool) openFirst(ctx context.Context) (err error) {
@@ -185,7 +191,6 @@ func (p *Pool) park(c *conn, primary bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns[c] = struct{}{}
-	c.idled = time.Now()
 	if primary {
 		p.primary = c
 	} else {

@@ -41,6 +41,8 @@ type statement struct {
 	compiled int32    // how often SQLite compiled it again when the columns were looked at
 	bound    []uintptr
 	running  bool // begun and not reset
+	ahead    bool // the current row was not read yet
+	done     bool // there are no more rows
 	spent    bool // finalized
 }
 
@@ -287,12 +289,8 @@ type cursor interface {
 	driver.RowsColumnTypeScanType
 }
 
-// steps is our cursor.
-type steps struct {
-	*statement
-	ahead bool // the row that is current has not been read yet
-	done  bool
-}
+// steps is a statement as our cursor.
+type steps statement
 
 // open runs the statement up to its first row.
 func (s *statement) open(args []driver.NamedValue) (cursor, error) {
@@ -307,7 +305,8 @@ func (s *statement) open(args []driver.NamedValue) (cursor, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	return &steps{statement: s, ahead: err == nil, done: err != nil}, nil
+	s.ahead, s.done = err == nil, err != nil
+	return (*steps)(s), nil
 }
 
 // Columns implements driver.Rows.
@@ -318,19 +317,19 @@ func (c *steps) Columns() []string { return c.columns }
 // commits, and a failure of reset could not be explained.
 func (c *steps) Close() error {
 	for c.writes && !c.done {
-		if err := c.step(); errors.Is(err, io.EOF) {
+		if err := (*statement)(c).step(); errors.Is(err, io.EOF) {
 			c.done = true
 		} else if err != nil {
 			return err
 		}
 	}
-	return c.reset()
+	return (*statement)(c).reset()
 }
 
 // Next implements driver.Rows.
 func (c *steps) Next(dest []driver.Value) error {
 	if !c.ahead && !c.done {
-		if err := c.step(); err != nil {
+		if err := (*statement)(c).step(); err != nil {
 			c.done = true
 			return err
 		}

@@ -108,7 +108,9 @@ func (p *Pool) Begin(ctx context.Context, level Level) (*Tx, error) {
 		return nil, err
 	}
 	tx.manual = true
+	tx.conn.mu.Lock()
 	tx.lease.watchOver()
+	tx.conn.mu.Unlock()
 	return tx, nil
 }
 
@@ -136,7 +138,7 @@ func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool) (context.
 }
 
 func (p *Pool) beginTraced(ctx context.Context, level Level, slotFirst bool, span *span) (*Tx, error) {
-	l, err := p.lease(ctx, "begin", level != Deferred, nil)
+	l, err := p.lease(ctx, "begin", level != Deferred, nil, takenBy(ctx))
 	if err != nil {
 		var e *Error
 		if errors.As(err, &e) {

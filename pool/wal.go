@@ -25,7 +25,7 @@ const (
 // logCare is what maintenance knows of the log. wrote is set by writers.
 type logCare struct {
 	notBefore time.Time
-	warned    time.Time // since when the reader has its lease that was warned of
+	warned    time.Duration // since when the reader has its lease that was warned of
 }
 
 // wroteSomething has maintenance look at the log soon.
@@ -57,7 +57,7 @@ func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 	if h, ok := p.oldestReader(); ok && size > logWarning && h.since != m.log.warned {
 		m.log.warned = h.since
 		p.cfg.Logger.Warn("a reader keeps the write-ahead log from starting anew", "path", p.path, "wal_bytes", size,
-			"age", time.Since(h.since), "label", h.label, "stack", h.trace())
+			"age", p.clock()-h.since, "label", h.label, "stack", h.trace())
 	}
 }
 
@@ -65,7 +65,7 @@ func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 // begins it anew, if the readers let it within the limit. It waits for them
 // itself, between attempts: SQLite's own waiting knows no context.
 func (p *Pool) restartLog(ctx context.Context, limit time.Duration) (done bool, err error) {
-	l, err := p.lease(ctx, "checkpoint", true, nil)
+	l, err := p.lease(ctx, "checkpoint", true, nil, takenBy(ctx))
 	if err != nil {
 		return false, err
 	}
@@ -86,7 +86,7 @@ func (p *Pool) oldestReader() (oldest holder, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
-		if c.inUse && c != p.primary && (!ok || c.holder.since.Before(oldest.since)) {
+		if c.inUse && c != p.primary && (!ok || c.holder.since < oldest.since) {
 			oldest, ok = c.holder, true
 		}
 	}
