@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 )
 
@@ -72,7 +73,9 @@ type member struct {
 // along with it or a new one.
 func (p *Pool) joinBatch(ctx context.Context, span *span) (*batch, error) {
 	m := new(member)
-	l, err := p.lease(ctx, "batch", true, m, takenBy(ctx))
+	h := holder{label: labelOf(ctx)}
+	h.depth = runtime.Callers(4, h.stack[:]) // past Batch and what it calls
+	l, err := p.lease(ctx, "batch", true, m, &h)
 	if err != nil {
 		return nil, err
 	}

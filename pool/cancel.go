@@ -8,23 +8,31 @@ import (
 
 // running is what a connection executes right now, for the watcher to see.
 type running struct {
-	mu   sync.Mutex // held while interrupting, so that no interrupt comes late
-	call *call      // guarded by mu
+	call         atomic.Pointer[call]
+	interrupting sync.Mutex  // held while interrupting, so that no interrupt comes late
+	looked       atomic.Bool // it is held, or will be
+}
+
+// end waits for an interrupt that is under way: the watcher announces itself
+// before it looks at call, so either it finds nothing or it is seen here.
+func (r *running) end() {
+	r.call.Store(nil)
+	if r.looked.Load() {
+		r.interrupting.Lock()
+		//lint:ignore SA2001 to have waited is all
+		r.interrupting.Unlock()
+	}
 }
 
 // interruptible runs f, one call into SQLite, and has it interrupted when the
 // caller's context ends or the pool's patience does.
 func (c *conn) interruptible(cl *call, f func() error) error {
-	c.running.mu.Lock()
-	c.running.call = cl
-	c.running.mu.Unlock()
+	c.running.call.Store(cl)
 	if cl.cancellable() {
 		c.pool.watcher.wake()
 	}
 	err := f()
-	c.running.mu.Lock()
-	c.running.call = nil
-	c.running.mu.Unlock()
+	c.running.end()
 	return err
 }
 
@@ -35,14 +43,19 @@ func (cl *call) cancellable() bool {
 // overdue interrupts the running statement if its time is over. watched is
 // false if nothing runs that could be cancelled.
 func (c *conn) overdue(interruptAll bool) (watched bool) {
-	c.running.mu.Lock()
-	defer c.running.mu.Unlock()
-	cl := c.running.call
+	r := &c.running
+	cl := r.call.Load()
 	if cl == nil || cl.steady {
 		return false
 	}
 	if interruptAll || cl.cancellable() && cl.Context.Err() != nil {
-		c.h.interrupt()
+		r.interrupting.Lock()
+		defer r.interrupting.Unlock()
+		r.looked.Store(true)
+		defer r.looked.Store(false)
+		if r.call.Load() == cl { // still
+			c.h.interrupt()
+		}
 	}
 	return cl.cancellable()
 }

@@ -34,7 +34,7 @@ type holder struct {
 	label    string
 	stack    [12]uintptr
 	depth    int
-	within   bool // a function of this package gives it back
+	watched  bool // it is to be reclaimed if it becomes garbage
 	reported bool // as held for long; guarded by Pool.mu
 }
 
@@ -43,17 +43,9 @@ type holder struct {
 // ErrClosed, ErrUnhealthy if there is no connection and none can be opened, or
 // ErrDeadlock if the only one is held by the transaction in ctx.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
-	h := holder{label: labelOf(ctx)}
+	h := holder{label: labelOf(ctx), watched: true}
 	h.depth = runtime.Callers(2, h.stack[:])
 	return p.lease(ctx, "acquire", false, nil, &h)
-}
-
-// takenBy is the holder of a lease that a function of this package takes and
-// gives back.
-func takenBy(ctx context.Context) *holder {
-	h := &holder{label: labelOf(ctx), within: true}
-	h.depth = runtime.Callers(3, h.stack[:])
-	return h
 }
 
 // lease acquires a connection for h: the write lane's, and the write slot with
@@ -109,7 +101,7 @@ func (p *Pool) leaseOn(ctx context.Context, op string, lane *lane, want access, 
 	}
 	p.counts.acquires.Add(1)
 	l := &Lease{pool: p, lane: lane, had: want}
-	l.hold(c, !h.within)
+	l.hold(c, h.watched)
 	return l, nil
 }
 
@@ -455,6 +447,9 @@ func (p *Pool) holders() string {
 
 // taker is the first function outside this package on the holder's stack.
 func (h *holder) taker() string {
+	if h.depth == 0 {
+		return "the pool itself"
+	}
 	frames := runtime.CallersFrames(h.stack[:h.depth])
 	for {
 		f, more := frames.Next()

@@ -154,6 +154,6 @@ func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
 // noRows is what a text without a statement returns.
 type noRows struct{}
 
-func (noRows) Columns() []string         { return nil }
+func (noRows) Columns() []string         { return []string{} }
 func (noRows) Close() error              { return nil }
 func (noRows) Next([]driver.Value) error { return io.EOF }

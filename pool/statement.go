@@ -65,9 +65,9 @@ func (s *statement) describe() {
 	s.params = make([]param, lib.Xsqlite3_bind_parameter_count(tls, s.pstmt))
 	for i := range s.params {
 		p := param{ordinal: i + 1}
-		if name := libc.GoString(lib.Xsqlite3_bind_parameter_name(tls, s.pstmt, int32(i+1))); name != "" && name[0] != '?' {
+		if name := libc.GoString(lib.Xsqlite3_bind_parameter_name(tls, s.pstmt, int32(i+1))); name != "" {
 			p = param{name: name[1:]}
-			if n, err := strconv.Atoi(p.name); err == nil && name[0] == '$' && strconv.Itoa(n) == p.name {
+			if n, err := strconv.Atoi(p.name); err == nil && strings.ContainsRune("?$", rune(name[0])) && strconv.Itoa(n) == p.name {
 				p.ordinal = n
 			}
 		}

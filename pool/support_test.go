@@ -239,3 +239,11 @@ func signalNow(name string) {
 		f.(func())()
 	}
 }
+
+// acquire takes a lease, which the test gives back.
+func acquire(t testing.TB, p *pool.Pool) *pool.Lease {
+	t.Helper()
+	l, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	return l
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"runtime"
 	"strconv"
 
 	"modernc.org/sqlite"
@@ -138,7 +139,9 @@ func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool) (context.
 }
 
 func (p *Pool) beginTraced(ctx context.Context, level Level, slotFirst bool, span *span) (*Tx, error) {
-	l, err := p.lease(ctx, "begin", level != Deferred, nil, takenBy(ctx))
+	h := holder{label: labelOf(ctx)}
+	h.depth = runtime.Callers(4, h.stack[:]) // past InTx and what it calls
+	l, err := p.lease(ctx, "begin", level != Deferred, nil, &h)
 	if err != nil {
 		var e *Error
 		if errors.As(err, &e) {
@@ -168,7 +171,7 @@ func (l *Lease) begin(ctx context.Context, level Level, slotFirst bool, span *sp
 			return nil, err
 		}
 	}
-	if err := c.control(cl, "BEGIN "+level.String()); err != nil {
+	if err := c.control(cl, beginWords[level]); err != nil {
 		return nil, err
 	}
 	return &Tx{pool: l.pool, conn: c, lease: l, level: level, serial: c.guard.push(), span: span}, nil
@@ -355,7 +358,7 @@ func (t *Tx) openSavepoint(ctx context.Context) (*Tx, error) {
 	if err := c.admit(cl); err != nil {
 		return nil, t.pool.failTx("savepoint", t.level, nil, err)
 	}
-	if err := c.control(cl, "SAVEPOINT "+savepointName(len(c.guard.serials))); err != nil {
+	if err := c.control(cl, savepointWords(len(c.guard.serials)).open); err != nil {
 		return nil, t.pool.failTx("savepoint", t.level, nil, err)
 	}
 	return t.inner(t.readOnly), nil
@@ -386,7 +389,7 @@ func (t *Tx) closeSavepoint(ctx context.Context, keep bool) error {
 		}
 		return t.pool.failTx("savepoint", t.level, ErrTxLost, c.guard.lost)
 	}
-	name := savepointName(t.depth)
+	words := savepointWords(t.depth)
 	var err error
 	if keep {
 		err = errors.Join(ctx.Err(), rowsErr)
@@ -394,13 +397,13 @@ func (t *Tx) closeSavepoint(ctx context.Context, keep bool) error {
 			err = c.debt()
 		}
 		if err == nil {
-			if err = c.control(t.steady(), "RELEASE "+name); err == nil {
+			if err = c.control(t.steady(), words.release); err == nil {
 				return nil
 			}
 		}
 		err = t.pool.failTx("savepoint", t.level, nil, err)
 	}
-	if undone := c.undo(t.steady(), name); undone != nil {
+	if undone := c.undo(t.steady(), words); undone != nil {
 		// The work could not be undone alone: the whole transaction must go.
 		c.guard.lost = undone
 	}
@@ -408,11 +411,29 @@ func (t *Tx) closeSavepoint(ctx context.Context, keep bool) error {
 }
 
 // undo takes back everything since the savepoint, and the savepoint too.
-func (c *conn) undo(cl *call, name string) error {
-	return errors.Join(c.control(cl, "ROLLBACK TO "+name), c.control(cl, "RELEASE "+name))
+func (c *conn) undo(cl *call, words savepointText) error {
+	return errors.Join(c.control(cl, words.undo), c.control(cl, words.release))
 }
 
-func savepointName(depth int) string { return "sqlane_" + strconv.Itoa(depth) }
+var beginWords = [...]string{Deferred: "BEGIN DEFERRED", Immediate: "BEGIN IMMEDIATE", Exclusive: "BEGIN EXCLUSIVE"}
+
+// savepointText is the SQL of the savepoint at a depth.
+type savepointText struct{ open, release, undo string }
+
+// firstSavepoints are those that nearly all are.
+var firstSavepoints = [...]savepointText{1: newSavepointText(1), 2: newSavepointText(2), 3: newSavepointText(3)}
+
+func savepointWords(depth int) savepointText {
+	if depth < len(firstSavepoints) {
+		return firstSavepoints[depth]
+	}
+	return newSavepointText(depth)
+}
+
+func newSavepointText(depth int) savepointText {
+	name := "sqlane_" + strconv.Itoa(depth)
+	return savepointText{open: "SAVEPOINT " + name, release: "RELEASE " + name, undo: "ROLLBACK TO " + name}
+}
 
 func (t *Tx) call(ctx context.Context) *call {
 	return &call{Context: ctx, epoch: t.lease.epoch, depth: t.depth, serial: t.serial, readOnly: t.readOnly, gentle: t.gentle}
