@@ -143,7 +143,11 @@ func (c Config) Validate() error {
 		"JournalMode is %q, none of wal, delete, truncate, persist", c.JournalMode)
 	fault(!slices.Contains([]string{"off", "normal", "full", "extra"}, d.Synchronous),
 		"Synchronous is %q, none of off, normal, full, extra", c.Synchronous)
+	spelt := make(map[string]string, len(c.Pragmas))
 	for _, name := range slices.Sorted(maps.Keys(c.Pragmas)) {
+		other, twice := spelt[strings.ToLower(name)]
+		fault(twice, "Pragmas: %s and %s are one", other, name)
+		spelt[strings.ToLower(name)] = name
 		fault(!pragmaName.MatchString(name), "Pragmas: %q is not a name", name)
 		fault(!pragmaValue.MatchString(c.Pragmas[name]),
 			"Pragmas: the value of %s, %q, is not a single word, number or quoted string", name, c.Pragmas[name])
