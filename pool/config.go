@@ -91,7 +91,10 @@ type Config struct {
 	// secrets. Default: false.
 	TraceArguments bool
 	// OnConnect is called with each new connection, after everything else was
-	// set up; an error refuses the connection. It may not keep conn.
+	// set up; an error refuses the connection. It may not keep conn. It should
+	// not write the main database where readers and the writer exclude each other
+	// (outside WAL mode, in memory): others that open a connection have read
+	// already and wait for it, and it for them, until AcquireTimeout.
 	OnConnect func(ctx context.Context, conn *sql.Conn) error
 }
 
