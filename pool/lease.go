@@ -343,11 +343,12 @@ func (c *conn) runQuery(cl *call, query string, args []any) (*sql.Rows, error) {
 }
 
 func (c *conn) runQueryRow(cl *call, query string, args []any) *sql.Row {
-	if err := c.refusal(cl); err != nil {
+	row := c.pinned.QueryRowContext(cl, query, args...)
+	if errors.Is(row.Err(), sql.ErrConnDone) {
 		// database/sql makes a Row with an error for a context that has one.
-		return new(sql.DB).QueryRowContext(ended{context.Background(), err}, "")
+		return new(sql.DB).QueryRowContext(ended{context.Background(), c.afterwards(cl, row.Err())}, "")
 	}
-	return c.pinned.QueryRowContext(cl, query, args...)
+	return row
 }
 
 // afterwards translates database/sql's word for a connection that was closed
