@@ -194,7 +194,7 @@ func (p *Pool) openSpare(ctx context.Context, m *maintenance, slotHeld bool) *co
 	if time.Now().Before(m.notBefore) {
 		return nil
 	}
-	c, err := p.connect(ctx, journalVerified, slotHeld)
+	c, err := p.connect(housekeeping{ctx}, journalVerified, slotHeld)
 	if err == nil {
 		m.pause, m.notBefore = 0, time.Time{}
 		return c
