@@ -65,7 +65,7 @@ func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member) (*
 		case !ok:
 			span.finish(err)
 			return l, err
-		case lane == p.read && p.shrink(): // one of those that are open comes back
+		case lane == p.read && p.shrink(none.error): // one of those that are open comes back
 		case lane == p.read && p.write != nil: // the writer's serves both
 			lane, want = p.write, exclusive
 		default:
@@ -434,6 +434,7 @@ func (p *Pool) holders() string {
 			held = append(held, c.holder)
 		}
 	}
+	shrunk := p.shrunk
 	p.mu.Unlock()
 	slices.SortFunc(held, func(a, b holder) int { return a.since.Compare(b.since) })
 	var b strings.Builder
@@ -443,6 +444,9 @@ func (p *Pool) holders() string {
 		if h.label != "" {
 			fmt.Fprintf(&b, " (%s)", h.label)
 		}
+	}
+	if shrunk != nil {
+		fmt.Fprintf(&b, "; no more could be opened: %v", shrunk)
 	}
 	return b.String()
 }

@@ -229,6 +229,9 @@ func (p *Pool) replenish(ctx context.Context, m *maintenance) {
 			return
 		}
 		if shrunk {
+			p.mu.Lock()
+			p.shrunk = nil
+			p.mu.Unlock()
 			p.read.limitTo(p.readers())
 		}
 	}
@@ -288,10 +291,13 @@ func (p *Pool) readers() int {
 }
 
 // shrink goes on with the reading connections that are open, after another one
-// could not be opened. It reports false if there are none.
-func (p *Pool) shrink() bool {
+// could not be opened, and says why. It reports false if there are none.
+func (p *Pool) shrink(why error) bool {
 	p.mu.Lock()
 	n := p.readingLocked() - p.pending
+	if n > 0 {
+		p.shrunk = why
+	}
 	p.mu.Unlock()
 	if n > 0 {
 		p.read.limitTo(n)

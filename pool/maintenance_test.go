@@ -217,11 +217,13 @@ func TestMaintenanceThatWaitsIsNoCallerThatWaits(t *testing.T) {
 		}
 	}
 	t.Run("to open a connection", func(t *testing.T) {
-		opens, goOn := make(chan struct{}), make(chan struct{})
+		opens, goesOn := make(chan struct{}), make(chan struct{})
+		goOn := sync.OnceFunc(func() { close(goesOn) })
+		defer goOn()
 		p := open(t, pool.Config{MaxConns: 3, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, _ *sql.Conn) error {
 			if ctx.Value(labelled{}) != nil {
 				close(opens)
-				<-goOn
+				<-goesOn
 			}
 			return nil
 		}})
@@ -238,7 +240,7 @@ func TestMaintenanceThatWaitsIsNoCallerThatWaits(t *testing.T) {
 		p.Reset()
 		waitFor(t, "maintenance waits", waitsIn("takeTurn"))
 		require.Zero(t, p.Stats().Waiting)
-		close(goOn)
+		goOn()
 		wg.Wait()
 		lease.Release()
 		requireAtRest(t, p)
@@ -464,6 +466,7 @@ func TestThePoolGoesOnWithoutDescriptorsAndRecovers(t *testing.T) {
 		if err != nil {
 			require.ErrorIs(t, err, pool.ErrAcquireTimeout)
 			require.ErrorContains(t, err, "all there is")
+			require.ErrorContains(t, err, "no more could be opened")
 			break
 		}
 		leases = append(leases, l)
