@@ -67,6 +67,7 @@ ci: lint generate-check build ## everything that must pass
 	@mkdir -p build
 	@$(MAKE) --no-print-directory test TESTFLAGS='-timeout 20m -coverpkg=$(COVERED) -coverprofile=build/cover.out'
 	@$(MAKE) --no-print-directory cover-check
+	cd compat && go vet ./... && go test -race ./...
 
 define goose
 	@test -n '$(DB)' || { echo 'which database? make $@ DB=app.db' >&2; exit 2; }

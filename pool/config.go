@@ -91,7 +91,10 @@ type Config struct {
 	// secrets. Default: false.
 	TraceArguments bool
 	// OnConnect is called with each new connection, after everything else was
-	// set up; an error refuses the connection. It may not keep conn.
+	// set up; an error refuses the connection. It may not keep conn. It should
+	// not write the main database where readers and the writer exclude each other
+	// (outside WAL mode, in memory): others that open a connection have read
+	// already and wait for it, and it for them, until AcquireTimeout.
 	OnConnect func(ctx context.Context, conn *sql.Conn) error
 }
 
@@ -143,7 +146,11 @@ func (c Config) Validate() error {
 		"JournalMode is %q, none of wal, delete, truncate, persist", c.JournalMode)
 	fault(!slices.Contains([]string{"off", "normal", "full", "extra"}, d.Synchronous),
 		"Synchronous is %q, none of off, normal, full, extra", c.Synchronous)
+	spelt := make(map[string]string, len(c.Pragmas))
 	for _, name := range slices.Sorted(maps.Keys(c.Pragmas)) {
+		other, twice := spelt[strings.ToLower(name)]
+		fault(twice, "Pragmas: %s and %s are one", other, name)
+		spelt[strings.ToLower(name)] = name
 		fault(!pragmaName.MatchString(name), "Pragmas: %q is not a name", name)
 		fault(!pragmaValue.MatchString(c.Pragmas[name]),
 			"Pragmas: the value of %s, %q, is not a single word, number or quoted string", name, c.Pragmas[name])

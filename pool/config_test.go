@@ -150,15 +150,16 @@ func TestValidateNamesEveryFaultyFieldAtOnce(t *testing.T) {
 
 func TestValidateNamesAFaultyField(t *testing.T) {
 	for field, cfg := range map[string]pool.Config{
-		"Path is empty":           {},
-		"NUL":                     {Path: "a\x00b"},
-		"ReadOnly":                {Path: pool.Memory, ReadOnly: true},
-		"MaxConns is -1":          {Path: "a", MaxConns: -1, MinConns: -1},
-		"MinConns is 3":           {Path: "a", MaxConns: 2, MinConns: 3},
-		"MaxWaiters is -2":        {Path: "a", MaxWaiters: -2},
-		"LeakThreshold is -1ns":   {Path: "a", LeakThreshold: -1},
-		`JournalMode is "memory"`: {Path: "a", JournalMode: "memory"},
-		`Synchronous is "2"`:      {Path: "a", Synchronous: "2"},
+		"Path is empty":                     {},
+		"NUL":                               {Path: "a\x00b"},
+		"ReadOnly":                          {Path: pool.Memory, ReadOnly: true},
+		"MaxConns is -1":                    {Path: "a", MaxConns: -1, MinConns: -1},
+		"MinConns is 3":                     {Path: "a", MaxConns: 2, MinConns: 3},
+		"MaxWaiters is -2":                  {Path: "a", MaxWaiters: -2},
+		"LeakThreshold is -1ns":             {Path: "a", LeakThreshold: -1},
+		`JournalMode is "memory"`:           {Path: "a", JournalMode: "memory"},
+		`Synchronous is "2"`:                {Path: "a", Synchronous: "2"},
+		"CACHE_SIZE and cache_size are one": {Path: "a", Pragmas: map[string]string{"cache_size": "10", "CACHE_SIZE": "20"}},
 	} {
 		err := cfg.Validate()
 		require.ErrorIs(t, err, pool.ErrConfig, field)

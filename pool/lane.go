@@ -42,6 +42,7 @@ type lane struct {
 type waiter struct {
 	want       access
 	newcomer   bool    // it has nothing yet
+	uncounted  bool    // it is maintenance, no caller
 	member     *member // not nil: a batch member, who can take over an open transaction
 	ready      chan struct{}
 	holding    bool  // it upgrades: it holds the lane shared meanwhile, and afterwards if it fails
@@ -49,6 +50,10 @@ type waiter struct {
 	err        error // why it was woken without a grant; guarded by lane.mu
 	next, prev *waiter
 }
+
+// housekeeping is the context of maintenance's own waits, which Stats and
+// MaxWaiters leave out.
+type housekeeping struct{ context.Context }
 
 // waiters counts the callers that queue in a pool, and holds them to a limit.
 type waiters struct {
@@ -92,11 +97,12 @@ func (l *lane) enqueue(ctx context.Context, want access, newcomer bool, m *membe
 		l.mu.Unlock()
 		return nil
 	}
-	if !l.waiting.add() {
+	_, uncounted := ctx.(housekeeping)
+	if !uncounted && !l.waiting.add() {
 		l.mu.Unlock()
 		return ErrOverloaded
 	}
-	w := &waiter{want: want, newcomer: newcomer, member: m, ready: make(chan struct{})}
+	w := &waiter{want: want, newcomer: newcomer, uncounted: uncounted, member: m, ready: make(chan struct{})}
 	l.push(w)
 	l.mu.Unlock()
 	return l.wait(ctx, w, timeout)
@@ -233,7 +239,11 @@ func (l *lane) fail(w *waiter) {
 
 func (l *lane) wait(ctx context.Context, w *waiter, timeout time.Duration) error {
 	start := time.Now()
-	defer func() { l.waited.Add(int64(time.Since(start))) }()
+	defer func() {
+		if !w.uncounted {
+			l.waited.Add(int64(time.Since(start)))
+		}
+	}()
 	var expired <-chan time.Time
 	if timeout >= 0 {
 		t := time.NewTimer(timeout)
@@ -319,12 +329,16 @@ func (l *lane) push(w *waiter) {
 		l.tail.next = w
 	}
 	l.tail = w
-	l.queued.Add(1)
+	if !w.uncounted {
+		l.queued.Add(1)
+	}
 }
 
 func (l *lane) remove(w *waiter) {
-	l.waiting.count.Add(-1)
-	l.queued.Add(-1)
+	if !w.uncounted {
+		l.waiting.count.Add(-1)
+		l.queued.Add(-1)
+	}
 	if w == l.upgrade {
 		l.upgrade = nil
 		return

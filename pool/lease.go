@@ -64,7 +64,7 @@ func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member, h 
 		case !ok:
 			span.finish(err)
 			return l, err
-		case lane == p.read && p.shrink(): // one of those that are open comes back
+		case lane == p.read && p.shrink(none.error): // one of those that are open comes back
 		case lane == p.read && p.write != nil: // the writer's serves both
 			lane, want = p.write, exclusive
 		default:
@@ -342,11 +342,12 @@ func (c *conn) runQuery(cl *call, query string, args []any) (*sql.Rows, error) {
 }
 
 func (c *conn) runQueryRow(cl *call, query string, args []any) *sql.Row {
-	if err := c.refusal(cl); err != nil {
+	row := c.pinned.QueryRowContext(cl, query, args...)
+	if errors.Is(row.Err(), sql.ErrConnDone) {
 		// database/sql makes a Row with an error for a context that has one.
-		return new(sql.DB).QueryRowContext(ended{context.Background(), err}, "")
+		return new(sql.DB).QueryRowContext(ended{context.Background(), c.afterwards(cl, row.Err())}, "")
 	}
-	return c.pinned.QueryRowContext(cl, query, args...)
+	return row
 }
 
 // afterwards translates database/sql's word for a connection that was closed
@@ -432,6 +433,7 @@ func (p *Pool) holders() string {
 			held = append(held, c.holder)
 		}
 	}
+	shrunk := p.shrunk
 	p.mu.Unlock()
 	slices.SortFunc(held, func(a, b holder) int { return cmp.Compare(a.since, b.since) })
 	var b strings.Builder
@@ -441,6 +443,9 @@ func (p *Pool) holders() string {
 		if h.label != "" {
 			fmt.Fprintf(&b, " (%s)", h.label)
 		}
+	}
+	if shrunk != nil {
+		fmt.Fprintf(&b, "; no more could be opened: %v", shrunk)
 	}
 	return b.String()
 }

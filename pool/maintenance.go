@@ -192,7 +192,7 @@ func (p *Pool) openSpare(ctx context.Context, m *maintenance, slotHeld bool) *co
 	if time.Now().Before(m.notBefore) {
 		return nil
 	}
-	c, err := p.connect(ctx, journalVerified, slotHeld)
+	c, err := p.connect(housekeeping{ctx}, journalVerified, slotHeld)
 	if err == nil {
 		m.pause, m.notBefore = 0, time.Time{}
 		return c
@@ -227,6 +227,9 @@ func (p *Pool) replenish(ctx context.Context, m *maintenance) {
 			return
 		}
 		if shrunk {
+			p.mu.Lock()
+			p.shrunk = nil
+			p.mu.Unlock()
 			p.read.limitTo(p.readers())
 		}
 	}
@@ -286,10 +289,13 @@ func (p *Pool) readers() int {
 }
 
 // shrink goes on with the reading connections that are open, after another one
-// could not be opened. It reports false if there are none.
-func (p *Pool) shrink() bool {
+// could not be opened, and says why. It reports false if there are none.
+func (p *Pool) shrink(why error) bool {
 	p.mu.Lock()
 	n := p.readingLocked() - p.pending
+	if n > 0 {
+		p.shrunk = why
+	}
 	p.mu.Unlock()
 	if n > 0 {
 		p.read.limitTo(n)

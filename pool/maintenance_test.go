@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -202,6 +203,74 @@ func TestResetUnderLoadHarmsNobody(t *testing.T) {
 		requireAtRest(t, p)
 	})
 }
+
+func TestMaintenanceThatWaitsIsNoCallerThatWaits(t *testing.T) {
+	waitsIn := func(function string) func() bool { // of all goroutines the one that opens a successor
+		return func() bool {
+			stacks := make([]byte, 1<<20)
+			for _, g := range strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+				if strings.Contains(g, "openSpare") && strings.Contains(g, function) && strings.Contains(g, "[select") {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	t.Run("to open a connection", func(t *testing.T) {
+		opens, goesOn := make(chan struct{}), make(chan struct{})
+		goOn := sync.OnceFunc(func() { close(goesOn) })
+		defer goOn()
+		p := open(t, pool.Config{MaxConns: 3, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, _ *sql.Conn) error {
+			if ctx.Value(labelled{}) != nil {
+				close(opens)
+				<-goesOn
+			}
+			return nil
+		}})
+		lease, err := p.Acquire(t.Context()) // the one that is ready
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			another, err := p.Acquire(context.WithValue(t.Context(), labelled{}, true))
+			if assert.NoError(t, err) {
+				another.Release()
+			}
+		})
+		<-opens
+		p.Reset()
+		waitFor(t, "maintenance waits", waitsIn("takeTurn"))
+		require.Zero(t, p.Stats().Waiting)
+		goOn()
+		wg.Wait()
+		lease.Release()
+		requireAtRest(t, p)
+	})
+	t.Run("to read", func(t *testing.T) {
+		p := open(t, pool.Config{MaxConns: 3, JournalMode: "delete", MaxWaiters: 1, HealthCheckInterval: -1})
+		require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, _ *pool.Tx) error {
+			p.Reset()
+			waitFor(t, "maintenance waits", waitsIn("lockToRead"))
+			s := p.Stats()
+			require.Zero(t, s.Waiting)
+			require.Zero(t, s.WriteQueue)
+			require.Zero(t, s.WriteWait)
+
+			var wg sync.WaitGroup
+			short, cancel := context.WithCancel(t.Context())
+			wg.Go(func() { // whom maintenance does not make one too many
+				assert.ErrorIs(t, p.InTx(short, pool.Immediate, doing("SELECT 1")), context.Canceled)
+			})
+			waitFor(t, "a caller waits", func() bool { return p.Stats().Waiting == 1 && p.Stats().WriteQueue == 1 })
+			cancel()
+			wg.Wait()
+			return nil
+		}))
+		requireAtRest(t, p)
+	})
+}
+
+// labelled is a key for contexts.
+type labelled struct{}
 
 func TestALeaseHeldForLongIsToldOfOnce(t *testing.T) {
 	book := new(logbook)
@@ -397,6 +466,7 @@ func TestThePoolGoesOnWithoutDescriptorsAndRecovers(t *testing.T) {
 		if err != nil {
 			require.ErrorIs(t, err, pool.ErrAcquireTimeout)
 			require.ErrorContains(t, err, "all there is")
+			require.ErrorContains(t, err, "no more could be opened")
 			break
 		}
 		leases = append(leases, l)

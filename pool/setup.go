@@ -92,8 +92,10 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 		return nil
 	default:
 	}
-	p.waiting.count.Add(1)
-	defer p.waiting.count.Add(-1)
+	if _, uncounted := ctx.(housekeeping); !uncounted {
+		p.waiting.count.Add(1)
+		defer p.waiting.count.Add(-1)
+	}
 	var expired <-chan time.Time
 	if p.cfg.AcquireTimeout >= 0 {
 		t := time.NewTimer(p.cfg.AcquireTimeout)

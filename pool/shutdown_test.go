@@ -213,3 +213,23 @@ func TestCloseRacesWithEverything(t *testing.T) {
 func isClosedError(err error) bool {
 	return assert.ObjectsAreEqual("sql: database is closed", err.Error()) || assertIs(err, pool.ErrClosed)
 }
+
+func TestAQueryInFlightWhileThePoolClosesIsErrClosedWhicheverMomentItIs(t *testing.T) {
+	for range 30 {
+		p := open(t, pool.Config{MaxConns: 4})
+		var wg sync.WaitGroup
+		for range 3 {
+			l, err := p.Acquire(t.Context())
+			require.NoError(t, err)
+			wg.Go(func() {
+				for err == nil {
+					_, err = number(t.Context(), l, "SELECT v FROM n")
+				}
+				assert.ErrorIs(t, err, pool.ErrClosed)
+				l.Release()
+			})
+		}
+		require.NoError(t, p.Close())
+		wg.Wait()
+	}
+}

@@ -138,9 +138,12 @@ func (f *facadeConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver
 		}
 		level = Deferred
 	}
-	tx, err := f.lease.begin(ctx, level, false, nil)
+	ctx, span := f.lease.pool.trace(ctx, TraceOp{Name: "transaction", Level: level})
+	tx, err := f.lease.begin(ctx, level, false, span)
 	if err != nil {
-		return nil, f.lease.pool.failTx("begin", level, nil, err)
+		err = f.lease.pool.failTx("begin", level, nil, err)
+		span.finish(err)
+		return nil, err
 	}
 	tx.readOnly = opts.ReadOnly
 	f.tx = tx
@@ -174,6 +177,9 @@ func (f *facadeConn) ResetSession(context.Context) error { return nil }
 // Close gives the lease back.
 func (f *facadeConn) Close() error {
 	f.lease.Release()
+	if f.tx != nil {
+		f.tx.span.finish(f.lease.pool.failTx("rollback", f.tx.level, ErrReleased, nil))
+	}
 	return nil
 }
 
@@ -193,6 +199,7 @@ func (t *facadeTx) end(ctx context.Context, keep bool) error {
 	tx := t.conn.tx
 	t.conn.tx = nil
 	err := tx.finish(ctx, keep)
+	tx.span.finish(err)
 	if !keep && errors.Is(err, ErrTxDone) {
 		return nil
 	}

@@ -170,7 +170,8 @@ func lineUp(t *testing.T, p *pool.Pool, functions ...func()) {
 func requireAtRest(t *testing.T, p *pool.Pool) {
 	t.Helper()
 	require.Zero(t, p.Stats().InUse, "leases")
-	waitFor(t, "nobody waits, maintenance neither", func() bool { s := p.Stats(); return s.Waiting == 0 && s.WriteQueue == 0 })
+	require.Zero(t, p.Stats().Waiting, "callers that wait")
+	require.Zero(t, p.Stats().WriteQueue, "writers that wait")
 	require.NoError(t, p.InTx(t.Context(), pool.Exclusive, doing("SELECT 1")), "the write lane is free")
 	require.Zero(t, get(t, p, "SELECT count(*) FROM pragma_foreign_key_check"))
 }

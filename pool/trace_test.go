@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -242,6 +243,74 @@ func TestATransactionIsTracedWithItsLevel(t *testing.T) {
 	require.NoError(t, tx.Rollback(t.Context()))
 	r.requireWhole(t)
 	require.Len(t, r.named("transaction"), 1)
+}
+
+func TestATransactionOfDatabaseSQLIsTracedFromItsBeginToItsEnd(t *testing.T) {
+	p, r := traced(t, pool.Config{})
+	ctx := t.Context()
+	begin := func(on interface {
+		BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
+	}, opts *sql.TxOptions,
+	) *sql.Tx {
+		r.reset()
+		tx, err := on.BeginTx(ctx, opts)
+		require.NoError(t, err)
+		require.Len(t, r.named("transaction"), 1)
+		require.Empty(t, r.named("transaction")[0].ends, "it goes on")
+		return tx
+	}
+	ended := func() pool.TraceEnd { return r.named("transaction")[0].end(t) }
+	for level, opts := range map[pool.Level]*sql.TxOptions{
+		pool.Immediate: nil,
+		pool.Exclusive: {Isolation: sql.LevelLinearizable},
+		pool.Deferred:  {ReadOnly: true},
+	} {
+		tx := begin(p.DB(), opts)
+		require.Equal(t, level, r.named("transaction")[0].op.Level)
+		require.NoError(t, tx.Commit())
+		require.NoError(t, ended().Err)
+		tx = begin(p.DB(), opts)
+		require.NoError(t, tx.Rollback())
+		require.NoError(t, ended().Err)
+		r.requireWhole(t)
+	}
+
+	tx := begin(p.DB(), nil)
+	_, err := tx.Exec("INSERT INTO child VALUES (NULL, 99)")
+	require.NoError(t, err)
+	require.True(t, pool.IsForeignKey(tx.Commit()))
+	require.True(t, pool.IsForeignKey(ended().Err), "a commit that fails is told")
+
+	r.reset()
+	_, err = p.DB().BeginTx(pool.WithLabel(ctx, "refused"), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	require.ErrorIs(t, err, pool.ErrConfig)
+	require.Empty(t, r.named("transaction"), "none began")
+
+	gate, err := p.Begin(ctx, pool.Immediate)
+	require.NoError(t, err)
+	r.reset()
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	_, err = p.DB().BeginTx(short, nil)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorIs(t, ended().Err, context.DeadlineExceeded)
+	require.GreaterOrEqual(t, ended().Lane, time.Millisecond, "what it waited for")
+	require.NoError(t, gate.Rollback(ctx))
+}
+
+func TestATransactionOfDatabaseSQLEndsForTheTracerWithItsConnectionToo(t *testing.T) {
+	p, r := traced(t, pool.Config{})
+	conn, err := p.DB().Conn(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, conn.Raw(func(under any) error {
+		_, err := under.(driver.ConnBeginTx).BeginTx(t.Context(), driver.TxOptions{})
+		return err
+	}))
+	require.Empty(t, r.named("transaction")[0].ends)
+	require.NoError(t, conn.Close())
+	require.ErrorIs(t, r.named("transaction")[0].end(t).Err, pool.ErrReleased)
+	r.requireWhole(t)
+	requireAtRest(t, p)
 }
 
 func TestAQueryIsTracedWithItsTextAsItWasWritten(t *testing.T) {
@@ -656,11 +725,14 @@ func TestEveryOperationEndsOnceWhenThePoolIsClosedUnderIt(t *testing.T) {
 		require.NoError(t, err)
 		tx, err := p.Begin(ctx, pool.Deferred)
 		require.NoError(t, err)
+		plain, err := p.DB().BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+		require.NoError(t, err)
 		require.NoError(t, p.Close())
 		require.False(t, rows.Next())
 		require.Error(t, rows.Err())
 		require.NoError(t, rows.Close())
 		require.Error(t, tx.Commit(ctx))
+		require.ErrorIs(t, plain.Commit(), pool.ErrClosed)
 		l.Release()
 		r.requireWhole(t)
 	})

@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/schema"
@@ -408,6 +410,41 @@ func TestALockThatNeverGoesIsAnErrorAndTheFileIsUntouched(t *testing.T) {
 	require.True(t, isBusy(err), "%v", err)
 	release()
 	require.Equal(t, before, content(t, path))
+}
+
+func TestThroughAPoolALockIsWaitedForOnceAndIsErrBusy(t *testing.T) {
+	images, _ := templates(t)
+	for _, begin := range []string{"BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"} {
+		for _, mode := range []string{"wal", "delete"} {
+			for _, step := range []step{up, down} {
+				path := fileOf(t, images[1])
+				busy := new(busyCounter)
+				p, err := pool.Open(t.Context(), pool.Config{Path: path, JournalMode: mode, BusyTimeout: 20 * time.Millisecond, Synchronous: "off", Tracer: busy})
+				require.NoError(t, err)
+				release := holdLock(t, path, begin)
+				err = step.run(t.Context(), p.DB())
+				require.ErrorIs(t, err, pool.ErrBusy)
+				require.ErrorContains(t, err, "schema: ")
+				require.EqualValues(t, 1, busy.n.Load(), "%s under %s in %s", step.name, begin, mode)
+				release()
+				require.NoError(t, step.run(t.Context(), p.DB()), "nothing else stands in the way")
+				require.NoError(t, p.Close())
+				requireWhole(t, path)
+			}
+		}
+	}
+}
+
+// busyCounter is a Tracer that counts the transactions, or else queries, that
+// ended with ErrBusy.
+type busyCounter struct{ n atomic.Int64 }
+
+func (b *busyCounter) Start(ctx context.Context, op pool.TraceOp) (context.Context, func(pool.TraceEnd)) {
+	return ctx, func(end pool.TraceEnd) {
+		if op.Name != "acquire" && errors.Is(end.Err, pool.ErrBusy) {
+			b.n.Add(1)
+		}
+	}
 }
 
 func TestAContextThatEndsEndsTheWaitForALock(t *testing.T) {

@@ -42,7 +42,8 @@ var (
 
 // Up applies the migrations that are missing, each in a transaction of its own.
 // Programs that do this to one database at the same time all succeed, and each
-// migration is applied once.
+// migration is applied once. A lock that does not go within the database's busy
+// timeout is the database's error: through a pool, pool.ErrBusy.
 func Up(ctx context.Context, db *sql.DB) error {
 	return migrate(ctx, db, func(p *goose.Provider) error {
 		_, err := p.Up(ctx)
@@ -63,17 +64,31 @@ func Down(ctx context.Context, db *sql.DB) error {
 
 // migrate runs a step, and again if another program was faster: goose takes no
 // lock on SQLite. What is done twice is rolled back, so looking again is enough.
+// A lock is waited for as long as the database's own busy timeout says, but for
+// a database that has none, in all and not once for each attempt.
 func migrate(ctx context.Context, db *sql.DB, step func(*goose.Provider) error) error {
-	const attempts = 200 // against a lock that never goes
+	const attempts = 200 // against programs that migrate up and down for ever
+	patience := time.Duration(-1)
+	var locked time.Time // since when
 	for attempt := 1; ; attempt++ {
+		began := time.Now()
 		before, err := attemptOnce(ctx, db, step)
 		if err == nil {
 			return nil
 		}
-		raced := errors.Is(err, errRaced) || isLocked(err)
-		if !raced && before >= 0 {
+		raced := errors.Is(err, errRaced)
+		switch {
+		case isLocked(err):
+			if patience < 0 {
+				patience, locked = busyTimeout(ctx, db), began
+			}
+			raced = time.Since(locked) < patience
+		case !raced && before >= 0:
 			after, versionErr := Version(ctx, db)
 			raced = versionErr == nil && (after != before || takenBack(err, after))
+			fallthrough
+		default:
+			patience = -1 // somebody got on
 		}
 		if !raced || ctx.Err() != nil || attempt == attempts {
 			return err
@@ -83,6 +98,16 @@ func migrate(ctx context.Context, db *sql.DB, step func(*goose.Provider) error) 
 		case <-time.After(time.Duration(1+rand.IntN(20)) * time.Millisecond):
 		}
 	}
+}
+
+// busyTimeout is how long the database waits for a lock by itself. One that does
+// not wait, or cannot be asked now, is given five seconds.
+func busyTimeout(ctx context.Context, db *sql.DB) time.Duration {
+	var milliseconds int64
+	if err := db.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&milliseconds); err != nil || milliseconds <= 0 {
+		return 5 * time.Second
+	}
+	return time.Duration(milliseconds) * time.Millisecond
 }
 
 // takenBack reports that what this run had applied before it failed is gone.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -103,7 +104,22 @@ func collect(ctx context.Context, db *sql.DB, query string, into map[string]stri
 		if err := rows.Scan(&name, &text); err != nil {
 			return err
 		}
-		into[name] = strings.Join(strings.Fields(text), " ")
+		into[name] = squeeze(text)
 	}
 	return rows.Err()
+}
+
+// quotedOrBlank matches a quotation, or a run of what SQL does not read: white
+// space and comments. A doubled quote in a quotation is the end of one and the
+// beginning of the next.
+var quotedOrBlank = regexp.MustCompile("(?s)'[^']*'|\"[^\"]*\"|`[^`]*`|\\[[^]]*]|(?:\\s|--[^\n]*|/\\*.*?(?:\\*/|$))+")
+
+// squeeze makes one space of everything between the words.
+func squeeze(text string) string {
+	return strings.TrimSpace(quotedOrBlank.ReplaceAllStringFunc(text, func(part string) string {
+		if strings.ContainsRune("'\"`[", rune(part[0])) {
+			return part
+		}
+		return " "
+	}))
 }
