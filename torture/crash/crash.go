@@ -84,6 +84,7 @@ func cycle(ctx context.Context, setup bank.Setup, rng *rand.Rand) (acks []bank.A
 	if err != nil {
 		return nil, 0, err
 	}
+	var said []string
 	switch rng.IntN(10) {
 	case 0:
 		moment = opening
@@ -92,15 +93,7 @@ func cycle(ctx context.Context, setup bank.Setup, rng *rand.Rand) (acks []bank.A
 		moment = closing
 		fallthrough
 	default:
-		for line := range c.Lines {
-			if line == bank.Opened {
-				break
-			}
-			_, complaints := bank.Report([]string{line})
-			for _, complaint := range complaints {
-				err = errors.Join(err, errors.New(complaint))
-			}
-		}
+		said = c.Until(bank.Opened)
 		pause(ctx, rng, 250*time.Millisecond)
 		if moment == closing {
 			_ = c.In.Close()
@@ -108,8 +101,8 @@ func cycle(ctx context.Context, setup bank.Setup, rng *rand.Rand) (acks []bank.A
 		}
 	}
 	c.Kill()
-	lines, _ := c.Wait() // the error is that it was killed
-	acks, complaints := bank.Report(lines)
+	rest, _ := c.Wait() // the error is that it was killed
+	acks, complaints := bank.Report(append(said, rest...))
 	for _, complaint := range complaints {
 		err = errors.Join(err, errors.New(complaint))
 	}

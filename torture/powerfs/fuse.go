@@ -1,6 +1,7 @@
 package powerfs
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,9 @@ const rootNode = fuse.FUSE_ROOT_ID
 // Mounted is a disk that is mounted somewhere.
 type Mounted struct{ server *fuse.Server }
 
+// ErrNoMount is returned where the system does not let a disk be mounted.
+var ErrNoMount = errors.New("FUSE cannot be used here")
+
 // Mount serves the disk in a directory, which is empty. It takes root, and
 // /dev/fuse, but no helper program.
 func Mount(dir string, d *Disk) (*Mounted, error) {
@@ -22,11 +26,11 @@ func Mount(dir string, d *Disk) (*Mounted, error) {
 		Name: "powerfs", FsName: "powerfs", DirectMountStrict: true, DisableXAttrs: true, DisableReadDirPlus: true, AllowOther: true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mount powerfs on %s: %w", dir, err)
+		return nil, fmt.Errorf("%w: mount on %s: %w", ErrNoMount, dir, err)
 	}
 	go server.Serve()
 	if err := server.WaitMount(); err != nil {
-		return nil, fmt.Errorf("mount powerfs on %s: %w", dir, err)
+		return nil, fmt.Errorf("%w: mount on %s: %w", ErrNoMount, dir, err)
 	}
 	return &Mounted{server}, nil
 }
