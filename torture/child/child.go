@@ -89,20 +89,6 @@ func Start(name string, setup any, options ...Option) (*Child, error) {
 	return &Child{Cmd: cmd, In: in, Lines: lines, wait: sync.OnceValue(cmd.Wait)}, nil
 }
 
-// Until returns what the child says until it says a certain line, or ends.
-func (c *Child) Until(line string) (said []string) {
-	for {
-		got, ok := <-c.Lines
-		if !ok {
-			return said
-		}
-		said = append(said, got)
-		if got == line {
-			return said
-		}
-	}
-}
-
 // Kill kills the child as kill -9 does. What it had said is still to be read.
 func (c *Child) Kill() { _ = c.Cmd.Process.Kill() }
 

@@ -88,16 +88,16 @@ func cycle(ctx context.Context, setup bank.Setup, rng *rand.Rand) (acks []bank.A
 	switch rng.IntN(10) {
 	case 0:
 		moment = opening
-		pause(ctx, rng, 60*time.Millisecond)
+		trial.Pause(ctx, rng, 60*time.Millisecond)
 	case 1:
 		moment = closing
 		fallthrough
 	default:
-		said = c.Until(bank.Opened)
-		pause(ctx, rng, 250*time.Millisecond)
+		said = bank.Watch(ctx, c, rng.IntN(300), time.Second)
+		trial.Pause(ctx, rng, 3*time.Millisecond)
 		if moment == closing {
 			_ = c.In.Close()
-			pause(ctx, rng, 10*time.Millisecond)
+			trial.Pause(ctx, rng, 10*time.Millisecond)
 		}
 	}
 	c.Kill()
@@ -107,15 +107,6 @@ func cycle(ctx context.Context, setup bank.Setup, rng *rand.Rand) (acks []bank.A
 		err = errors.Join(err, errors.New(complaint))
 	}
 	return acks, moment, err
-}
-
-func pause(ctx context.Context, rng *rand.Rand, atMost time.Duration) {
-	t := time.NewTimer(time.Duration(rng.Int64N(int64(atMost))))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // auditCopy leaves the database as the killed process did.

@@ -44,6 +44,7 @@ var settings = []setting{
 	{"delete", "extra", everything, 100, 3},
 	{"truncate", "full", everything, 60, 2},
 	{"persist", "full", everything, 60, 2},
+	{"delete", "full", everything, 40, 4},
 	{"wal", "off", nothing, 40, 4},
 }
 
@@ -128,10 +129,12 @@ func cut(ctx context.Context, dir string, image powerfs.Image, setup bank.Setup,
 		return nil, nil, err
 	}
 	var said []string
-	if rng.IntN(8) > 0 { // else while it opens
-		said = c.Until(bank.Opened)
+	if opening := rng.IntN(8) == 0; opening {
+		trial.Pause(ctx, rng, 50*time.Millisecond)
+	} else {
+		said = bank.Watch(ctx, c, rng.IntN(300), time.Second)
 	}
-	pause(ctx, rng)
+	trial.Pause(ctx, rng, 3*time.Millisecond)
 	after = disk.Cut(rng)
 	c.Kill()
 	disk.Off() // only now: the process shall not see that anything fails
@@ -141,15 +144,6 @@ func cut(ctx context.Context, dir string, image powerfs.Image, setup bank.Setup,
 		err = errors.Join(err, errors.New(complaint))
 	}
 	return after, acks, err
-}
-
-func pause(ctx context.Context, rng *rand.Rand) {
-	t := time.NewTimer(time.Duration(rng.Int64N(int64(250 * time.Millisecond))))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // audit looks at a copy of what a cut has left.

@@ -3,6 +3,7 @@
 package trial
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // Plan is what a trial is told.
@@ -42,6 +44,16 @@ func (p Plan) Times(long, short int) int {
 		return short
 	}
 	return long
+}
+
+// Pause waits for a random time.
+func Pause(ctx context.Context, rng *rand.Rand, atMost time.Duration) {
+	t := time.NewTimer(time.Duration(rng.Int64N(int64(atMost))))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // Row is what became of one trial.
