@@ -20,6 +20,9 @@ func TestWhatWasAcknowledgedSurvivesPowerLoss(t *testing.T) {
 	rows := power.Run(t.Context(), trial.Plan{Dir: t.TempDir(), Seed: 1, Short: true, Progress: t.Logf})
 	require.NoError(t, trial.Errors(rows))
 	for _, row := range rows {
+		if row.Attempts == 0 {
+			t.Skip(row.Note)
+		}
 		require.Positive(t, row.Acknowledged, row.Name)
 	}
 }

@@ -81,6 +81,9 @@ func (s *face) on(node uint64, op Op, do func(d *Disk, f *file) fuse.Status) fus
 		return fuse.Status(syscall.ESTALE)
 	}
 	if errno := d.enter(op, f); errno != 0 {
+		if op == Sync { // Linux takes them for written, and never tries again
+			f.changes = nil
+		}
 		return fuse.Status(errno)
 	}
 	return do(d, f)
