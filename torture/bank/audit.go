@@ -21,6 +21,19 @@ type ledger map[key]int
 
 type key struct{ run, writer int }
 
+func (l ledger) without(run int) ledger {
+	others := maps.Clone(l)
+	maps.DeleteFunc(others, func(k key, _ int) bool { return k.run == run })
+	return others
+}
+
+func (l ledger) sum() (n int) {
+	for _, of := range l {
+		n += of
+	}
+	return n
+}
+
 // books is what the database says.
 type books struct {
 	entries map[int64]entry
@@ -41,28 +54,23 @@ func (a *Auditor) Audit(ctx context.Context, path string, run int, acks []Ack) (
 	}
 	db.SetMaxOpenConns(1)
 	found, err := read(ctx, db)
-	if err = errors.Join(err, db.Close()); err != nil {
-		return 0, fmt.Errorf("audit: %w", err)
-	}
-	lost, err = a.compare(found, run, acks)
+	lost, wrong := a.compare(found, run, acks)
 	a.known = found.ledger
+	if err = errors.Join(err, wrong, db.Close()); err != nil {
+		err = fmt.Errorf("audit: %w", err)
+	}
 	return lost, err
 }
 
 func read(ctx context.Context, db *sql.DB) (books, error) {
 	b := books{entries: make(map[int64]entry), ledger: make(ledger)}
-	if err := sound(ctx, db); err != nil {
-		return b, err
-	}
+	faults := sound(ctx, db)
 	var made bool
 	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = 'entry'").Scan(&made); err != nil || !made {
-		return b, err
+		return b, errors.Join(faults, err)
 	}
 	err := db.QueryRowContext(ctx, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)").Scan(&b.last)
-	if err != nil {
-		return b, err
-	}
-	return b, errors.Join(b.readEntries(ctx, db), balances(ctx, db))
+	return b, errors.Join(faults, err, b.readEntries(ctx, db), balances(ctx, db))
 }
 
 // sound asks SQLite itself.
@@ -152,20 +160,14 @@ func (a *Auditor) compare(found books, run int, acks []Ack) (lost int, err error
 			errs = append(errs, fmt.Errorf("entry %d, number %d of writer %d, is missing though entry %d is there", ack.ID, ack.Seq, ack.Writer, found.last))
 		}
 	}
-	earlier := make(ledger)
 	for k, n := range found.ledger {
-		if k.run != run {
-			earlier[k] = n
-		} else if n > promised[k.writer]+1 {
+		if k.run == run && n > promised[k.writer]+1 { // one may have been on its way
 			errs = append(errs, fmt.Errorf("writer %d has %d entries, and was told of %d", k.writer, n, promised[k.writer]))
 		}
 	}
-	before := 0
-	for _, n := range a.known {
-		before += n
-	}
-	if folded := len(earlier) == 0 && before >= foldFrom; !folded && !maps.Equal(earlier, a.known) {
-		errs = append(errs, fmt.Errorf("of earlier runs there are %d writers' entries, other than the %d of the last audit", len(earlier), len(a.known)))
+	before, now := a.known.without(run), found.ledger.without(run)
+	if folded := len(now) == 0 && before.sum() >= foldFrom; !folded && !maps.Equal(before, now) {
+		errs = append(errs, fmt.Errorf("of earlier runs there are %d entries, and were %d", now.sum(), before.sum()))
 	}
 	return lost, errors.Join(errs...)
 }

@@ -40,7 +40,7 @@ func Work(text []byte) error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	p, err := s.open(ctx)
+	p, err := s.Open(ctx)
 	if err != nil {
 		complain(err)
 		return err
@@ -65,7 +65,8 @@ func Work(text []byte) error {
 	return errors.Join(err, p.Close())
 }
 
-func (s Setup) open(ctx context.Context) (*pool.Pool, error) {
+// Open opens the pool and makes the tables.
+func (s Setup) Open(ctx context.Context) (*pool.Pool, error) {
 	p, err := pool.Open(ctx, pool.Config{
 		Path: s.Path, JournalMode: s.Journal, Synchronous: s.Synchronous, MaxConns: 8,
 		BusyTimeout:    -1, // nobody else has a lock: a leftover one would be ErrBusy
