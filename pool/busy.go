@@ -21,7 +21,7 @@ func (c *conn) patiently(cl *call, f func() error) error {
 	c.h.setBusyTimeout(0)
 	defer c.h.setBusyTimeout(limit)
 	err := c.interruptible(cl, f)
-	if !isForeignLock(err) {
+	if !isForeignLock(err) || c.bars() {
 		return err
 	}
 	if cl.span != nil {
@@ -38,6 +38,12 @@ func (c *conn) patiently(cl *call, f func() error) error {
 		err = c.interruptible(cl, f)
 	}
 	return err
+}
+
+// bars reports that waiting would be for ever: outside WAL mode the other
+// process cannot commit before this connection's read is over.
+func (c *conn) bars() bool {
+	return c.pool.excluding && c.h.transaction() == readTransaction
 }
 
 // writing reports that the connection has the write lock already, so that there

@@ -31,8 +31,8 @@ type TxOption func(*txOptions)
 type txOptions struct{ repeatable bool }
 
 // Repeatable says that fn may run again: where InTx would return ErrConflict it
-// runs fn once more, holding the write lane from the start, so that it cannot
-// lose to this process twice.
+// runs fn once more, holding the write lane and SQLite's write lock from the
+// start, so that it cannot lose twice.
 func Repeatable() TxOption { return func(o *txOptions) { o.repeatable = true } }
 
 type txKey struct{ pool *Pool }
@@ -161,12 +161,14 @@ func (l *Lease) begin(ctx context.Context, level Level, slotFirst bool, span *sp
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
+	begun := level
 	if slotFirst {
 		if err := c.locks.hold(c, cl); err != nil { // the lease's end drops it
 			return nil, err
 		}
+		begun = max(level, Immediate) // or another process could come between again
 	}
-	if err := c.control(cl, "BEGIN "+level.String()); err != nil {
+	if err := c.control(cl, "BEGIN "+begun.String()); err != nil {
 		return nil, err
 	}
 	return &Tx{pool: l.pool, conn: c, lease: l, level: level, serial: c.guard.push(), span: span}, nil
