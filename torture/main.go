@@ -21,6 +21,7 @@ import (
 	"github.com/sqlane/sqlane/torture/child"
 	"github.com/sqlane/sqlane/torture/crash"
 	"github.com/sqlane/sqlane/torture/power"
+	"github.com/sqlane/sqlane/torture/processes"
 	"github.com/sqlane/sqlane/torture/trial"
 )
 
@@ -48,11 +49,14 @@ var sections = []struct {
 }{
 	{"crash", crash.Run},
 	{"power", power.Run},
+	{"processes", processes.Run},
 }
 
 func main() {
 	child.Main(map[string]child.Role{
-		crash.Writer: bank.Work,
+		crash.Writer:     bank.Work, // and power.Writer
+		processes.Racer:  processes.Race,
+		processes.Holder: processes.Hold,
 	})
 	os.Exit(run(os.Args[1:]))
 }

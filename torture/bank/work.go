@@ -23,6 +23,7 @@ type Setup struct {
 	Run         int // each has its own number
 	Writers     int
 	Seed        uint64
+	Hasty       bool // it promises before it commits: the planted mistake
 }
 
 // What a writing process says beside its promises.
@@ -55,7 +56,9 @@ func Work(text []byte) error {
 					complain(err)
 					return
 				}
-				say(ack.String())
+				if !s.Hasty {
+					say(ack.String())
+				}
 			}
 		})
 	}
@@ -106,6 +109,9 @@ func (s Setup) Move(ctx context.Context, p *pool.Pool, writer, seq int) (ack Ack
 		}
 		if err := exec(ctx, tx, "UPDATE account SET balance = balance - ? WHERE id = ?", amount, debit); err != nil {
 			return err
+		}
+		if s.Hasty {
+			say(ack.String())
 		}
 		return exec(ctx, tx, "UPDATE account SET balance = balance + ? WHERE id = ?", amount, credit)
 	}

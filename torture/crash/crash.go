@@ -26,14 +26,16 @@ const Writer = "writer"
 func Run(ctx context.Context, plan trial.Plan) (rows []trial.Row) {
 	for _, t := range []struct {
 		journal     string
+		hasty       bool
 		long, short int
 	}{
-		{"wal", 700, 12},
-		{"delete", 150, 4},
-		{"truncate", 150, 4},
+		{"wal", false, 700, 12},
+		{"delete", false, 150, 4},
+		{"truncate", false, 150, 4},
+		{"wal", true, 20, 5},
 	} {
 		if ctx.Err() == nil {
-			rows = append(rows, kill(ctx, plan, t.journal, plan.Times(t.long, t.short)))
+			rows = append(rows, kill(ctx, plan, t.journal, t.hasty, plan.Times(t.long, t.short)))
 		}
 	}
 	return rows
@@ -41,8 +43,12 @@ func Run(ctx context.Context, plan trial.Plan) (rows []trial.Row) {
 
 // kill runs cycles on one database. Each process that is killed leaves it to the
 // next one, which has to recover it; the audit looks at a copy.
-func kill(ctx context.Context, plan trial.Plan, journal string, cycles int) trial.Row {
-	row := trial.Row{Section: Section, Name: "kill -9, " + journal}
+func kill(ctx context.Context, plan trial.Plan, journal string, hasty bool, cycles int) trial.Row {
+	row := trial.Row{Section: Section, Name: "kill -9, " + journal, MustLose: hasty}
+	if hasty {
+		row.Name += ", promises too early"
+		row.Add("planted: shows that the audit can find a loss")
+	}
 	rng := plan.Rand(row.Name)
 	dir, err := plan.MakeDir(row.Name)
 	if err != nil {
@@ -52,7 +58,7 @@ func kill(ctx context.Context, plan trial.Plan, journal string, cycles int) tria
 	var auditor bank.Auditor
 	var moments [3]int
 	for run := 1; run <= cycles && ctx.Err() == nil && row.Err == nil; run++ {
-		setup := bank.Setup{Path: filepath.Join(dir, "bank.db"), Journal: journal, Synchronous: "full", Run: run, Writers: 50, Seed: plan.Seed}
+		setup := bank.Setup{Path: filepath.Join(dir, "bank.db"), Journal: journal, Synchronous: "full", Run: run, Writers: 50, Seed: plan.Seed, Hasty: hasty}
 		acks, moment, err := cycle(ctx, setup, rng)
 		var lost int
 		if err == nil {
