@@ -215,7 +215,9 @@ func (t *Tx) run(ctx context.Context, fn func(context.Context, *Tx) error, end f
 
 // Commit ends a transaction from Begin and makes its work permanent. If that
 // fails the transaction is rolled back: ErrTxLost if SQLite had rolled it back
-// before, ErrTxDone if it had ended, the context's error if ctx is over.
+// before, ErrTxDone if it had ended, the context's error if ctx is over. Outside
+// WAL mode an I/O error leaves open whether it is rolled back: the journal may
+// have been gone before it came.
 func (t *Tx) Commit(ctx context.Context) error {
 	if err := t.mayEnd("commit"); err != nil {
 		return err
