@@ -20,7 +20,9 @@ import (
 	"github.com/sqlane/sqlane/torture/bank"
 	"github.com/sqlane/sqlane/torture/child"
 	"github.com/sqlane/sqlane/torture/crash"
+	"github.com/sqlane/sqlane/torture/faults"
 	"github.com/sqlane/sqlane/torture/power"
+	"github.com/sqlane/sqlane/torture/powerfs"
 	"github.com/sqlane/sqlane/torture/processes"
 	"github.com/sqlane/sqlane/torture/trial"
 )
@@ -50,11 +52,13 @@ var sections = []struct {
 	{"crash", crash.Run},
 	{"power", power.Run},
 	{"processes", processes.Run},
+	{"faults", faults.Run},
 }
 
 func main() {
 	child.Main(map[string]child.Role{
 		crash.Writer:     bank.Work, // and power.Writer
+		powerfs.Server:   powerfs.Serve,
 		processes.Racer:  processes.Race,
 		processes.Holder: processes.Hold,
 	})

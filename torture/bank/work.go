@@ -68,17 +68,30 @@ func Work(text []byte) error {
 	return errors.Join(err, p.Close())
 }
 
-// Open opens the pool and makes the tables.
-func (s Setup) Open(ctx context.Context) (*pool.Pool, error) {
-	p, err := pool.Open(ctx, pool.Config{
+// Config is how a writing process opens its pool.
+func (s Setup) Config() pool.Config {
+	return pool.Config{
 		Path: s.Path, JournalMode: s.Journal, Synchronous: s.Synchronous, MaxConns: 8,
 		BusyTimeout:    -1, // nobody else has a lock: a leftover one would be ErrBusy
 		AcquireTimeout: time.Minute,
-	})
+	}
+}
+
+// Open opens the pool and makes the tables.
+func (s Setup) Open(ctx context.Context) (*pool.Pool, error) {
+	p, err := pool.Open(ctx, s.Config())
 	if err != nil {
 		return nil, err
 	}
-	return p, p.InTx(ctx, pool.Immediate, func(ctx context.Context, tx *pool.Tx) error { return prepare(ctx, tx) })
+	if err := Prepare(ctx, p); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// Prepare makes the tables, or folds a long ledger.
+func Prepare(ctx context.Context, p *pool.Pool) error {
+	return p.InTx(ctx, pool.Immediate, func(ctx context.Context, tx *pool.Tx) error { return prepare(ctx, tx) })
 }
 
 // say writes a line at once: in one system call, which another's cannot split.

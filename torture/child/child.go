@@ -64,7 +64,7 @@ func Start(name string, setup any, options ...Option) (*Child, error) {
 	cmd := exec.Command(program, string(text))
 	cmd.Env = append(os.Environ(), role+"="+name)
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is not for it
 	for _, change := range options {
 		change(cmd)
 	}

@@ -149,16 +149,8 @@ func cut(ctx context.Context, dir string, image powerfs.Image, setup bank.Setup,
 // audit looks at a copy of what a cut has left.
 func audit(ctx context.Context, dir string, image powerfs.Image, auditor *bank.Auditor, run int, acks []bank.Ack) (lost int, err error) {
 	copied := filepath.Join(dir, "copy")
-	if err := os.RemoveAll(copied); err != nil {
+	if err := image.Save(copied); err != nil {
 		return 0, err
-	}
-	if err := os.Mkdir(copied, 0o700); err != nil {
-		return 0, err
-	}
-	for name, content := range image {
-		if err := os.WriteFile(filepath.Join(copied, name), content, 0o600); err != nil {
-			return 0, err
-		}
 	}
 	return auditor.Audit(context.WithoutCancel(ctx), filepath.Join(copied, "bank.db"), run, acks)
 }

@@ -17,6 +17,13 @@ func (d *Disk) Cut(rng *rand.Rand) Image {
 	return d.survivors(newFate(rng, d.order))
 }
 
+// Peek is what a cut at this moment would leave, without one.
+func (d *Disk) Peek(rng *rand.Rand) Image {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.survivors(newFate(rng, d.order))
+}
+
 // Off has everything that hangs fail.
 func (d *Disk) Off() { close(d.off) }
 

@@ -63,6 +63,7 @@ type Row struct {
 	Faults        int // what was done to it
 	Acknowledged  int // what was promised to last
 	Lost          int // what was promised and did not last
+	Doubtful      int // what failed and was done all the same
 	MustLose      bool
 	Note          string
 	Err           error // what else was not as it must be
@@ -102,6 +103,9 @@ func Print(to io.Writer, rows []Row) error {
 	fmt.Fprintln(w, "section\ttrial\tattempts\tfaults\tacknowledged\tlost\tverdict\tnote")
 	for _, r := range rows {
 		verdict := "held"
+		if r.Doubtful > 0 {
+			r.Add("%d calls failed in the middle of a commit that was found complete", r.Doubtful)
+		}
 		switch {
 		case r.Failed():
 			verdict = "FAILED"
