@@ -59,6 +59,7 @@ func main() {
 	child.Main(map[string]child.Role{
 		crash.Writer:     bank.Work, // and power.Writer
 		powerfs.Server:   powerfs.Serve,
+		faults.Alone:     faults.PlayAlone,
 		processes.Racer:  processes.Race,
 		processes.Holder: processes.Hold,
 	})

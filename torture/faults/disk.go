@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -80,10 +81,7 @@ func (f diskFault) run(ctx context.Context, plan trial.Plan, journal string, tim
 	}
 	defer func() { row.Err = errors.Join(row.Err, disk.Close()) }()
 	rng := plan.Rand(row.Name)
-	for n := 0; ctx.Err() == nil; n++ {
-		if plan.Short {
-			n += rng.IntN(40)
-		}
+	for n := 0; ctx.Err() == nil; n += step(plan, rng, n) {
 		struck, err := f.attempt(ctx, disk, journal, n, times, &row)
 		row.Attempts++
 		row.Faults += struck
@@ -116,52 +114,22 @@ func (f diskFault) attempt(ctx context.Context, disk *powerfs.Remote, journal st
 	if err := disk.SetFaults(faults...); err != nil {
 		return 0, err
 	}
-	heal := func() error {
+	t := &trouble{forgives: 3, heal: func() error {
 		struck, err = disk.Struck()
 		if err == nil {
 			err = disk.SetFaults()
 		}
 		return err
-	}
-	// try runs a step until it succeeds. After some failures the fault is healed;
-	// after that none is forgiven.
-	healed := false
-	try := func(step func() error) error {
-		for failures := 0; ; failures++ {
-			err := step()
-			if err == nil || errors.Is(err, errUnexpected) {
-				return err
-			}
-			if healed {
-				return fmt.Errorf("after the fault had gone: %w", err)
-			}
-			if times == 0 && failures < 3 {
-				continue
-			}
-			if err := heal(); err != nil {
-				return err
-			}
-			healed = true
-		}
+	}}
+	if times == 1 {
+		t.forgives = 0
 	}
 	cfg := s.config()
-	if err := try(func() error { return s.open(cfg) }); err != nil {
+	if err := t.try(func() error { return s.open(cfg) }); err != nil {
 		return 0, err
 	}
-	for i := range moves {
-		if err := try(s.move); err != nil {
-			return 0, err
-		}
-		if i%5 == 0 {
-			if err := try(s.view); err != nil {
-				return 0, err
-			}
-		}
-	}
-	if !healed {
-		if err := heal(); err != nil {
-			return 0, err
-		}
+	if err := errors.Join(s.workload(t, moves), t.end()); err != nil {
+		return struck, err
 	}
 	// What is acknowledged by now must survive a cut at this moment.
 	copied := filepath.Join(filepath.Dir(disk.Dir), "copy")
@@ -177,6 +145,14 @@ func (f diskFault) attempt(ctx context.Context, disk *powerfs.Remote, journal st
 	row.Lost += lost + lostToo
 	row.Doubtful += s.doubled
 	return struck, err
+}
+
+// step is how far the short form goes on at a time: further and further.
+func step(plan trial.Plan, rng *rand.Rand, n int) int {
+	if plan.Short {
+		return 1 + n/2 + rng.IntN(n+2)
+	}
+	return 1
 }
 
 func clearDir(dir string) error {

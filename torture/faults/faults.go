@@ -15,6 +15,10 @@ const Section = "faults"
 func Run(ctx context.Context, plan trial.Plan) (rows []trial.Row) {
 	for _, run := range []func(context.Context, trial.Plan) []trial.Row{
 		onDisks,
+		fullDisks,
+		func(ctx context.Context, plan trial.Plan) []trial.Row {
+			return []trial.Row{inAlone(ctx, plan, "file sizes")}
+		},
 	} {
 		if ctx.Err() == nil {
 			rows = append(rows, run(ctx, plan)...)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/torture/bank"
@@ -23,20 +24,22 @@ type stage struct {
 	pool    *pool.Pool
 	allowed func(error) bool // what may come of the fault
 
-	seq      int // the writer's next number
+	mu       sync.Mutex  // guards what follows
+	seq      map[int]int // the last movement of each writer
 	acks     []bank.Ack
 	doubtful map[int]bool // numbers whose movement has failed before it succeeded
 	failed   int          // calls
 	doubled  int          // movements that were done although they failed, and were done again
-	leaks    goleak.Option
-	handles  int // open file descriptors before
+
+	leaks   goleak.Option
+	handles int // open file descriptors before
 }
 
 func newStage(ctx context.Context, dir, journal string, allowed func(error) bool) *stage {
 	return &stage{
 		ctx:     context.WithoutCancel(ctx),
 		setup:   bank.Setup{Path: filepath.Join(dir, "bank.db"), Journal: journal, Synchronous: "full", Run: 1, Seed: 1},
-		allowed: allowed, seq: 1, leaks: goleak.IgnoreCurrent(), handles: handles(),
+		allowed: allowed, seq: make(map[int]int), doubtful: make(map[int]bool), leaks: goleak.IgnoreCurrent(), handles: handles(),
 	}
 }
 
@@ -63,12 +66,54 @@ func (s *stage) open(cfg pool.Config) error {
 	return nil
 }
 
-// reopen opens the pool where it is not open.
-func (s *stage) reopen(cfg pool.Config) error {
-	if s.pool != nil {
+// trouble is a fault that lasts until so many calls have failed.
+type trouble struct {
+	forgives int
+	heal     func() error
+	healed   bool
+}
+
+// try runs a step until it succeeds. Once the fault is healed no failure is
+// forgiven: the pool has recovered.
+func (t *trouble) try(step func() error) error {
+	for failures := 1; ; failures++ {
+		err := step()
+		switch {
+		case err == nil, errors.Is(err, errUnexpected):
+			return err
+		case t.healed:
+			return fmt.Errorf("after the fault had gone: %w", err)
+		case failures <= t.forgives:
+			continue
+		}
+		if err := t.end(); err != nil {
+			return err
+		}
+	}
+}
+
+// end heals the fault if it is still there.
+func (t *trouble) end() error {
+	if t.healed {
 		return nil
 	}
-	return s.open(cfg)
+	t.healed = true
+	return t.heal()
+}
+
+// workload is moves, and a look at everything now and then.
+func (s *stage) workload(t *trouble, moves int) error {
+	for i := range moves {
+		if err := t.try(s.move); err != nil {
+			return err
+		}
+		if i%5 == 0 {
+			if err := t.try(s.view); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // errUnexpected marks an error that the fault does not explain.
@@ -76,7 +121,9 @@ var errUnexpected = errors.New("not what this fault may lead to")
 
 // note counts a failed call, and sees that the error is one that may come.
 func (s *stage) note(err error) error {
+	s.mu.Lock()
 	s.failed++
+	s.mu.Unlock()
 	var e *pool.Error
 	switch {
 	case !s.allowed(err):
@@ -87,18 +134,25 @@ func (s *stage) note(err error) error {
 	return err
 }
 
-// move does the writer's next movement. If it fails it is still the next one.
-func (s *stage) move() error {
-	ack, err := s.setup.Move(s.ctx, s.pool, 0, s.seq)
+// move does the first writer's next movement.
+func (s *stage) move() error { return s.moveAs(0) }
+
+// moveAs does a writer's next movement. If it fails it is still the next one.
+func (s *stage) moveAs(writer int) error {
+	s.mu.Lock()
+	seq := s.seq[writer] + 1
+	s.mu.Unlock()
+	ack, err := s.setup.Move(s.ctx, s.pool, writer, seq)
 	if err != nil {
-		if s.doubtful == nil {
-			s.doubtful = make(map[int]bool)
-		}
-		s.doubtful[s.seq] = true
+		s.mu.Lock()
+		s.doubtful[seq] = true
+		s.mu.Unlock()
 		return s.note(err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.acks = append(s.acks, ack)
-	s.seq++
+	s.seq[writer] = seq
 	return nil
 }
 
@@ -190,5 +244,4 @@ const (
 	corrupt  = lib.SQLITE_CORRUPT
 	notADB   = lib.SQLITE_NOTADB
 	readOnly = lib.SQLITE_READONLY
-	protocol = lib.SQLITE_PROTOCOL
 )

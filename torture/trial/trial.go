@@ -20,7 +20,7 @@ type Plan struct {
 	Dir      string // a temporary directory; each trial makes its own in it
 	Seed     uint64
 	Short    bool
-	Progress func(format string, args ...any)
+	Progress func(format string, args ...any) `json:"-"`
 }
 
 // Rand draws the same numbers for the same seed and name.
@@ -66,7 +66,7 @@ type Row struct {
 	Doubtful      int // what failed and was done all the same
 	MustLose      bool
 	Note          string
-	Err           error // what else was not as it must be
+	Err           error `json:"-"` // what else was not as it must be
 }
 
 // Failed reports whether a promise was broken, or whether a trial that must lose
