@@ -5,6 +5,8 @@ import (
 	"errors"
 	"runtime"
 	"time"
+
+	lib "modernc.org/sqlite/lib"
 )
 
 // Batch runs fn in a transaction that it may share with other callers of Batch,
@@ -157,6 +159,9 @@ func (b *batch) carryOn() {
 	case keep && b.err == nil:
 		p.counts.batches.Add(1)
 		p.counts.batchMembers.Add(uint64(b.joined))
+	case keep && p.excluding && hasPrimary(b.err, lib.SQLITE_IOERR):
+		// Outside WAL mode the journal may be gone already, and with it what
+		// could undo the transaction: run again, the work might be there twice.
 	case b.joined > 1 || !keep:
 		b.err = errRunAlone // if the commit failed, each finds out for itself why
 	}

@@ -14,7 +14,7 @@ import (
 // up at once where a transaction has read before.
 func (c *conn) patiently(cl *call, f func() error) error {
 	err := c.interruptible(cl, f)
-	if err == nil || !isForeignLock(err) || c.pool.cfg.BusyTimeout < 0 || c.guard.writing(c) {
+	if err == nil || !isForeignLock(err) || c.pool.cfg.BusyTimeout < 0 || c.guard.writing(c) || c.bars() {
 		return err
 	}
 	if cl.span != nil {
@@ -40,6 +40,12 @@ func (c *conn) withBusyTimeout(f func() error) error {
 	c.h.setBusyTimeout(c.guard.busyTimeout)
 	defer c.h.setBusyTimeout(0)
 	return f()
+}
+
+// bars reports that waiting would be for ever: outside WAL mode the other
+// process cannot commit before this connection's read is over.
+func (c *conn) bars() bool {
+	return c.pool.excluding && c.h.transaction() == readTransaction
 }
 
 // writing reports that the connection has the write lock already, so that there

@@ -118,7 +118,7 @@ func (c *conn) meaning(cl *call, err error) error {
 		if c.pool.interrupting.Load() {
 			return c.pool.fail("query", ErrClosed, err)
 		}
-	case code == lib.SQLITE_BUSY_SNAPSHOT:
+	case code == lib.SQLITE_BUSY_SNAPSHOT, code&0xff == lib.SQLITE_BUSY && c.bars():
 		return c.pool.fail("write", ErrConflict, err)
 	case code&0xff == lib.SQLITE_BUSY:
 		return c.pool.fail("query", ErrBusy, err)

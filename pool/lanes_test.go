@@ -196,3 +196,52 @@ func TestADeferredTransactionThatReadFirstWaitsForAnotherProcessesLock(t *testin
 	require.ErrorIs(t, err, pool.ErrConflict, "another process's commit makes it stale just as well")
 	requireAtRest(t, p)
 }
+
+// The other process could not commit before this one's read is over: both would
+// wait until one's BusyTimeout.
+func TestOutsideWALAReaderThatWouldWriteIsNoDeadlockWithAnotherProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	p := open(t, pool.Config{Path: path, JournalMode: "delete", BusyTimeout: time.Hour})
+	o := startOther(t, path)
+	runs := 0
+	var wg sync.WaitGroup
+	readThenWrite := func(ctx context.Context, tx *pool.Tx) error {
+		runs++
+		if _, err := number(ctx, tx, "SELECT v FROM n"); err != nil {
+			return err
+		}
+		if runs == 1 {
+			o.do("BEGIN IMMEDIATE")
+			o.do("UPDATE n SET v = v + 1")
+		}
+		err := do(ctx, tx, "UPDATE n SET v = v + 1")
+		if runs == 1 {
+			wg.Go(func() { o.do("COMMIT") })
+		}
+		return err
+	}
+	err := p.InTx(t.Context(), pool.Deferred, readThenWrite)
+	require.ErrorIs(t, err, pool.ErrConflict)
+	require.NotErrorIs(t, err, pool.ErrBusy)
+	require.ErrorContains(t, err, path)
+	wg.Wait()
+	require.EqualValues(t, 1, get(t, p, "SELECT v FROM n"))
+
+	runs = 0
+	require.NoError(t, p.InTx(t.Context(), pool.Deferred, readThenWrite, pool.Repeatable()))
+	wg.Wait()
+	require.Equal(t, 2, runs)
+	require.EqualValues(t, 3, get(t, p, "SELECT v FROM n"))
+
+	lease, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	defer lease.Release()
+	rows, err := lease.QueryContext(t.Context(), "SELECT 1 FROM n UNION ALL SELECT 2")
+	require.NoError(t, err)
+	require.True(t, rows.Next())
+	o.do("BEGIN IMMEDIATE")
+	require.ErrorIs(t, do(t.Context(), lease, "UPDATE n SET v = v + 1"), pool.ErrConflict, "so is a write beside rows of the same lease")
+	require.NoError(t, rows.Close())
+	o.do("ROLLBACK")
+	require.NoError(t, do(t.Context(), lease, "UPDATE n SET v = v + 1"))
+}

@@ -198,7 +198,13 @@ func (e *onConnectError) Unwrap() error { return e.err }
 // filePragmas say how a file is written. A log that grew is cut back to the
 // limit when it is begun anew; it is not bounded by it.
 func (p *Pool) filePragmas() []string {
-	pragmas := []string{"synchronous=" + p.cfg.Synchronous, "journal_size_limit=" + strconv.Itoa(logKept)}
+	synchronous := p.cfg.Synchronous
+	if synchronous == "full" && p.cfg.JournalMode == "delete" {
+		// A commit is the journal's deletion, and only EXTRA syncs that: after a
+		// power loss the journal could be back, and undo what was acknowledged.
+		synchronous = "extra"
+	}
+	pragmas := []string{"synchronous=" + synchronous, "journal_size_limit=" + strconv.Itoa(logKept)}
 	if p.cfg.ExternalCheckpoints {
 		pragmas = append(pragmas, "wal_autocheckpoint=0")
 	}

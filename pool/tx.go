@@ -32,8 +32,8 @@ type TxOption func(*txOptions)
 type txOptions struct{ repeatable bool }
 
 // Repeatable says that fn may run again: where InTx would return ErrConflict it
-// runs fn once more, holding the write lane from the start, so that it cannot
-// lose to this process twice.
+// runs fn once more, holding the write lane and SQLite's write lock from the
+// start, so that it cannot lose twice.
 func Repeatable() TxOption { return func(o *txOptions) { o.repeatable = true } }
 
 type txKey struct{ pool *Pool }
@@ -166,12 +166,14 @@ func (l *Lease) begin(ctx context.Context, level Level, slotFirst bool, span *sp
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
+	begun := level
 	if slotFirst {
 		if err := c.locks.hold(c, cl); err != nil { // the lease's end drops it
 			return nil, err
 		}
+		begun = max(level, Immediate) // or another process could come between again
 	}
-	if err := c.control(cl, beginWords[level]); err != nil {
+	if err := c.control(cl, beginWords[begun]); err != nil {
 		return nil, err
 	}
 	return &Tx{pool: l.pool, conn: c, lease: l, level: level, serial: c.guard.push(), span: span}, nil
@@ -218,7 +220,9 @@ func (t *Tx) run(ctx context.Context, fn func(context.Context, *Tx) error, end f
 
 // Commit ends a transaction from Begin and makes its work permanent. If that
 // fails the transaction is rolled back: ErrTxLost if SQLite had rolled it back
-// before, ErrTxDone if it had ended, the context's error if ctx is over.
+// before, ErrTxDone if it had ended, the context's error if ctx is over. Outside
+// WAL mode an I/O error leaves open whether it is rolled back: the journal may
+// have been gone before it came.
 func (t *Tx) Commit(ctx context.Context) error {
 	if err := t.mayEnd("commit"); err != nil {
 		return err

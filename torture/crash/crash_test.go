@@ -1,0 +1,25 @@
+package crash_test
+
+import (
+	"testing"
+
+	"github.com/sqlane/sqlane/torture/bank"
+	"github.com/sqlane/sqlane/torture/child"
+	"github.com/sqlane/sqlane/torture/crash"
+	"github.com/sqlane/sqlane/torture/trial"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	child.Main(map[string]child.Role{crash.Writer: bank.Work})
+	goleak.VerifyTestMain(m)
+}
+
+func TestWhatWasAcknowledgedSurvivesKill9(t *testing.T) {
+	rows := crash.Run(t.Context(), trial.Plan{Dir: t.TempDir(), Seed: 1, Short: true, Progress: t.Logf})
+	require.NoError(t, trial.Errors(rows))
+	for _, row := range rows {
+		require.Positive(t, row.Acknowledged, row.Name)
+	}
+}

@@ -1,0 +1,28 @@
+package power_test
+
+import (
+	"testing"
+
+	"github.com/sqlane/sqlane/torture/bank"
+	"github.com/sqlane/sqlane/torture/child"
+	"github.com/sqlane/sqlane/torture/power"
+	"github.com/sqlane/sqlane/torture/trial"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	child.Main(map[string]child.Role{power.Writer: bank.Work})
+	goleak.VerifyTestMain(m)
+}
+
+func TestWhatWasAcknowledgedSurvivesPowerLoss(t *testing.T) {
+	rows := power.Run(t.Context(), trial.Plan{Dir: t.TempDir(), Seed: 1, Short: true, Progress: t.Logf})
+	require.NoError(t, trial.Errors(rows))
+	for _, row := range rows {
+		if row.Attempts == 0 {
+			t.Skip(row.Note)
+		}
+		require.Positive(t, row.Acknowledged, row.Name)
+	}
+}
