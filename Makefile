@@ -42,7 +42,7 @@ mutate: ## change the code on purpose and see the tests fail (MUTATE=pool); goes
 	@for package in $(MUTATE); do \
 	  MUTATE_GO=$$(command -v go) MUTATE_ROOT=$(CURDIR) MUTATE_MEMORY=$(CURDIR)/build/mutate/memory PATH=$(CURDIR)/build/mutate/bin:$$PATH \
 	    build/mutate/gremlins unleash $(CURDIR)/$$package $(MUTANTS) --workers 2 --timeout-coefficient 1000000 \
-	    --exclude-files testdata/ --exclude-files '$(MUTATE_EXCEPT)' --output-statuses lcn --output build/mutate/$$(basename $$package).json; \
+	    --exclude-files testdata/ --exclude-files '$(MUTATE_EXCEPT)' --output-statuses lc --output build/mutate/$$(basename $$package).json; \
 	done
 
 generate: ## run sqlc and repogen

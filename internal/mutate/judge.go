@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/parser"
 	"go/scanner"
 	"go/token"
 	"io/fs"
@@ -128,6 +129,9 @@ func (s setting) judgeIn(dir, copied string, is map[string]string, name string, 
 		}
 	}
 	start := time.Now()
+	if _, err := parser.ParseFile(token.NewFileSet(), name, is[name], parser.SkipObjectResolution); err != nil {
+		return notViable, nil // |x instead of &x, for one
+	}
 	if err := s.try(dir, copied, name, at, &v); err != nil {
 		return 0, err
 	}
@@ -181,7 +185,7 @@ func (s setting) try(dir, copied, name string, at place, v *verdict) error {
 	}
 	_ = binary.Close()
 	defer os.Remove(binary.Name())
-	if out, err := command(copied, s.golang, "test", "-c", "-vet=off", "-o", binary.Name()).CombinedOutput(); err != nil {
+	if out, err := command(copied, s.golang, "test", "-c", "-vet=off", "-ldflags=-s -w", "-o", binary.Name()).CombinedOutput(); err != nil {
 		v.Result, v.By = "not viable", lastLines(out)
 		return nil
 	}
