@@ -30,6 +30,21 @@ FOR ?= 10m
 stress: ## mix everything for ten minutes (FOR=... for another time)
 	go run -race ./internal/stress -for $(FOR)
 
+# Packages whose tests are tried; MUTATE_EXCEPT is a regular expression of files to leave out.
+MUTATE ?= pool repo cmd/repogen
+MUTATE_EXCEPT ?= ^$$
+MUTANTS := --invert-logical --invert-loopctrl --invert-assignments --invert-bitwise --invert-bwassign --remove-self-assignments
+
+mutate: ## change the code on purpose and see the tests fail (MUTATE=pool); goes on where it was stopped
+	@mkdir -p build/mutate/memory
+	@go build -o build/mutate/bin/go ./internal/mutate
+	@go -C tools build -o ../build/mutate/gremlins github.com/go-gremlins/gremlins/cmd/gremlins
+	@for package in $(MUTATE); do \
+	  MUTATE_GO=$$(command -v go) MUTATE_ROOT=$(CURDIR) MUTATE_MEMORY=$(CURDIR)/build/mutate/memory PATH=$(CURDIR)/build/mutate/bin:$$PATH \
+	    build/mutate/gremlins unleash $(CURDIR)/$$package $(MUTANTS) --workers 2 --timeout-coefficient 1000000 \
+	    --exclude-files testdata/ --exclude-files '$(MUTATE_EXCEPT)' --output-statuses lc --output build/mutate/$$(basename $$package).json; \
+	done
+
 generate: ## run sqlc and repogen
 	go generate ./...
 
@@ -86,4 +101,4 @@ migrate-status: ## tell which migrations DB=... has
 clean: ## remove what was built
 	rm -rf build
 
-.PHONY: help run test stress generate lint cover cover-check generate-check build ci migrate-up migrate-down migrate-status clean
+.PHONY: help run test stress mutate generate lint cover cover-check generate-check build ci migrate-up migrate-down migrate-status clean

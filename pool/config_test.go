@@ -537,6 +537,17 @@ func TestPragmasComeAfterThePoolsOwn(t *testing.T) {
 	})
 }
 
+// TestPragmasOfANewFileShapeIt: once it is in WAL mode they would do nothing.
+func TestPragmasOfANewFileShapeIt(t *testing.T) {
+	for name, set := range map[string][2]string{"page_size": {"8192", "8192"}, "auto_vacuum": {"incremental", "2"}, "encoding": {"'UTF-16le'", "UTF-16le"}} {
+		p := configOpen(t, pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), Pragmas: map[string]string{name: set[0]}})
+		require.NoError(t, do(t.Context(), p.DB(), "CREATE TABLE x (a)"))
+		var got string
+		require.NoError(t, p.DB().QueryRowContext(t.Context(), "PRAGMA "+name).Scan(&got))
+		require.Equal(t, set[1], got, name)
+	}
+}
+
 func TestAPragmaThatSQLiteRefusesFailsOpenAndIsNamed(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	_, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory, Pragmas: map[string]string{"cache_size": "select"}}) // a word, but a reserved one

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -166,8 +167,32 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
 	c.h.setBusyTimeout(0) // the waiting is ours: see patiently
 	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)
+	names := slices.Sorted(maps.Keys(p.cfg.Pragmas))
+	set := func(name string) error {
+		if err := c.control(cl, "PRAGMA "+name+"="+p.cfg.Pragmas[name]); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+		return nil
+	}
 	for _, pragma := range []string{"foreign_keys=on", "trusted_schema=off", "cell_size_check=on"} {
 		if err := c.control(cl, "PRAGMA "+pragma); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if strings.EqualFold(name, "trusted_schema") { // before anything reads the schema
+			if err := set(name); err != nil {
+				return err
+			}
+		}
+	}
+	for _, pragma := range p.logPragmas() {
+		if err := c.control(cl, "PRAGMA "+pragma); err != nil {
+			return err
+		}
+	}
+	for _, name := range names { // before the journal mode: page_size and auto_vacuum do nothing in WAL mode
+		if err := set(name); err != nil {
 			return err
 		}
 	}
@@ -176,17 +201,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 			return err
 		}
 	}
-	for _, pragma := range p.filePragmas() {
-		if err := c.control(cl, "PRAGMA "+pragma); err != nil {
-			return err
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.cfg.Pragmas)) {
-		if err := c.control(cl, "PRAGMA "+name+"="+p.cfg.Pragmas[name]); err != nil {
-			return fmt.Errorf("set %s: %w", name, err)
-		}
-	}
-	return nil
+	return c.control(cl, "PRAGMA synchronous="+p.synchronous())
 }
 
 // onConnectError tells what OnConnect says from what happens to the caller.
@@ -195,16 +210,20 @@ type onConnectError struct{ err error }
 func (e *onConnectError) Error() string { return "OnConnect: " + e.err.Error() }
 func (e *onConnectError) Unwrap() error { return e.err }
 
-// filePragmas say how a file is written. A log that grew is cut back to the
-// limit when it is begun anew; it is not bounded by it.
-func (p *Pool) filePragmas() []string {
-	synchronous := p.cfg.Synchronous
-	if synchronous == "full" && p.cfg.JournalMode == "delete" {
+// synchronous is what Config.Synchronous means in the journal mode.
+func (p *Pool) synchronous() string {
+	if p.cfg.Synchronous == "full" && p.cfg.JournalMode == "delete" {
 		// A commit is the journal's deletion, and only EXTRA syncs that: after a
 		// power loss the journal could be back, and undo what was acknowledged.
-		synchronous = "extra"
+		return "extra"
 	}
-	pragmas := []string{"synchronous=" + synchronous, "journal_size_limit=" + strconv.Itoa(logKept)}
+	return p.cfg.Synchronous
+}
+
+// logPragmas say how the log is kept. One that grew is cut back to the limit
+// when it is begun anew; it is not bounded by it.
+func (p *Pool) logPragmas() []string {
+	pragmas := []string{"journal_size_limit=" + strconv.Itoa(logKept)}
 	if p.cfg.ExternalCheckpoints {
 		pragmas = append(pragmas, "wal_autocheckpoint=0")
 	}

@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 		}
 		return int64(1), nil
 	})
+	sqlite.MustRegisterDeterministicScalarFunction("spy", 1, spied)
 	goleak.VerifyTestMain(m)
 }
 

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 
 // bench is a database of the test's own to run commands on.
 type bench struct {
-	t  *testing.T
+	t  testing.TB
 	db string
 }
 
@@ -237,7 +237,7 @@ func program(b bench, args ...string) *exec.Cmd {
 }
 
 // goRoot is where a real tree is: Go's own.
-func goRoot(t *testing.T) string {
+func goRoot(t testing.TB) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
 	require.NoError(t, err)
@@ -245,7 +245,7 @@ func goRoot(t *testing.T) string {
 }
 
 // publicDir is a directory that the program of another user can work in.
-func publicDir(t *testing.T) string {
+func publicDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fileindex")
 	require.NoError(t, err)

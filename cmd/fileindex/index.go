@@ -119,7 +119,11 @@ func (x *indexer) walk(ctx context.Context, root string) error {
 	if _, err := x.repo.UpsertDirectory(ctx, gen.UpsertDirectoryParams{Path: encode(root), ParentID: x.parentOf(ctx, root)}); err != nil {
 		return err
 	}
-	x.pending.push(root)
+	info, err := os.Lstat(root)
+	if err != nil {
+		return err
+	}
+	x.pending.push(folder{path: root, info: info})
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, x.pending.close)()
@@ -131,7 +135,7 @@ func (x *indexer) walk(ctx context.Context, root string) error {
 				if !ok {
 					return
 				}
-				if err := x.directory(ctx, dir, dir == root); err != nil {
+				if err := x.directory(ctx, dir, dir.path == root); err != nil {
 					cancel(err)
 				}
 				x.pending.done()
@@ -172,8 +176,9 @@ func (x *indexer) sumUp(ctx context.Context, root string) error {
 // directory takes up one directory: what is in it is compared with what is known
 // of it, and the difference is written in one transaction for each chunk.
 // Concurrent ones share their commits.
-func (x *indexer) directory(ctx context.Context, dir string, isRoot bool) error {
-	found, err := os.ReadDir(dir)
+func (x *indexer) directory(ctx context.Context, met folder, isRoot bool) error {
+	dir := met.path
+	found, err := entries(met)
 	if err != nil {
 		return x.unreadable(ctx, dir, isRoot, err)
 	}
@@ -204,6 +209,32 @@ func (x *indexer) directory(ctx context.Context, dir string, isRoot bool) error 
 	return nil
 }
 
+// entries reads a directory, if it is still the one that was met. A link that was
+// put in its place meanwhile, or in that of one above it, may lead out of the
+// tree.
+func entries(dir folder) ([]fs.DirEntry, error) {
+	root, err := os.OpenRoot(dir.path)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	info, err := root.Stat(".")
+	if err != nil {
+		return nil, err
+	}
+	if !os.SameFile(info, dir.info) {
+		return nil, &fs.PathError{Op: "open", Path: dir.path, Err: fs.ErrNotExist}
+	}
+	f, err := root.Open(".") // so what is in it is looked up in it, and not by its path
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	found, err := f.ReadDir(-1)
+	slices.SortFunc(found, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return found, err
+}
+
 // change is one row to be written, or removed.
 type change struct {
 	entry   gen.UpsertFileParams
@@ -213,14 +244,14 @@ type change struct {
 }
 
 // compare finds what changed in a directory, and which directories lie in it.
-func (x *indexer) compare(dir string, id int64, found []fs.DirEntry, known []gen.ListEntriesRow) (changes []change, below []string) {
+func (x *indexer) compare(dir string, id int64, found []fs.DirEntry, known []gen.ListEntriesRow) (changes []change, below []folder) {
 	before := make(map[string]gen.ListEntriesRow, len(known))
 	for _, row := range known {
 		before[row.Path] = row
 	}
 	for _, f := range found {
 		path := filepath.Join(dir, f.Name())
-		entry, ok := x.describe(id, path, f)
+		entry, info, ok := x.describe(id, path, f)
 		old, had := before[entry.Path]
 		if !ok { // it is there but tells nothing, or has vanished just now
 			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -230,7 +261,7 @@ func (x *indexer) compare(dir string, id int64, found []fs.DirEntry, known []gen
 		}
 		delete(before, entry.Path)
 		if entry.IsDirectory {
-			below = append(below, path)
+			below = append(below, folder{path: path, info: info})
 		}
 		switch {
 		case !had:
@@ -248,9 +279,12 @@ func (x *indexer) compare(dir string, id int64, found []fs.DirEntry, known []gen
 }
 
 // describe makes the row of an entry. Its path is right even if ok is false.
-func (x *indexer) describe(directory int64, path string, f fs.DirEntry) (entry gen.UpsertFileParams, ok bool) {
+func (x *indexer) describe(directory int64, path string, f fs.DirEntry) (entry gen.UpsertFileParams, info fs.FileInfo, ok bool) {
 	entry.Path = encode(path)
 	info, err := f.Info()
+	if err == nil && len(path) > 1000 { // it may be longer than the system takes
+		_, err = os.Lstat(path)
+	}
 	if err != nil {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -262,7 +296,7 @@ func (x *indexer) describe(directory int64, path string, f fs.DirEntry) (entry g
 			x.n.unreadable.Add(1)
 			x.progress.say("%v", err)
 		}
-		return entry, false
+		return entry, nil, false
 	}
 	entry.DirectoryID = directory
 	entry.Name = encode(f.Name())
@@ -286,7 +320,7 @@ func (x *indexer) describe(directory int64, path string, f fs.DirEntry) (entry g
 	entry.DateModified = moment(info.ModTime())
 	entry.DateCreated, entry.IndexedAt = entry.DateModified, x.now
 	entry.CloudProvider, entry.CloudStatus = column.NoCloud, column.Local
-	return entry, true
+	return entry, info, true
 }
 
 // moment keeps a file's time within what the database can hold.

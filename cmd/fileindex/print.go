@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 	"github.com/sqlane/sqlane/gen"
@@ -71,9 +72,19 @@ func printReports(a *app, reports []report) error {
 	return nil
 }
 
+// longest is more than the length of any name, however it is stored.
+const longest = 4096
+
 func search(ctx context.Context, a *app) error {
-	text := strings.ToLower(a.args[0])
+	text := a.args[0]
+	if !utf8.ValidString(text) {
+		text = encode(text) // as such names are stored
+	}
+	text = strings.ToLower(text)
 	found := []gen.File{}
+	if len(text) > longest || strings.ContainsRune(text, 0) {
+		return printFiles(a, found) // LIKE would read no further than the NUL, and fail on a very long text
+	}
 	err := a.repo.View(ctx, func(ctx context.Context, q repo.Reader) error {
 		first, err := q.SearchFilesByPrefix(ctx, gen.SearchFilesByPrefixParams{Prefix: text, Count: a.limit})
 		if err != nil {
@@ -84,8 +95,12 @@ func search(ctx context.Context, a *app) error {
 			return err
 		}
 		found = first
+		seen := make(map[int64]bool)
+		for _, f := range first {
+			seen[f.ID] = true
+		}
 		for _, f := range more {
-			if int64(len(found)) < a.limit && !strings.HasPrefix(f.NameLower, text) {
+			if int64(len(found)) < a.limit && !seen[f.ID] {
 				found = append(found, f)
 			}
 		}

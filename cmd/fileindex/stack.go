@@ -1,13 +1,22 @@
 package main
 
-import "sync"
+import (
+	"io/fs"
+	"sync"
+)
+
+// folder is a directory that was met.
+type folder struct {
+	path string
+	info fs.FileInfo
+}
 
 // stack holds the directories that are yet to be read, the last one found first:
 // so it grows with the depth of the tree and not with its size.
 type stack struct {
 	mu      sync.Mutex // guards what follows
 	changed *sync.Cond
-	dirs    []string
+	dirs    []folder
 	busy    int // popped and not done
 	closed  bool
 }
@@ -20,7 +29,7 @@ func (s *stack) cond() *sync.Cond {
 	return s.changed
 }
 
-func (s *stack) push(dirs ...string) {
+func (s *stack) push(dirs ...folder) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dirs = append(s.dirs, dirs...)
@@ -28,14 +37,14 @@ func (s *stack) push(dirs ...string) {
 }
 
 // pop waits for a directory. ok is false when none will come any more.
-func (s *stack) pop() (dir string, ok bool) {
+func (s *stack) pop() (dir folder, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.dirs) == 0 && s.busy > 0 && !s.closed {
 		s.cond().Wait()
 	}
 	if len(s.dirs) == 0 || s.closed {
-		return "", false
+		return folder{}, false
 	}
 	last := len(s.dirs) - 1
 	dir, s.dirs = s.dirs[last], s.dirs[:last]

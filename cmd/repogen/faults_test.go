@@ -9,11 +9,10 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
-	"os/signal"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -168,20 +167,18 @@ func TestAnOutputThatCannotBeWrittenIsOneClearLine(t *testing.T) {
 
 func TestADiskThatIsFullIsOneClearLineAndTheOldOutputStays(t *testing.T) {
 	dir := package1(t, querier("Get(ctx context.Context) error", "-- name: Get :exec\nSELECT 1"))
-	signal.Ignore(syscall.SIGXFSZ)
-	t.Cleanup(func() { signal.Reset(syscall.SIGXFSZ) })
-	var limit syscall.Rlimit
-	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit))
-	small := limit
-	small.Cur = 100
 	out := filepath.Join(t.TempDir(), "repo.go")
 	require.NoError(t, os.WriteFile(out, []byte("old"), 0o644))
-	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small))
-	code, stdout, stderr := repogen("-gen", dir, "-out", out, "-import", "example.org/gen", "-package", "store")
-	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit))
-	require.Equal(t, 1, code)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-gen", dir, "-out", out, "-import", "example.org/gen", "-package", "store")
+	cmd.Env = append(os.Environ(), withSmallDisk+"=1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.Output()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, 1, exit.ExitCode())
 	require.Empty(t, stdout)
-	require.Regexp(t, `^repogen: write [^\n]+: file too large\n$`, stderr)
+	require.Regexp(t, `^repogen: write [^\n]+: file too large\n$`, stderr.String())
 	old, err := os.ReadFile(out)
 	require.NoError(t, err)
 	require.Equal(t, "old", string(old))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -49,7 +50,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return misused(stderr, "-gen and -out are needed")
 	}
 	if err := generate(*dir, *out, *name, *path); err != nil {
-		fmt.Fprintln(stderr, "repogen:", err)
+		fmt.Fprintln(stderr, "repogen:", strings.ReplaceAll(err.Error(), "\n", `\n`))
 		return 1
 	}
 	return 0

@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"maps"
 	"os"
@@ -52,8 +53,11 @@ func read(dir string) (*sqlcPackage, error) {
 		return nil, err
 	}
 	p := &sqlcPackage{name: files[0].Name.Name, local: files[0].Name.Name}
-	if taken[p.local] {
+	if taken[p.local] || declared[p.local] || predeclared(p.local) {
 		p.local = "sqlcgen"
+	}
+	if p.name == "main" || p.name == "_" {
+		return nil, fmt.Errorf("%s: package %s cannot be imported; give it another name in sqlc.yaml", dir, p.name)
 	}
 	texts := make(map[string]string) // SQL by query name
 	var querier *ast.InterfaceType
@@ -67,8 +71,10 @@ func read(dir string) (*sqlcPackage, error) {
 			case *ast.ValueSpec:
 				addText(texts, s)
 			case *ast.TypeSpec:
-				if i, ok := s.Type.(*ast.InterfaceType); ok && s.Name.Name == "Querier" {
+				if i, ok := s.Type.(*ast.InterfaceType); ok && s.Name.Name == "Querier" && s.TypeParams == nil {
 					querier, from = i, f
+				} else if ok && s.Name.Name == "DBTX" && !declares(i, "ExecContext") {
+					return nil, fmt.Errorf("%s: DBTX is not that of database/sql; leave sql_package out of sqlc.yaml", dir)
 				}
 			}
 		}
@@ -76,10 +82,13 @@ func read(dir string) (*sqlcPackage, error) {
 	if querier == nil {
 		return nil, fmt.Errorf("package %s in %s has no interface Querier; set emit_interface: true in sqlc.yaml", p.name, dir)
 	}
-	if err := p.addQueries(querier, texts); err != nil {
-		return nil, err
+	err = p.addQueries(querier, texts)
+	if err == nil {
+		err = p.addImports(from)
 	}
-	p.addImports(from)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
 	return p, nil
 }
 
@@ -101,6 +110,10 @@ func parse(dir string) ([]*ast.File, error) {
 		return nil, fmt.Errorf("%s has no Go files; run sqlc generate first", dir)
 	}
 	return files, nil
+}
+
+func declares(i *ast.InterfaceType, method string) bool {
+	return slices.ContainsFunc(i.Methods.List, func(m *ast.Field) bool { return len(m.Names) == 1 && m.Names[0].Name == method })
 }
 
 func specs(f *ast.File) (all []ast.Spec) {
@@ -145,6 +158,9 @@ func (p *sqlcPackage) addQueries(querier *ast.InterfaceType, texts map[string]st
 		if !ok {
 			return fmt.Errorf("query %s has no SQL in the package; run sqlc generate again", name)
 		}
+		if !ast.IsExported(name) {
+			return fmt.Errorf("query %s cannot be called from other packages; begin its name with a capital letter in its .sql file", name)
+		}
 		if reserved[name] {
 			return fmt.Errorf("query %s is called like a method that every repository has; rename it in its .sql file", name)
 		}
@@ -179,12 +195,21 @@ func (q *query) setSignature(pkg string, f *ast.FuncType) error {
 	if len(params) > 1 && params[1].kind == pkg+".DBTX" {
 		return errors.New("it takes a DBTX; set emit_methods_with_db_argument: false in sqlc.yaml")
 	}
-	for i := range params[1:] {
-		if n := &params[i+1].name; taken[*n] || *n == pkg {
-			*n += "Arg"
-		}
-	}
 	q.params = params[1:]
+	used := make(map[string]bool)
+	for _, p := range q.params {
+		used[p.name] = true
+	}
+	for i := range q.params {
+		n := &q.params[i].name
+		if !taken[*n] && *n != pkg && *n != "_" && !predeclared(*n) {
+			continue
+		}
+		for *n = strings.TrimPrefix(*n, "_") + "Arg"; used[*n]; *n += "Arg" {
+			continue
+		}
+		used[*n] = true
+	}
 	n := f.Results.NumFields()
 	if n < 1 || n > 2 || !isError(f.Results.List[len(f.Results.List)-1].Type) {
 		return errors.New("it returns neither an error nor a result and an error; repogen knows sqlc's own form of it alone")
@@ -210,19 +235,30 @@ var taken = map[string]bool{
 	"tx": true, "lease": true, "err": true, "result": true,
 }
 
+// declared are the names that the generated file declares.
+var declared = map[string]bool{
+	"Repo": true, "Tx": true, "Reader": true, "New": true, "own": true, "poolError": true, "reader": true,
+	"ErrNotFound": true, "ErrDuplicate": true, "ErrForeignKey": true, "ErrCheck": true,
+}
+
+// predeclared reports a name that Go itself declares.
+func predeclared(name string) bool { return types.Universe.Lookup(name) != nil }
+
 // typeText writes a type as another package says it.
 func (q *query) typeText(pkg string, e ast.Expr) (string, error) {
 	switch t := e.(type) {
 	case *ast.Ident:
 		if ast.IsExported(t.Name) {
-			q.imports[pkg] = true
 			return pkg + "." + t.Name, nil
+		}
+		if _, ok := types.Universe.Lookup(t.Name).(*types.TypeName); !ok {
+			return "", fmt.Errorf("its signature has the type %s, which other packages cannot name", t.Name)
 		}
 		return t.Name, nil
 	case *ast.SelectorExpr:
 		from := t.X.(*ast.Ident).Name
 		q.imports[from] = true
-		return from + "." + t.Sel.Name, nil
+		return localName(pkg, from) + "." + t.Sel.Name, nil
 	case *ast.StarExpr:
 		return q.prefixed("*", pkg, t.X)
 	case *ast.ArrayType:
@@ -255,12 +291,21 @@ func (q *query) prefixed(prefix, pkg string, e ast.Expr) (string, error) {
 	return prefix + inner, err
 }
 
+// localName is what the generated code calls a package that signatures name.
+func localName(pkg, from string) string {
+	if from != "context" && taken[from] || declared[from] || from == pkg || predeclared(from) {
+		return from + "types"
+	}
+	return from
+}
+
 // addImports keeps those imports of the Querier's file that signatures use.
-func (p *sqlcPackage) addImports(f *ast.File) {
+func (p *sqlcPackage) addImports(f *ast.File) error {
 	used := make(map[string]bool)
 	for _, q := range p.queries {
 		maps.Copy(used, q.imports)
 	}
+	delete(used, "context")
 	for _, spec := range f.Imports {
 		at, _ := strconv.Unquote(spec.Path.Value)
 		names := packageNames(at)
@@ -268,13 +313,25 @@ func (p *sqlcPackage) addImports(f *ast.File) {
 			names = []string{spec.Name.Name}
 		}
 		for _, name := range names {
-			if used[name] && name != "context" {
-				p.imports = append(p.imports, imported{name: name, path: at})
-				break
+			switch {
+			case name == "context" && at != "context":
+				return fmt.Errorf("it imports %s under the name context, which is taken", at)
+			case name == ".":
+				return fmt.Errorf("it imports %s under no name; repogen knows sqlc's own form alone", at)
+			case used[name]:
+				p.imports = append(p.imports, imported{name: localName(p.local, name), path: at})
+				delete(used, name)
+			default:
+				continue
 			}
+			break
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(used)) {
+		return fmt.Errorf("the import of package %s is not to be found; give it that name where sqlc.yaml says what to import", name)
+	}
 	slices.SortFunc(p.imports, func(a, b imported) int { return cmp.Compare(a.path, b.path) })
+	return nil
 }
 
 // packageNames are what a package may be called that is imported without a name.
@@ -314,9 +371,15 @@ func findImportPath(dir string) (string, error) {
 
 func modulePath(text, file, below string) (string, error) {
 	for line := range strings.Lines(text) {
-		if module, ok := strings.CutPrefix(line, "module "); ok {
-			return path.Join(strings.TrimSpace(module), below), nil
+		words := strings.Fields(line)
+		if len(words) < 2 || words[0] != "module" {
+			continue
 		}
+		module, err := strconv.Unquote(words[1])
+		if err != nil {
+			module = words[1]
+		}
+		return path.Join(module, below), nil
 	}
 	return "", fmt.Errorf("%s has no module line", file)
 }

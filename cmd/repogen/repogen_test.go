@@ -62,7 +62,7 @@ func TestAFileThatWouldNotChangeIsNotTouched(t *testing.T) {
 	require.True(t, os.SameFile(before, after))
 }
 
-const db = "package gen\n\ntype DBTX interface{}\n\ntype Queries struct{}\n\nfunc New(DBTX) *Queries { return nil }\n"
+const db = "package gen\n\ntype DBTX interface{ ExecContext() }\n\ntype Queries struct{}\n\nfunc New(DBTX) *Queries { return nil }\n"
 
 func TestBadInputIsOneClearLineAndTheOldOutputStays(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "none")
