@@ -215,8 +215,8 @@ func (p *Pool) replenish(ctx context.Context, m *maintenance) {
 		few := len(p.conns)+p.pending < min(max(p.cfg.MinConns, 1), p.cfg.MaxConns)
 		writer := few && p.primary == nil && p.write != nil
 		reader := p.read != nil && (few || shrunk) && p.readingLocked() < p.readers()
+		done := shrunk && !reader // callers opened what was missing
 		p.mu.Unlock()
-		var done bool
 		switch {
 		case writer:
 			done = p.openWriter(ctx, m)
