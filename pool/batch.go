@@ -147,13 +147,22 @@ func (b *batch) run(ctx context.Context, fn func(context.Context, *Tx) error) er
 // that is a member too, or ends it.
 func (b *batch) carryOn() {
 	lost := b.tx.cleanUp()
+	p := b.tx.pool
 	if !lost && !b.broken && b.joined < maxBatchMembers && time.Since(b.began) < maxBatchTime {
-		if next := b.tx.lease.lane.pass(func(m *member) { m.shared = b }); next != nil {
+		if b.pass() {
 			return
 		}
+		// Members of the last batch were woken by its commit, all at once. Those
+		// that are on their way here come along if they may run first.
+		if p.crowded.Load() {
+			runtime.Gosched()
+			if b.pass() {
+				return
+			}
+		}
 	}
-	p := b.tx.pool
 	keep := !lost && !b.broken && b.joined > 0
+	p.crowded.Store(b.joined > 1)
 	b.err = b.tx.end(context.Background(), keep)
 	switch {
 	case keep && b.err == nil:
@@ -166,6 +175,11 @@ func (b *batch) carryOn() {
 		b.err = errRunAlone // if the commit failed, each finds out for itself why
 	}
 	close(b.done)
+}
+
+// pass hands the transaction to the next in the queue, if that is a member.
+func (b *batch) pass() bool {
+	return b.tx.lease.lane.pass(func(m *member) { m.shared = b }) != nil
 }
 
 // cleanUp takes back what a member may have left in a transaction that goes on,

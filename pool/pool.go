@@ -38,6 +38,7 @@ type Pool struct {
 	opened      time.Time    // when the pool's clock began
 	dozing      atomic.Bool  // maintenance rests for long
 	wrote       atomic.Bool  // since the log was last looked at
+	crowded     atomic.Bool  // the last batch had several members
 	moved       atomic.Bool  // the path led elsewhere when it was last looked at
 	counts      counts
 
