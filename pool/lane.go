@@ -38,17 +38,23 @@ type lane struct {
 	closed  bool
 }
 
-// waiter is one caller in a lane's queue.
+// waiter is one caller in a lane's queue. The next caller uses it again.
 type waiter struct {
-	want       access
-	newcomer   bool    // it has nothing yet
-	uncounted  bool    // it is maintenance, no caller
-	member     *member // not nil: a batch member, who can take over an open transaction
-	ready      chan struct{}
-	holding    bool  // it upgrades: it holds the lane shared meanwhile, and afterwards if it fails
+	ready chan struct{} // has room for the one signal that ends the wait
+	timer *time.Timer   // nil until one is needed
+	wish
 	granted    bool  // guarded by lane.mu
 	err        error // why it was woken without a grant; guarded by lane.mu
 	next, prev *waiter
+}
+
+// wish is what a waiter waits for.
+type wish struct {
+	want      access
+	newcomer  bool    // it has nothing yet
+	uncounted bool    // it is maintenance, no caller
+	member    *member // not nil: a batch member, who can take over an open transaction
+	holding   bool    // it upgrades: it holds the lane shared meanwhile, and afterwards if it fails
 }
 
 // housekeeping is the context of maintenance's own waits, which Stats and
@@ -59,6 +65,26 @@ type housekeeping struct{ context.Context }
 type waiters struct {
 	max   int64 // 0: no limit
 	count atomic.Int64
+	spare sync.Pool // of *waiter
+}
+
+func (w *waiters) get(wish wish) *waiter {
+	one, _ := w.spare.Get().(*waiter)
+	if one == nil {
+		one = &waiter{ready: make(chan struct{}, 1)}
+	}
+	one.wish = wish
+	return one
+}
+
+// put takes a waiter back whose wait is over.
+func (w *waiters) put(one *waiter) {
+	select {
+	case <-one.ready: // it gave up at the moment of the signal
+	default:
+	}
+	*one = waiter{ready: one.ready, timer: one.timer}
+	w.spare.Put(one)
 }
 
 func (w *waiters) add() bool {
@@ -102,7 +128,7 @@ func (l *lane) enqueue(ctx context.Context, want access, newcomer bool, m *membe
 		l.mu.Unlock()
 		return ErrOverloaded
 	}
-	w := &waiter{want: want, newcomer: newcomer, uncounted: uncounted, member: m, ready: make(chan struct{})}
+	w := l.waiting.get(wish{want: want, newcomer: newcomer, uncounted: uncounted, member: m})
 	l.push(w)
 	l.mu.Unlock()
 	return l.wait(ctx, w, timeout)
@@ -164,7 +190,7 @@ func (l *lane) promote(ctx context.Context, timeout time.Duration) error {
 		l.mu.Unlock()
 		return nil
 	}
-	w := &waiter{want: exclusive, holding: true, ready: make(chan struct{})}
+	w := l.waiting.get(wish{want: exclusive, holding: true})
 	l.upgrade = w
 	l.waiting.count.Add(1) // never refused: those who hold a lock must get on
 	l.queued.Add(1)
@@ -195,11 +221,10 @@ func (l *lane) pass(take func(*member)) *member {
 	if w == nil || w.member == nil {
 		return nil
 	}
-	take(w.member)
-	l.remove(w)
-	w.granted = true
-	close(w.ready)
-	return w.member
+	m := w.member
+	take(m)
+	l.admit(w)
+	return m
 }
 
 // refuse wakes newcomers that wait with ErrClosed and turns away who comes.
@@ -234,7 +259,7 @@ func (l *lane) close() {
 func (l *lane) fail(w *waiter) {
 	l.remove(w)
 	w.err = ErrClosed
-	close(w.ready)
+	w.ready <- struct{}{}
 }
 
 func (l *lane) wait(ctx context.Context, w *waiter, timeout time.Duration) error {
@@ -243,12 +268,17 @@ func (l *lane) wait(ctx context.Context, w *waiter, timeout time.Duration) error
 		if !w.uncounted {
 			l.waited.Add(int64(time.Since(start)))
 		}
+		l.waiting.put(w)
 	}()
 	var expired <-chan time.Time
 	if timeout >= 0 {
-		t := time.NewTimer(timeout)
-		defer t.Stop()
-		expired = t.C
+		if w.timer == nil {
+			w.timer = time.NewTimer(timeout)
+		} else {
+			w.timer.Reset(timeout)
+		}
+		defer w.timer.Stop()
+		expired = w.timer.C
 	}
 	var err error
 	select {
@@ -318,7 +348,7 @@ func (l *lane) serve() {
 func (l *lane) admit(w *waiter) {
 	l.remove(w)
 	w.granted = true
-	close(w.ready)
+	w.ready <- struct{}{} // nothing of w is looked at from now on
 }
 
 func (l *lane) push(w *waiter) {

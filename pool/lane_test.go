@@ -466,15 +466,16 @@ func TestNothingIsPassedOnAfterClose(t *testing.T) {
 // giveUpLate has wait see what it only sees if it is unlucky: its context ends
 // first, and before it gets the lane's mutex the lane is granted to it. So w has
 // been granted, but its channel does not say so.
-func giveUpLate(l *lane, w *waiter) error {
-	w.granted, w.ready = true, make(chan struct{})
+func giveUpLate(l *lane, wish wish) error {
+	w := l.waiting.get(wish)
+	w.granted = true
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return l.wait(ctx, w, -1)
 }
 
 func TestALockGrantedToSomebodyWhoJustGaveUpGoesToTheNext(t *testing.T) {
-	for _, granted := range []*waiter{{want: exclusive}, {want: shared}, {want: exclusive, holding: true}, {want: exclusive, member: new(member)}} {
+	for _, granted := range []wish{{want: exclusive}, {want: shared}, {want: exclusive, holding: true}, {want: exclusive, member: new(member)}} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLane(1, &waiters{})
 			l.grant(granted.want)
@@ -498,7 +499,7 @@ func TestALockGrantedToSomebodyWhoJustGaveUpGoesToTheNext(t *testing.T) {
 func TestAMemberCancelledAtTheMomentOfTheHandOverCarriesOn(t *testing.T) {
 	l := newLane(noLimit, &waiters{})
 	mustLock(t, l, exclusive)
-	require.NoError(t, giveUpLate(l, &waiter{want: exclusive, member: &member{shared: new(batch)}}))
+	require.NoError(t, giveUpLate(l, wish{want: exclusive, member: &member{shared: new(batch)}}))
 	require.True(t, l.alone, "it has the lock, and with it the others' work")
 	l.unlock(exclusive)
 	requireFree(t, l)
