@@ -163,6 +163,7 @@ func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
 		p.primary = c
 	}
 	c.inUse, c.holder = true, h
+	p.dropSurplusLocked()
 	return c, nil
 }
 
