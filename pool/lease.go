@@ -143,6 +143,11 @@ func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
 	c, err := p.connect(ctx, journalVerified, primary)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err == nil && p.interrupting.Load() { // closeAll may have come by already
+		p.mu.Unlock()
+		err = errors.Join(p.fail("acquire", ErrClosed, nil), c.discard())
+		p.mu.Lock()
+	}
 	if !primary {
 		p.pending--
 	}
