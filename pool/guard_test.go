@@ -116,19 +116,3 @@ func TestWhatFailsBesideTheCallersIsLogged(t *testing.T) {
 	require.Contains(t, log.String(), "path=app.db")
 	require.Contains(t, log.String(), ErrMoved.Error())
 }
-
-// TestALaneThatShrankWhileOthersOpenedItsConnectionsGrowsAgain: one caller found
-// that no connection could be opened, and before it could say so others opened
-// all that were missing.
-func TestALaneThatShrankWhileOthersOpenedItsConnectionsGrowsAgain(t *testing.T) {
-	p, err := Open(t.Context(), Config{Path: Memory, MaxConns: 3, MinConns: 3})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, p.Close()) }()
-	p.read.limitTo(1)
-	p.attend()
-	for range 2 {
-		l, err := p.Acquire(t.Context())
-		require.NoError(t, err)
-		defer l.Release()
-	}
-}

@@ -144,6 +144,11 @@ func (p *Pool) checkOut(ctx context.Context, primary bool, h *holder) (*conn, er
 	c, err := p.connect(ctx, journalVerified, primary)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err == nil && p.interrupting.Load() { // closeAll may have come by already
+		p.mu.Unlock()
+		err = errors.Join(p.fail("acquire", ErrClosed, nil), c.discard())
+		p.mu.Lock()
+	}
 	if !primary {
 		p.pending--
 	}
@@ -164,6 +169,7 @@ func (p *Pool) checkOut(ctx context.Context, primary bool, h *holder) (*conn, er
 		p.primary = c
 	}
 	c.inUse, c.holder = true, *h
+	p.dropSurplusLocked()
 	return c, nil
 }
 

@@ -214,10 +214,13 @@ func (p *Pool) replenish(ctx context.Context, m *maintenance) {
 		p.mu.Lock()
 		few := len(p.conns)+p.pending < min(max(p.cfg.MinConns, 1), p.cfg.MaxConns)
 		writer := few && p.primary == nil && p.write != nil
-		reader := p.read != nil && (few || shrunk) && p.readingLocked() < p.readers()
-		done := shrunk && !reader // callers opened what was missing
+		full := p.readingLocked() >= p.readers()
+		reader := p.read != nil && (few || shrunk) && !full
 		p.mu.Unlock()
+		var done bool
 		switch {
+		case shrunk && full: // others were opened while it shrank
+			done = true
 		case writer:
 			done = p.openWriter(ctx, m)
 		case reader:
@@ -278,6 +281,18 @@ func (p *Pool) readingLocked() int {
 		n--
 	}
 	return n
+}
+
+// dropSurplusLocked retires an idle connection if there are more than may be:
+// maintenance opens one in a lane that shrank without the lane's permission, and
+// a caller who has that may open one at the same time.
+func (p *Pool) dropSurplusLocked() {
+	if len(p.idle) > 0 && p.readingLocked()-p.pending > p.readers() {
+		delete(p.conns, p.idle[0])
+		p.retired = append(p.retired, p.idle[0])
+		p.idle = slices.Delete(p.idle, 0, 1)
+		p.attend()
+	}
 }
 
 // readers is how many connections the read lane may have.

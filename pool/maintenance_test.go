@@ -92,16 +92,41 @@ func TestTheWritersConnectionIsReplacedTooWhileItIsTheOnlyOne(t *testing.T) {
 	require.EqualValues(t, 1, get(t, p, "SELECT v FROM n"))
 }
 
-func TestFiftyIdleConnectionsThatExpireTogetherAreAllReplaced(t *testing.T) {
-	p := open(t, pool.Config{MaxConns: 50, MaxConnLifetime: 50 * time.Millisecond, MaxConnLifetimeJitter: -1})
-	holdAll(t, p, 49)
-	require.Equal(t, 50, p.Stats().Open)
-	waitFor(t, "all are replaced", func() bool {
-		assert.Equal(t, 50, p.Stats().Open)
-		return p.Stats().Expired >= 50
+func TestAHundredConnectionsThatExpireTogetherAreReplacedOneAfterTheOther(t *testing.T) {
+	const conns = 100
+	var opening, most atomic.Int64
+	p := open(t, pool.Config{
+		MaxConns: conns, MaxConnLifetime: 500 * time.Millisecond, MaxConnLifetimeJitter: -1,
+		OnConnect: func(context.Context, *sql.Conn) error {
+			most.Store(max(most.Load(), opening.Add(1))) // one opens at a time, if it is true
+			runtime.Gosched()
+			opening.Add(-1)
+			return nil
+		},
 	})
-	require.Zero(t, get(t, p, "SELECT v FROM n"))
-	require.NoError(t, p.Batch(t.Context(), doing("UPDATE n SET v = 1")))
+	var leases []*pool.Lease
+	for range conns - 1 {
+		l, err := p.Acquire(t.Context())
+		require.NoError(t, err)
+		leases = append(leases, l)
+	}
+	expired := p.Stats().Expired
+	waitFor(t, "the writer's has served two lives since, so that all others have one", func() bool { return p.Stats().Expired >= expired+2 })
+	for _, l := range leases {
+		l.Release()
+	}
+
+	before := p.Stats()
+	underLoad(t, p, "all are replaced", func() bool {
+		s := p.Stats()
+		// Stats reads Created first. One more is open than counts: the successor.
+		assert.LessOrEqual(t, s.Created, conns+s.Expired+1, "none is opened but in the place of one that goes")
+		return s.Expired >= before.Expired+conns
+	})
+	require.Equal(t, conns, p.Stats().Open)
+	require.EqualValues(t, 1, most.Load(), "one opens at a time")
+	require.Zero(t, p.Stats().Broken+p.Stats().Dirty+p.Stats().IdleClosed+p.Stats().Timeouts)
+	requireAtRest(t, p)
 }
 
 func TestConnectionsToMemoryNeitherExpireNorIdle(t *testing.T) {
@@ -395,6 +420,40 @@ func TestThePoolGoesOnWithTheConnectionsItHasAndRecovers(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestAReadLaneThatShrankWhileAnotherConnectionWasOpenedGrowsAgain(t *testing.T) {
+	var opened atomic.Int64
+	failing, fail := make(chan struct{}), make(chan struct{})
+	p := open(t, pool.Config{
+		MaxConns: 3, MaxConnIdleTime: -1, HealthCheckInterval: -1, Logger: slog.New(new(logbook)),
+		OnConnect: func(context.Context, *sql.Conn) error {
+			if opened.Add(1) == 3 { // after the writer's and the first reader's
+				close(failing)
+				<-fail
+				return errOurs
+			}
+			return nil
+		},
+	})
+	first, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	acquire := func() {
+		if l, err := p.Acquire(t.Context()); assert.NoError(t, err) {
+			l.Release()
+		}
+	}
+	wg.Go(acquire)
+	<-failing
+	wg.Go(acquire) // whom the failure of the other lets in
+	waitFor(t, "it waits", func() bool { return p.Stats().Waiting == 1 })
+	close(fail)
+	wg.Wait()
+	first.Release()
+	holdAll(t, p, 2)
+	require.LessOrEqual(t, p.Stats().Open, 3)
+	requireAtRest(t, p)
 }
 
 func TestAPoolWithoutAnyConnectionIsUnhealthyUntilOneCanBeOpened(t *testing.T) {

@@ -198,6 +198,7 @@ func (p *Pool) park(c *conn, primary bool) {
 	} else {
 		p.idle = append(p.idle, c)
 	}
+	p.dropSurplusLocked()
 }
 
 // fail makes the pool's error out of a sentinel, a cause and details for people.

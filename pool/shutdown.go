@@ -119,9 +119,15 @@ func (p *Pool) closeAll() error {
 // lease, if there is one, finds it closed.
 func (p *Pool) closeConn(c *conn) error {
 	c.mu.Lock()
+	leased := c.leased
 	err := c.clean(ErrClosed)
 	c.leased = false
 	c.mu.Unlock()
 	p.remove(c)
+	if leased {
+		// Its owner may be calling. database/sql's half is left to the garbage
+		// collector then: that panics over a call that meets its Close.
+		return errors.Join(err, c.shut())
+	}
 	return errors.Join(err, c.discard())
 }
