@@ -73,6 +73,10 @@ type conn struct {
 	holder     holder        // by whom; guarded by Pool.mu
 	running    running
 
+	// calls is held shared during each call that goes through pinned, and alone
+	// to close that: database/sql panics over a call that meets its Close.
+	calls sync.RWMutex
+
 	// mu is held during each call into SQLite, since database/sql is not the
 	// only caller: leases and transactions end while rows are open. It guards
 	// what follows. Waiting for a lane happens under it.

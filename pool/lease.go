@@ -333,21 +333,29 @@ func (l *Lease) QueryRowContext(ctx context.Context, query string, args ...any) 
 // concrete types, to the connection underneath.
 
 func (c *conn) runExec(cl *call, query string, args []any) (sql.Result, error) {
+	c.calls.RLock()
+	defer c.calls.RUnlock()
 	res, err := c.pinned.ExecContext(cl, query, args...)
 	return res, c.afterwards(cl, err)
 }
 
 func (c *conn) runPrepare(cl *call, query string) (*sql.Stmt, error) {
+	c.calls.RLock()
+	defer c.calls.RUnlock()
 	s, err := c.pinned.PrepareContext(cl, query)
 	return s, c.afterwards(cl, err)
 }
 
 func (c *conn) runQuery(cl *call, query string, args []any) (*sql.Rows, error) {
+	c.calls.RLock()
+	defer c.calls.RUnlock()
 	rows, err := c.pinned.QueryContext(cl, query, args...)
 	return rows, c.afterwards(cl, err)
 }
 
 func (c *conn) runQueryRow(cl *call, query string, args []any) *sql.Row {
+	c.calls.RLock()
+	defer c.calls.RUnlock()
 	row := c.pinned.QueryRowContext(cl, query, args...)
 	if errors.Is(row.Err(), sql.ErrConnDone) {
 		// database/sql makes a Row with an error for a context that has one.

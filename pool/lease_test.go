@@ -406,3 +406,24 @@ func TestALeaseIsReleasedThoughItsConnectionWasReplacedMeanwhile(t *testing.T) {
 		require.NoError(t, tx.Rollback(ctx))
 	}
 }
+
+func TestALeaseReleasedWhileAnotherGoroutineUsesItAnswersWithAnErrorToo(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 4})
+	for range 100 {
+		l := acquire(t, p)
+		require.NoError(t, do(t.Context(), l, "CREATE TEMP TABLE x (y)"), "its connection is closed with it")
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				var err error
+				for err == nil {
+					_, err = number(t.Context(), l, "SELECT v FROM n")
+				}
+				assert.ErrorIs(t, err, pool.ErrReleased)
+			})
+		}
+		l.Release()
+		wg.Wait()
+	}
+	requireAtRest(t, p)
+}

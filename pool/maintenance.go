@@ -147,7 +147,7 @@ func (p *Pool) exchange(old, fresh *conn) {
 // before its predecessor goes; for one that is leased it is kept as the spare
 // until that comes back.
 func (p *Pool) rotate(ctx context.Context, m *maintenance) {
-	for {
+	for range 2 * p.cfg.MaxConns { // to open and to exchange; more may have gone stale meanwhile, but others want maintenance too
 		now := p.clock()
 		p.mu.Lock()
 		var stale, idle *conn
@@ -184,6 +184,7 @@ func (p *Pool) rotate(ctx context.Context, m *maintenance) {
 		p.spare = fresh
 		p.mu.Unlock()
 	}
+	m.again = true
 }
 
 // openSpare opens a connection that is not yet among the pool's. While that

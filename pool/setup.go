@@ -256,6 +256,8 @@ func (c *conn) discard() error {
 	waits := c.lent > 0
 	c.mu.Unlock()
 	if !waits {
+		c.calls.Lock()
+		defer c.calls.Unlock()
 		if closed := c.pinned.Close(); !errors.Is(closed, sql.ErrConnDone) {
 			err = errors.Join(err, closed)
 		}

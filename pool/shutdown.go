@@ -125,8 +125,8 @@ func (p *Pool) closeConn(c *conn) error {
 	c.mu.Unlock()
 	p.remove(c)
 	if leased {
-		// Its owner may be calling. database/sql's half is left to the garbage
-		// collector then: that panics over a call that meets its Close.
+		// Its owner may be calling, by a prepared statement even, which conn.calls
+		// knows nothing of. database/sql's half goes with the rest of the pool.
 		return errors.Join(err, c.shut())
 	}
 	return errors.Join(err, c.discard())
