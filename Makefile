@@ -67,6 +67,22 @@ ci: lint generate-check build ## everything that must pass
 	@mkdir -p build
 	@$(MAKE) --no-print-directory test TESTFLAGS='-timeout 20m -coverpkg=$(COVERED) -coverprofile=build/cover.out'
 	@$(MAKE) --no-print-directory cover-check
+	@$(MAKE) --no-print-directory bench-check
+
+# mattn's driver and ncruces' register under one name: the latter goes without.
+BENCH := cd bench && GOFLAGS='-tags=mattn -ldflags=-X=github.com/ncruces/go-sqlite3/driver.driverName='
+
+bench: ## measure beside the peers, twenty minutes (BENCHFLAGS='-only R1', -help tells more)
+	$(BENCH) go build -o ../build/sqlane-bench .
+	build/sqlane-bench $(BENCHFLAGS)
+
+bench-quick: ## the same in two minutes, results to build/bench
+	$(BENCH) go build -o ../build/sqlane-bench .
+	build/sqlane-bench -quick $(BENCHFLAGS)
+
+bench-check: ## vet and test the benchmarks
+	$(BENCH) go vet ./...
+	$(BENCH) go test ./...
 
 define goose
 	@test -n '$(DB)' || { echo 'which database? make $@ DB=app.db' >&2; exit 2; }
@@ -85,4 +101,4 @@ migrate-status: ## tell which migrations DB=... has
 clean: ## remove what was built
 	rm -rf build
 
-.PHONY: help run test stress generate lint cover cover-check generate-check build ci migrate-up migrate-down migrate-status clean
+.PHONY: help run test stress generate lint cover cover-check generate-check build ci bench bench-quick bench-check migrate-up migrate-down migrate-status clean

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sqlane/sqlane/bench/peers"
+)
+
+// workloads lists everything that is measured, in this order.
+func workloads(s scale) []workload {
+	return []workload{
+		pointRead(),
+		concurrentReads(100),
+		concurrentReads(1000),
+		manyRows(),
+		writes("W1", "full"),
+		upserts("W1/upsert", "full"),
+		writes("W2", "normal"),
+		upserts("W2/upsert", "normal"),
+		transactions("full"),
+		transactions("normal"),
+		loneWrites("full"),
+		loneWrites("normal"),
+		loneTransactions("full"),
+		loneTransactions("normal"),
+		mixed(),
+		lease(),
+		queue(),
+	}
+}
+
+// plan is what one run of the program measures.
+type plan struct {
+	scale     scale
+	workloads []workload
+	peers     []peers.Peer
+}
+
+// result is what came of a workload.
+type result struct {
+	workload
+	Series []*series `json:"series"`
+}
+
+func (r *result) of(peer string) *series {
+	for _, s := range r.Series {
+		if s.Peer == peer {
+			return s
+		}
+	}
+	return nil
+}
+
+func (p plan) run(ctx context.Context, dir, out string, progress io.Writer) (err error) {
+	start, where := time.Now(), thisMachine(dir, p.peers)
+	dir, err = os.MkdirTemp(dir, "sqlane-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b := &bench{scale: p.scale, dir: dir, template: filepath.Join(dir, "template.db")}
+	if err := makeDatabase(ctx, b.template, b.rows); err != nil {
+		return err
+	}
+	b.paths, b.ids = hotPaths(b.rows)
+	// Every peer sees the same context, one that can be cancelled.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var results []*result
+	for i, w := range p.workloads {
+		fmt.Fprintf(progress, "%5.0fs  %d/%d  %-16s %s\n", time.Since(start).Seconds(), i+1, len(p.workloads), w.ID, w.Title)
+		r, err := p.measure(ctx, b, w, start.Add(p.scale.budget*time.Duration(i+1)/time.Duration(len(p.workloads))))
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.ID, err)
+		}
+		results = append(results, r)
+	}
+	return report{plan: p, machine: where, results: results, took: time.Since(start)}.write(out)
+}
+
+// measure lets the peers take turns, run after run, so that whatever else
+// happens on the machine happens to all of them. No run begins after the deadline
+// but the first.
+func (p plan) measure(ctx context.Context, b *bench, w workload, deadline time.Time) (*result, error) {
+	r := &result{workload: w}
+	var taking []peers.Peer
+	for _, peer := range p.peers {
+		if w.skip != nil {
+			if why := w.skip(peer); why != "" {
+				continue
+			}
+		}
+		taking = append(taking, peer)
+		r.Series = append(r.Series, &series{Peer: peer.Name})
+	}
+	runs := w.runs
+	if runs == 0 {
+		runs = p.scale.runs
+	}
+	for n := 0; n < runs && (n == 0 || time.Now().Before(deadline)); n++ {
+		for i, peer := range taking {
+			s, err := w.run(ctx, b, peer)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", peer.Name, err)
+			}
+			r.Series[i].add(s)
+		}
+	}
+	return r, nil
+}
