@@ -71,14 +71,15 @@ ci: lint generate-check build ## everything that must pass
 
 # mattn's driver and ncruces' register under one name: the latter goes without.
 BENCH := cd bench && GOFLAGS='-tags=mattn -ldflags=-X=github.com/ncruces/go-sqlite3/driver.driverName='
+BENCH_BUILD = $(BENCH) go build -o ../build/sqlane-bench . && go build -o ../build/sqlane-bench-naive ./naive && go build -C .. -o build/fileindex ./cmd/fileindex
 
 bench: ## measure beside the peers, twenty minutes (BENCHFLAGS='-only R1', -help tells more)
-	$(BENCH) go build -o ../build/sqlane-bench .
-	build/sqlane-bench $(BENCHFLAGS)
+	$(BENCH_BUILD)
+	build/sqlane-bench -tree '$(DIR)' $(BENCHFLAGS)
 
 bench-quick: ## the same in two minutes, results to build/bench
-	$(BENCH) go build -o ../build/sqlane-bench .
-	build/sqlane-bench -quick $(BENCHFLAGS)
+	$(BENCH_BUILD)
+	build/sqlane-bench -quick -tree '$(DIR)' $(BENCHFLAGS)
 
 bench-check: ## vet and test the benchmarks
 	$(BENCH) go vet ./...

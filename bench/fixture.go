@@ -134,6 +134,8 @@ func removeDatabase(path string) {
 	}
 }
 
+func openPlain(path string) (*sql.DB, error) { return sql.Open("sqlite", "file:"+path) }
+
 // expected is what a workload that acknowledged so much must have left behind.
 // What failed may have happened or not, so it is allowed for.
 type expected struct {
@@ -147,7 +149,7 @@ var errWrong = errors.New("wrong result")
 
 // verify looks whether everything acknowledged is there, and nothing else.
 func verify(ctx context.Context, path string, want expected) (err error) {
-	db, err := sql.Open("sqlite", "file:"+path)
+	db, err := openPlain(path)
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,6 +31,7 @@ Usage: bench [-quick] [-only REGEXP] [-peers REGEXP] [-runs N] [-dir DIR] [-out 
                  default: 5, with -quick 3
   -dir DIR       where the databases go, on a real file system; default: $TMPDIR
   -out DIR       where the results go; default: bench, with -quick build/bench
+  -tree DIR      what I1 indexes; default: the src folder of go env GOROOT
   -list          list the workloads and the peers
 
 A workload's result is checked after every run: a row that was acknowledged and is
@@ -53,6 +56,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	which := flags.String("peers", "", "")
 	runs := flags.Int("runs", 0, "")
 	dir := flags.String("dir", os.TempDir(), "")
+	tree := flags.String("tree", "", "")
+	memoryOf := flags.String("memory-of", "", "") // for itself: see memory.go
 	out := flags.String("out", "", "")
 	wrong := func(err error) int {
 		fmt.Fprintf(stderr, "bench: %v; bench -help tells more\n", err)
@@ -68,6 +73,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return wrong(fmt.Errorf("%q is no flag", flags.Arg(0)))
 	case *runs < 0:
 		return wrong(fmt.Errorf("-runs %d is less than 1", *runs))
+	}
+	if *memoryOf != "" {
+		if err := weigh(ctx, *memoryOf, *dir, stdout); err != nil {
+			fmt.Fprintln(stderr, "bench:", err)
+			return 1
+		}
+		return 0
 	}
 	onlyThese, err := regexp.Compile(*only)
 	if err != nil {
@@ -112,8 +124,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case len(p.peers) == 0:
 		return wrong(fmt.Errorf("-peers %s matches no peer", *which))
 	}
+	if *tree == "" {
+		goroot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+		if err != nil {
+			return wrong(fmt.Errorf("go env GOROOT: %w; say what to index with -tree", err))
+		}
+		*tree = filepath.Join(strings.TrimSpace(string(goroot)), "src")
+	}
 	start := time.Now()
-	err = p.run(ctx, *dir, *out, stderr)
+	err = p.run(ctx, *dir, *out, *tree, stderr)
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "bench: interrupted; no results are written")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sqlane/sqlane/bench/peers"
@@ -14,7 +15,7 @@ import (
 
 // workloads lists everything that is measured, in this order.
 func workloads(s scale) []workload {
-	return []workload{
+	all := []workload{
 		pointRead(),
 		concurrentReads(100),
 		concurrentReads(1000),
@@ -32,7 +33,18 @@ func workloads(s scale) []workload {
 		mixed(),
 		lease(),
 		queue(),
+		weights(),
 	}
+	for i := range all {
+		w := &all[i]
+		if w.weight == 0 {
+			w.weight = 4
+		}
+		if w.long {
+			w.weight, w.window = 6, 2*s.window
+		}
+	}
+	return slices.Concat(all, curves(s), indexing(s))
 }
 
 // plan is what one run of the program measures.
@@ -57,14 +69,21 @@ func (r *result) of(peer string) *series {
 	return nil
 }
 
-func (p plan) run(ctx context.Context, dir, out string, progress io.Writer) (err error) {
+func (p plan) run(ctx context.Context, dir, out, tree string, progress io.Writer) (err error) {
 	start, where := time.Now(), thisMachine(dir, p.peers)
 	dir, err = os.MkdirTemp(dir, "sqlane-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{scale: p.scale, dir: dir, template: filepath.Join(dir, "template.db")}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	b := &bench{
+		scale: p.scale, dir: dir, template: filepath.Join(dir, "template.db"),
+		cache: filepath.Dir(self), programs: filepath.Dir(self), self: self, tree: tree, sound: map[string]bool{},
+	}
 	if err := makeDatabase(ctx, b.template, b.rows); err != nil {
 		return err
 	}
@@ -73,9 +92,14 @@ func (p plan) run(ctx context.Context, dir, out string, progress io.Writer) (err
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var results []*result
+	total, share := 0, 0
+	for _, w := range p.workloads {
+		total += w.weight
+	}
 	for i, w := range p.workloads {
 		fmt.Fprintf(progress, "%5.0fs  %d/%d  %-16s %s\n", time.Since(start).Seconds(), i+1, len(p.workloads), w.ID, w.Title)
-		r, err := p.measure(ctx, b, w, start.Add(p.scale.budget*time.Duration(i+1)/time.Duration(len(p.workloads))))
+		share += w.weight
+		r, err := p.measure(ctx, b, w, start.Add(p.scale.budget*time.Duration(share)/time.Duration(total)))
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.ID, err)
 		}
@@ -89,15 +113,28 @@ func (p plan) run(ctx context.Context, dir, out string, progress io.Writer) (err
 // but the first.
 func (p plan) measure(ctx context.Context, b *bench, w workload, deadline time.Time) (*result, error) {
 	r := &result{workload: w}
+	if w.window != 0 {
+		changed := *b
+		changed.window = w.window
+		b = &changed
+	}
+	contenders := p.peers
+	if w.others != nil {
+		contenders = w.others
+	}
 	var taking []peers.Peer
-	for _, peer := range p.peers {
+	var into []*series
+	for _, peer := range contenders {
+		s := &series{Peer: peer.Name}
 		if w.skip != nil {
-			if why := w.skip(peer); why != "" {
-				continue
-			}
+			s.Note = w.skip(peer)
 		}
-		taking = append(taking, peer)
-		r.Series = append(r.Series, &series{Peer: peer.Name})
+		if s.Note == "" {
+			taking, into = append(taking, peer), append(into, s)
+		} else if peer.Alone {
+			continue // it is no peer here
+		}
+		r.Series = append(r.Series, s)
 	}
 	runs := w.runs
 	if runs == 0 {
@@ -109,7 +146,7 @@ func (p plan) measure(ctx context.Context, b *bench, w workload, deadline time.T
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", peer.Name, err)
 			}
-			r.Series[i].add(s)
+			into[i].add(s)
 		}
 	}
 	return r, nil

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,14 +39,18 @@ func (r report) write(out string) error {
 		return err
 	}
 	var text strings.Builder
-	r.markdown(&text, verdicts)
+	plots, err := r.plots(filepath.Join(out, "plots"))
+	if err != nil {
+		return err
+	}
+	r.markdown(&text, verdicts, plots)
 	data, err := json.MarshalIndent(document{r.plan.scale.quick, r.took.Seconds(), r.machine, verdicts, r.results}, "", " ")
 	return errors.Join(err,
 		os.WriteFile(filepath.Join(out, "RESULTS.md"), []byte(text.String()), 0o644),
 		os.WriteFile(filepath.Join(out, "results.json"), append(data, '\n'), 0o644))
 }
 
-func (r report) markdown(w io.Writer, verdicts []verdict) {
+func (r report) markdown(w io.Writer, verdicts []verdict, plots []string) {
 	say := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 	say("# sqlane beside its peers\n")
 	if r.plan.scale.quick {
@@ -69,9 +74,22 @@ func (r report) markdown(w io.Writer, verdicts []verdict) {
 		}
 		say("\nWhere a target says that no peer is better, %.0f %% count as equal.\n", 100*(1-equal))
 	}
-	for _, res := range r.results {
-		say("## %s: %s\n", res.ID, res.Title)
-		res.table(say)
+	for i, res := range r.results {
+		switch {
+		case res.curve == "":
+			say("## %s: %s\n", res.ID, res.Title)
+			res.table(say)
+		case i == 0 || r.results[i-1].curve != res.curve:
+			say("## %s: %s\n", res.curve, res.Title)
+			curveTable(say, r.results[i:])
+		}
+	}
+	if len(plots) > 0 {
+		say("## Plots\n")
+		for _, name := range plots {
+			say("![%s](plots/%s)", strings.TrimSuffix(name, ".svg"), name)
+		}
+		say("")
 	}
 	say("## The peers\n")
 	say("All use WAL mode, foreign keys and the workload's `synchronous`, and the rest of their defaults. SQLITE_BUSY is retried by nobody but SQLite's own busy handler, as configured.\n")
@@ -133,12 +151,52 @@ func (r *result) table(say func(string, ...any)) {
 	say("")
 }
 
+// curveTable shows the points of the curve that the results begin with.
+func curveTable(say func(string, ...any), results []*result) {
+	curve := results[0].curve
+	points := 0
+	for points < len(results) && results[points].curve == curve {
+		points++
+	}
+	results = results[:points]
+	head, line := "| "+results[0].Primary+", "+results[0].axis+": |", "|---|"
+	for _, res := range results {
+		head, line = head+" "+number(float64(res.x))+" |", line+"---|"
+	}
+	say("%s", head+"\n"+line)
+	notes := map[string]bool{}
+	for _, first := range results[0].Series {
+		row := "| " + first.Peer + " |"
+		for _, res := range results {
+			s := res.of(first.Peer)
+			cell := "–"
+			if q, ok := s.Metrics[res.Primary]; ok {
+				cell = show(res.Primary, q.Median)
+			}
+			for class, n := range s.Errors {
+				cell += fmt.Sprintf(" (%d × %s)", n, class)
+			}
+			if s.Note != "" {
+				notes[s.Note] = true
+			}
+			row += " " + cell + " |"
+		}
+		say("%s", row)
+	}
+	say("")
+	for note := range notes {
+		say("–: %s.\n", note)
+	}
+}
+
 func lowerIsBetter(metric string) bool { return !strings.HasSuffix(metric, "/s") }
+
+var latencyMetric = regexp.MustCompile(`^(\w+ )?(p50|p99|max|mean)$`)
 
 // show writes a metric's value as people read it.
 func show(metric string, v float64) string {
 	switch {
-	case strings.HasPrefix(metric, "ns/"), !strings.Contains(metric, "/"): // the others are latencies
+	case strings.HasPrefix(metric, "ns/"), latencyMetric.MatchString(metric):
 		switch {
 		case v < 1e3:
 			return number(v) + " ns"

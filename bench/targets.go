@@ -69,7 +69,86 @@ func targets(results []*result, all []peers.Peer) []verdict {
 	j.limit("P1/lease", "ns/op", "at most 250 ns", 250)
 	j.limit("P1/lease", "allocs/op", "at most 2 allocations", 2)
 	j.limit("P1/queue", "longest/mean", "longest wait at most 3 × the mean", 3)
+	for _, curve := range []string{"S1/readers", "S1/writers", "S1/connections", "S1/rows"} {
+		j.knee(curve, results, isPeer)
+	}
+	j.indexing(results)
 	return j.verdicts
+}
+
+// knee looks for a step of a curve at which sqlane loses more than every peer.
+func (j *judge) knee(curve string, results []*result, isPeer func(peers.Peer) bool) {
+	var before *result
+	worst, where := math.Inf(1), 0
+	for _, r := range results {
+		if r.curve != curve {
+			continue
+		}
+		if before != nil {
+			own, ok := step(before, r, "sqlane")
+			others, there := math.Inf(1), false
+			for _, p := range j.peers {
+				if change, ok := step(before, r, p.Name); ok && isPeer(p) {
+					others, there = min(others, change), true
+				}
+			}
+			if ok && there && own/others < worst {
+				worst, where = own/others, r.x
+			}
+		}
+		before = r
+	}
+	if !math.IsInf(worst, 1) {
+		j.add(curve, "no knee that a peer does not have: at no step less than 0.8 × what the worst peer keeps",
+			fmt.Sprintf("%s × at %s", number(worst), number(float64(where))), worst, worst >= 0.8)
+	}
+}
+
+// step is what a peer keeps of its speed from one point of a curve to the next.
+func step(from, to *result, peer string) (kept float64, ok bool) {
+	a, b := from.of(peer), to.of(peer)
+	if a == nil || b == nil {
+		return 0, false
+	}
+	x, y := a.Metrics[from.Primary].Median, b.Metrics[to.Primary].Median
+	if x <= 0 || y <= 0 {
+		return 0, false
+	}
+	if lowerIsBetter(from.Primary) {
+		return x / y, true
+	}
+	return y / x, true
+}
+
+// indexing judges I1, whose contenders are no peers.
+func (j *judge) indexing(results []*result) {
+	if own, ok := j.own("I1", "entries/s"); ok {
+		best, who := 0.0, ""
+		for _, s := range j.results["I1"].Series {
+			if q := s.Metrics["entries/s"]; s.Peer != "sqlane" && q.Median > best {
+				best, who = q.Median, s.Peer
+			}
+		}
+		if best > 0 {
+			j.add("I1", "at least 10 × the same with one database/sql transaction an entry",
+				fmt.Sprintf("%s × %s (%s : %s)", number(own/best), who, number(own), number(best)), own/best, own/best >= 10)
+		}
+	}
+	var first, last *result
+	for _, r := range results {
+		if r.curve == "I1/entries" {
+			if last = r; first == nil {
+				first = r
+			}
+		}
+	}
+	if first == last {
+		return
+	}
+	small, large := first.of("sqlane").Metrics["peak MB"].Median, last.of("sqlane").Metrics["peak MB"].Median
+	j.add("I1/entries", "memory flat in the size of the tree: at most 1.5 × from the smallest to the largest",
+		fmt.Sprintf("%s × (%s MB at %s entries, %s MB at %s)", number(large/small), number(small), number(float64(first.x)), number(large), number(float64(last.x))),
+		large/small, large/small <= 1.5)
 }
 
 func (j *judge) own(id, metric string) (float64, bool) {

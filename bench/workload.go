@@ -15,6 +15,13 @@ type workload struct {
 	Title   string                    `json:"title"`
 	Primary string                    `json:"primary"` // the metric that counts
 	columns []string                  // the others that are shown
+	weight  int                       // its share of the budget
+	curve   string                    // the curve that it is a point of
+	axis    string                    // what grows along it
+	x       int                       // how much there is of that here
+	window  time.Duration             // 0: as long as the scale says
+	others  []peers.Peer              // who takes part, if not the peers
+	long    bool                      // starving takes longer than a moment
 	runs    int                       // 0: as many as the scale says
 	skip    func(p peers.Peer) string // why a peer does not take part; "" if it does
 	run     func(ctx context.Context, b *bench, p peers.Peer) (sample, error)
@@ -33,14 +40,30 @@ type scale struct {
 	runs         int
 	warm, window time.Duration
 	rows         int // files in the database, but for S1
+
+	curveRuns                        int
+	curveWindow                      time.Duration
+	goroutines, conns, tables, trees []int // the points of the curves
 }
 
 func fullScale() scale {
-	return scale{out: "bench", budget: 19 * time.Minute, runs: 5, warm: 150 * time.Millisecond, window: 600 * time.Millisecond, rows: 10_000}
+	return scale{
+		out: "bench", budget: 19 * time.Minute,
+		runs: 5, warm: 120 * time.Millisecond, window: 500 * time.Millisecond, rows: 10_000,
+		curveRuns: 3, curveWindow: 250 * time.Millisecond,
+		goroutines: []int{1, 10, 100, 1000, 10_000}, conns: []int{1, 2, 4, 8, 16, 32, 64},
+		tables: []int{1000, 10_000, 100_000, 1_000_000, 10_000_000}, trees: []int{1000, 10_000, 100_000},
+	}
 }
 
 func quickScale() scale {
-	return scale{quick: true, out: filepath.Join("build", "bench"), budget: 100 * time.Second, runs: 3, warm: 80 * time.Millisecond, window: 200 * time.Millisecond, rows: 10_000}
+	return scale{
+		quick: true, out: filepath.Join("build", "bench"), budget: 100 * time.Second,
+		runs: 3, warm: 60 * time.Millisecond, window: 200 * time.Millisecond, rows: 10_000,
+		curveRuns: 1, curveWindow: 100 * time.Millisecond,
+		goroutines: []int{1, 100, 1000}, conns: []int{1, 4, 16},
+		tables: []int{1000, 100_000}, trees: []int{1000, 10_000},
+	}
 }
 
 // bench is one run of the program.
@@ -50,13 +73,16 @@ type bench struct {
 	template string // the database that runs get copies of
 	paths    []string
 	ids      []int64
-	runNo    int
+	cache    string // large databases stay there
+	programs string // where the indexers are
+	self     string // this program
+	tree     string // what is indexed
+	sound    map[string]bool
 }
 
 // on opens a peer on a database of its own, lets fn use it, closes it, and
 // verifies what it left behind.
 func (b *bench) on(ctx context.Context, p peers.Peer, o peers.Options, fn func(db peers.DB) (sample, expected, error)) (sample, error) {
-	b.runNo++
 	path := filepath.Join(b.dir, "run.db")
 	defer removeDatabase(path)
 	db, err := openOn(ctx, p, b.template, path, o)

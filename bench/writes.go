@@ -12,7 +12,7 @@ import (
 func writes(id, synchronous string) workload {
 	return workload{
 		ID: id, Title: "single-row typed writes: AppendLog, 100 goroutines, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: latencies,
-		skip: unlessPooled,
+		skip: unlessPooled, long: synchronous == "full",
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			return b.writeBy(ctx, p, 100, synchronous)
 		},
@@ -36,7 +36,7 @@ func (b *bench) writeBy(ctx context.Context, p peers.Peer, goroutines int, synch
 func upserts(id, synchronous string) workload {
 	return workload{
 		ID: id, Title: "the same with UpsertFile, into a table with nine indexes, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: latencies,
-		skip: unlessPooled,
+		skip: unlessPooled, long: synchronous == "full",
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			return b.on(ctx, p, peers.Options{Synchronous: synchronous}, func(db peers.DB) (sample, expected, error) {
 				s, all, err := b.crowd(p, 100, func(ctx context.Context, g, i int) (outcome, error) {
@@ -55,7 +55,7 @@ func upserts(id, synchronous string) workload {
 func transactions(synchronous string) workload {
 	return workload{
 		ID: "W3/" + synchronous, Title: "InTx(Immediate) of a read and two writes, 100 goroutines, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: append(slices.Clone(latencies), "p99/p50"),
-		skip: unlessPooled,
+		skip: unlessPooled, long: synchronous == "full",
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			return b.on(ctx, p, peers.Options{Synchronous: synchronous}, func(db peers.DB) (sample, expected, error) {
 				s, all, err := b.crowd(p, 100, func(ctx context.Context, g, i int) (outcome, error) {
@@ -106,7 +106,7 @@ func loneTransactions(synchronous string) workload {
 func mixed() workload {
 	return workload{
 		ID: "M1", Title: "90 % point reads, 10 % durable writes, 100 goroutines, synchronous=FULL", Primary: "ops/s", columns: []string{"read ops/s", "p50", "p99", "max", "write ops/s", "write p50", "write p99", "write max"},
-		skip: unlessPooled,
+		skip: unlessPooled, long: true,
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			return b.on(ctx, p, peers.Options{Synchronous: "full"}, func(db peers.DB) (sample, expected, error) {
 				s, all, err := b.crowd(p, 100, func(ctx context.Context, g, i int) (outcome, error) {
