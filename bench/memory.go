@@ -129,7 +129,7 @@ func readMuch(ctx context.Context, db peers.DB, conns int) error {
 	for range 4 * conns {
 		readers.Go(func() {
 			var err error
-			for i := 0; i < 200 && err == nil; i++ {
+			for i := 0; i < 50 && err == nil; i++ {
 				_, err = db.GetFileByPath(ctx, paths[i])
 			}
 			errs <- err

@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"gonum.org/v1/plot"
@@ -31,8 +32,9 @@ func (r report) plots(dir string) ([]string, error) {
 		{"rows", "A point read as the table grows", "rows", "ns per read", r.curve("S1/rows")},
 		{"latency", "How long 100 durable writers wait (W1)", "of so many writes one waits longer", "ms", r.distribution("W1")},
 	} {
+		d.lines = slices.DeleteFunc(d.lines, func(l line) bool { return len(l.points) < 2 })
 		if len(d.lines) == 0 {
-			continue
+			continue // a point is no curve
 		}
 		name := d.name + ".svg"
 		if err := draw(filepath.Join(dir, name), d.title, d.x, d.y, d.lines); err != nil {

@@ -213,8 +213,8 @@ func show(metric string, v float64) string {
 // number writes three digits, or all of them before the point.
 func number(v float64) string {
 	switch {
-	case v == 0:
-		return "0"
+	case v == math.Trunc(v) && math.Abs(v) < 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
 	case math.Abs(v) >= 100:
 		text := strconv.FormatFloat(v, 'f', 0, 64)
 		for i := len(text) - 3; i > 0; i -= 3 {

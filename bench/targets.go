@@ -191,6 +191,9 @@ func (j *judge) gain(id, metric, text string, among func(peers.Peer) bool, least
 	if lowerIsBetter(metric) {
 		ratio = best / own
 	}
+	if best == 0 { // it did nothing in the whole window
+		ratio = 1e9
+	}
 	j.add(id, text, fmt.Sprintf("%s × %s (%s : %s)", number(ratio), who, show(metric, own), show(metric, best)), ratio, ratio >= least)
 }
 
