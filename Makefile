@@ -73,7 +73,7 @@ ci: lint generate-check build ## everything that must pass
 BENCH := cd bench && GOFLAGS='-tags=mattn -ldflags=-X=github.com/ncruces/go-sqlite3/driver.driverName='
 BENCH_BUILD = $(BENCH) go build -o ../build/sqlane-bench . && go build -o ../build/sqlane-bench-naive ./naive && go build -C .. -o build/fileindex ./cmd/fileindex
 
-bench: ## measure beside the peers, twenty minutes (BENCHFLAGS='-only R1', -help tells more)
+bench: ## measure beside the peers, twenty minutes (BENCHFLAGS='-only R1' for a part)
 	$(BENCH_BUILD)
 	build/sqlane-bench -tree '$(DIR)' $(BENCHFLAGS)
 
@@ -81,9 +81,10 @@ bench-quick: ## the same in two minutes, results to build/bench
 	$(BENCH_BUILD)
 	build/sqlane-bench -quick -tree '$(DIR)' $(BENCHFLAGS)
 
-bench-check: ## vet and test the benchmarks
+bench-check: ## vet, test and staticcheck the benchmarks
 	$(BENCH) go vet ./...
 	$(BENCH) go test ./...
+	cd bench && go tool -modfile=../tools/go.mod staticcheck -tags mattn ./...
 
 define goose
 	@test -n '$(DB)' || { echo 'which database? make $@ DB=app.db' >&2; exit 2; }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -140,4 +141,17 @@ func TestUsage(t *testing.T) {
 	cancel()
 	var out, err bytes.Buffer
 	require.Equal(t, 130, run(ctx, []string{"-quick", "-tree", ".", "-dir", t.TempDir(), "-out", t.TempDir()}, &out, &err))
+}
+
+func TestAPeerThatCannotIsShownAndSqlaneThatCannotFails(t *testing.T) {
+	unable := func(name string) peers.Peer {
+		return peers.Peer{Name: name, Open: func(context.Context, peers.Options) (peers.DB, error) { return nil, errors.New("no room") }}
+	}
+	b := &bench{scale: tiny(), dir: t.TempDir(), template: filepath.Join(t.TempDir(), "t.db")}
+	require.NoError(t, makeDatabase(t.Context(), b.template, 1000))
+	r, err := plan{scale: tiny(), peers: []peers.Peer{unable("poor")}}.measure(t.Context(), b, pointRead(), time.Now())
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{"no room": 1}, r.of("poor").Errors)
+	_, err = plan{scale: tiny(), peers: []peers.Peer{unable("sqlane")}}.measure(t.Context(), b, pointRead(), time.Now())
+	require.ErrorContains(t, err, "no room")
 }

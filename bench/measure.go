@@ -147,6 +147,11 @@ func (c crowd) classify(ctx context.Context, err error) string {
 	case errors.Is(context.Cause(ctx), errLate):
 		return errLate.Error()
 	}
+	return brief(err)
+}
+
+// brief is an error in one short line.
+func brief(err error) string {
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	return text[:min(len(text), 80)]
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -22,6 +23,10 @@ func (r report) plots(dir string) ([]string, error) {
 		return nil, err
 	}
 	var names []string
+	colours := map[string]color.Color{} // a peer has one in all plots
+	for i, p := range r.plan.peers {
+		colours[p.Name] = palette[i%len(palette)]
+	}
 	for _, d := range []struct {
 		name, title, x, y string
 		lines             []line
@@ -30,14 +35,14 @@ func (r report) plots(dir string) ([]string, error) {
 		{"writers", "Durable writes as goroutines grow", "goroutines", "transactions per second", r.curve("S1/writers")},
 		{"connections", "Point reads from 100 goroutines as connections grow", "connections", "reads per second", r.curve("S1/connections")},
 		{"rows", "A point read as the table grows", "rows", "ns per read", r.curve("S1/rows")},
-		{"latency", "How long 100 durable writers wait (W1)", "of so many writes one waits longer", "ms", r.distribution("W1")},
+		{"latency", "How long 100 durable writers wait (W1)", "one write in so many waits longer than", "ms", r.distribution("W1")},
 	} {
 		d.lines = slices.DeleteFunc(d.lines, func(l line) bool { return len(l.points) < 2 })
 		if len(d.lines) == 0 {
 			continue // a point is no curve
 		}
 		name := d.name + ".svg"
-		if err := draw(filepath.Join(dir, name), d.title, d.x, d.y, d.lines); err != nil {
+		if err := draw(filepath.Join(dir, name), d.title, d.x, d.y, d.lines, colours); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		names = append(names, name)
@@ -97,26 +102,27 @@ func (r report) distribution(id string) []line {
 	return lines
 }
 
-func draw(path, title, x, y string, lines []line) error {
+func draw(path, title, x, y string, lines []line, colours map[string]color.Color) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	p.X.Tick.Marker, p.Y.Tick.Marker = powers{}, powers{}
 	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Padding, p.Title.Padding = vg.Points(2), vg.Points(6)
 	p.Legend.XOffs, p.Legend.YOffs = vg.Points(10), vg.Points(-5)
 	p.Add(plotter.NewGrid())
 	lowest, highest := lines[0].points[0].Y, lines[0].points[0].Y
-	for i, l := range lines {
+	for _, l := range lines {
 		drawn, err := plotter.NewLine(l.points)
 		if err != nil {
 			return err
 		}
-		drawn.Color, drawn.Width = palette[i%len(palette)], vg.Points(1.2)
-		if i%2 == 1 && i > 1 {
+		drawn.Color, drawn.Width = colours[l.name], vg.Points(1.2)
+		if strings.HasSuffix(l.name, "tuned") {
 			drawn.Dashes = []vg.Length{vg.Points(4), vg.Points(2)}
 		}
 		if l.name == "sqlane" {
-			drawn.Color, drawn.Width = color.Black, vg.Points(3)
+			drawn.Width = vg.Points(3)
 		}
 		p.Add(drawn)
 		p.Legend.Add(l.name, drawn)
@@ -125,9 +131,9 @@ func draw(path, title, x, y string, lines []line) error {
 		}
 	}
 	// Room for the legend above the lines.
-	p.Y.Min, p.Y.Max = lowest/1.5, highest*12
+	p.Y.Min, p.Y.Max = lowest/1.5, highest*30
 	canvas := vgsvg.New(20*vg.Centimeter, 14*vg.Centimeter)
-	p.Draw(vgdraw.New(canvas))
+	p.Draw(vgdraw.Crop(vgdraw.New(canvas), vg.Points(6), -vg.Points(24), vg.Points(6), -vg.Points(6)))
 	f, err := os.Create(path)
 	if err != nil {
 		return err
@@ -139,8 +145,7 @@ func draw(path, title, x, y string, lines []line) error {
 	return err
 }
 
-// palette goes from line to line, so that the same peer has the same colour
-// wherever the same peers are drawn.
+// palette begins with sqlane's colour.
 var palette = []color.Color{
 	color.Black,
 	color.RGBA{R: 0xd6, G: 0x27, B: 0x28, A: 0xff},

@@ -56,9 +56,9 @@ func (r report) markdown(w io.Writer, verdicts []verdict, plots []string) {
 	if r.plan.scale.quick {
 		say("**A quick run**: short windows and few runs. It shows the order of things; for figures run `make bench`.\n")
 	}
-	say("Written by the program in this folder; see README.md. Medians of up to %d runs, in which all peers take turns, with the lowest and the highest in brackets.", r.plan.scale.runs)
-	say("Speed is sqlane's divided into the peer's: 0.5 is half as fast as sqlane. A latency counts from the call to its return, and every run began with a")
-	say("fresh copy of the same database and ended with a check that everything acknowledged is in it.\n")
+	say("Written by the program in this folder; README.md says how to read it. Medians of up to %d runs, in which all peers take turns, with the", r.plan.scale.runs)
+	say("lowest and the highest in brackets. Speed is the peer's divided by sqlane's: at 0.5 it is half as fast. A latency counts from the call to its")
+	say("return. Every run began with a fresh copy of the same database and ended with a check that all that was acknowledged is in it.\n")
 
 	if len(verdicts) > 0 {
 		met := 0

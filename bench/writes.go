@@ -32,10 +32,10 @@ func (b *bench) writeBy(ctx context.Context, p peers.Peer, goroutines int, synch
 	})
 }
 
-// upserts is W1 with the widest row: the table has nine indexes.
+// upserts is W1 with the widest row: the table has eight indexes.
 func upserts(id, synchronous string) workload {
 	return workload{
-		ID: id, Title: "the same with UpsertFile, into a table with nine indexes, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: latencies,
+		ID: id, Title: "the same with UpsertFile, into a table with eight indexes, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: latencies,
 		skip: unlessPooled, long: synchronous == "full",
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			return b.on(ctx, p, peers.Options{Synchronous: synchronous}, func(db peers.DB) (sample, expected, error) {
