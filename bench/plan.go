@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sqlane/sqlane/bench/peers"
@@ -43,6 +44,9 @@ func workloads(s scale) []workload {
 		if w.long {
 			w.weight, w.window = 6, 2*s.window
 		}
+	}
+	if s.quick {
+		all = slices.DeleteFunc(all, func(w workload) bool { return strings.HasSuffix(w.ID, "/upsert") })
 	}
 	return slices.Concat(all, curves(s), indexing(s))
 }

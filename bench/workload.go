@@ -52,17 +52,17 @@ func fullScale() scale {
 		runs: 5, warm: 120 * time.Millisecond, window: 500 * time.Millisecond, rows: 10_000,
 		curveRuns: 3, curveWindow: 250 * time.Millisecond,
 		goroutines: []int{1, 10, 100, 1000, 10_000}, conns: []int{1, 2, 4, 8, 16, 32, 64},
-		tables: []int{1000, 10_000, 100_000, 1_000_000, 10_000_000}, trees: []int{1000, 10_000, 100_000},
+		tables: []int{1000, 10_000, 100_000, 1_000_000, 10_000_000}, trees: []int{10_000, 30_000, 100_000},
 	}
 }
 
 func quickScale() scale {
 	return scale{
 		quick: true, out: filepath.Join("build", "bench"), budget: 100 * time.Second,
-		runs: 3, warm: 60 * time.Millisecond, window: 200 * time.Millisecond, rows: 10_000,
+		runs: 3, warm: 50 * time.Millisecond, window: 150 * time.Millisecond, rows: 10_000,
 		curveRuns: 1, curveWindow: 100 * time.Millisecond,
-		goroutines: []int{1, 100, 1000}, conns: []int{1, 4, 16},
-		tables: []int{1000, 100_000}, trees: []int{1000, 10_000},
+		goroutines: []int{1, 10, 100}, conns: []int{1, 4, 16},
+		tables: []int{1000, 100_000}, trees: []int{10_000, 30_000},
 	}
 }
 
