@@ -44,7 +44,7 @@ func queue() workload {
 					return outcome{took: max(got.Sub(asked), 1)}, err
 				}, "wait").run(ctx)
 				if err == nil {
-					s.metrics["longest/mean"] = s.metrics["max"] / s.metrics["mean"]
+					s.ratio("longest/mean", "max", "mean")
 				}
 				return s, expected{}, err
 			})

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -20,8 +19,15 @@ type sample struct {
 	latency *hdrhistogram.Histogram // of all operations, in ns; nil if not wanted
 }
 
+// ratio adds a quotient of two metrics that are there.
+func (s sample) ratio(name, above, below string) {
+	if s.metrics[below] > 0 {
+		s.metrics[name] = s.metrics[above] / s.metrics[below]
+	}
+}
+
 func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(100, int64(100*time.Second), 3)
+	return hdrhistogram.New(1, int64(100*time.Second), 3)
 }
 
 // alone measures one goroutine. Operations are timed in groups, so that the
@@ -88,9 +94,9 @@ type totals struct {
 	failed int64
 }
 
-// run lets each goroutine do one operation after another. What begins in the
-// window counts in latencies, what ends in it counts in throughput; everything
-// counts in the totals.
+// run lets each goroutine do one operation after another, one at least. What is
+// under way in the window counts in latencies, so that who starves shows; what
+// ends in it counts in throughput; everything counts in the totals.
 func (c crowd) run(ctx context.Context) (sample, totals, error) {
 	runtime.GC()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -100,7 +106,6 @@ func (c crowd) run(ctx context.Context) (sample, totals, error) {
 		workers   sync.WaitGroup
 		begin     = make(chan struct{})
 		start     time.Time
-		stop      atomic.Bool
 	)
 	for i := range recorders {
 		recorders[i].init(len(c.kinds))
@@ -110,7 +115,7 @@ func (c crowd) run(ctx context.Context) (sample, totals, error) {
 			r := &recorders[g%len(recorders)]
 			<-begin
 			open, end := start.Add(c.warm), start.Add(c.warm+c.window)
-			for i, now := 0, time.Now(); !stop.Load() && now.Before(end); i++ {
+			for i, now := 0, time.Now(); i == 0 || now.Before(end) && ctx.Err() == nil; i++ {
 				out, err := c.op(ctx, g, i)
 				then := time.Now()
 				if out.took == 0 {
@@ -120,7 +125,7 @@ func (c crowd) run(ctx context.Context) (sample, totals, error) {
 					cancel(err)
 					return
 				}
-				r.record(out, c.classify(ctx, err), !now.Before(open), then.After(open) && then.Before(end))
+				r.record(out, c.classify(ctx, err), !then.Before(open), then.Before(end))
 				now = then
 			}
 		})
@@ -173,7 +178,7 @@ func (r *recorder) init(kinds int) {
 	}
 }
 
-func (r *recorder) record(out outcome, failure string, begunInWindow, endedInWindow bool) {
+func (r *recorder) record(out outcome, failure string, afterWarmUp, beforeEnd bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if failure != "" {
@@ -183,10 +188,12 @@ func (r *recorder) record(out outcome, failure string, begunInWindow, endedInWin
 	}
 	r.totals.done[out.kind]++
 	r.totals.sum += out.sum
-	if begunInWindow {
-		_ = r.latency[out.kind].RecordValue(min(max(out.took.Nanoseconds(), 100), r.latency[out.kind].HighestTrackableValue()))
+	if !afterWarmUp {
+		return
 	}
-	if endedInWindow {
+	h := r.latency[out.kind]
+	_ = h.RecordValue(min(out.took.Nanoseconds(), h.HighestTrackableValue())) // within its range: no error
+	if beforeEnd {
 		r.ended[out.kind]++
 	}
 }

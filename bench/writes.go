@@ -65,7 +65,7 @@ func transactions(synchronous string) workload {
 				if err != nil {
 					return s, expected{}, err
 				}
-				s.metrics["p99/p50"] = s.metrics["p99"] / s.metrics["p50"]
+				s.ratio("p99/p50", "p99", "p50")
 				return s, expected{appended: all.done[0], appendedSum: all.sum, touched: all.done[0], failed: all.failed}, nil
 			})
 		},
