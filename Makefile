@@ -83,6 +83,24 @@ ci: lint generate-check build ## everything that must pass
 	@$(MAKE) --no-print-directory test TESTFLAGS='-timeout 20m -coverpkg=$(COVERED) -coverprofile=build/cover.out'
 	@$(MAKE) --no-print-directory cover-check
 	cd compat && go vet ./... && go test -race ./...
+	@$(MAKE) --no-print-directory bench-check
+
+# mattn's driver and ncruces' register under one name: the latter goes without.
+BENCH := cd bench && GOFLAGS='-tags=mattn -ldflags=-X=github.com/ncruces/go-sqlite3/driver.driverName='
+BENCH_BUILD = $(BENCH) go build -o ../build/sqlane-bench . && go build -o ../build/sqlane-bench-naive ./naive && go build -C .. -o build/fileindex ./cmd/fileindex
+
+bench: ## measure beside the peers, twenty minutes (BENCHFLAGS='-only R1' for a part)
+	$(BENCH_BUILD)
+	build/sqlane-bench -tree '$(DIR)' $(BENCHFLAGS)
+
+bench-quick: ## the same in two minutes, results to build/bench
+	$(BENCH_BUILD)
+	build/sqlane-bench -quick -tree '$(DIR)' $(BENCHFLAGS)
+
+bench-check: ## vet, test and staticcheck the benchmarks
+	$(BENCH) go vet ./...
+	$(BENCH) go test ./...
+	cd bench && go tool -modfile=../tools/go.mod staticcheck -tags mattn ./...
 
 define goose
 	@test -n '$(DB)' || { echo 'which database? make $@ DB=app.db' >&2; exit 2; }
@@ -101,4 +119,4 @@ migrate-status: ## tell which migrations DB=... has
 clean: ## remove what was built
 	rm -rf build
 
-.PHONY: help run test stress mutate generate lint cover cover-check generate-check build ci migrate-up migrate-down migrate-status clean
+.PHONY: help run test stress mutate generate lint cover cover-check generate-check build ci bench bench-quick bench-check migrate-up migrate-down migrate-status clean

@@ -1,0 +1,146 @@
+// Command bench measures sqlane beside its peers, all in one run.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sqlane/sqlane/bench/peers"
+)
+
+const usage = `bench measures sqlane beside its peers, interleaved, and writes RESULTS.md,
+results.json and plots.
+
+Usage: bench [-quick] [-only REGEXP] [-peers REGEXP] [-runs N] [-dir DIR] [-out DIR]
+
+  -quick         two minutes instead of twenty: shorter runs, smaller curves
+  -only REGEXP   only the workloads whose id matches: R1, W1|W2, S1
+  -peers REGEXP  only the peers whose name matches
+  -runs N        runs of each peer in each workload, fewer if the time runs out;
+                 default: 5, with -quick 3
+  -dir DIR       where the databases go, on a real file system; default: $TMPDIR
+  -out DIR       where the results go; default: bench, with -quick build/bench
+  -tree DIR      what I1 indexes; default: the src folder of go env GOROOT
+  -list          list the workloads and the peers
+
+A workload's result is checked after every run: a row that was acknowledged and is
+not there ends the program.
+
+Exit codes: 0 done, 1 failed or a result is wrong, 2 wrong usage, 130 interrupted.
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	quick := flags.Bool("quick", false, "")
+	list := flags.Bool("list", false, "")
+	only := flags.String("only", "", "")
+	which := flags.String("peers", "", "")
+	runs := flags.Int("runs", 0, "")
+	dir := flags.String("dir", os.TempDir(), "")
+	tree := flags.String("tree", "", "")
+	memoryOf := flags.String("memory-of", "", "") // for itself: see memory.go
+	out := flags.String("out", "", "")
+	wrong := func(err error) int {
+		fmt.Fprintf(stderr, "bench: %v; bench -help tells more\n", err)
+		return 2
+	}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		return 0
+	case err != nil:
+		return wrong(err)
+	case flags.NArg() > 0:
+		return wrong(fmt.Errorf("%q is no flag", flags.Arg(0)))
+	case *runs < 0:
+		return wrong(fmt.Errorf("-runs %d is less than 1", *runs))
+	}
+	if *memoryOf != "" {
+		if err := weigh(ctx, *memoryOf, *dir, stdout); err != nil {
+			fmt.Fprintln(stderr, "bench:", err)
+			return 1
+		}
+		return 0
+	}
+	onlyThese, err := regexp.Compile(*only)
+	if err != nil {
+		return wrong(fmt.Errorf("-only: %w", err))
+	}
+	thesePeers, err := regexp.Compile(*which)
+	if err != nil {
+		return wrong(fmt.Errorf("-peers: %w", err))
+	}
+	s := fullScale()
+	if *quick {
+		s = quickScale()
+	}
+	if *out == "" {
+		*out = s.out
+	}
+	if *runs > 0 {
+		s.runs = *runs
+	}
+	p := plan{scale: s}
+	for _, w := range workloads(s) {
+		if onlyThese.MatchString(w.ID) {
+			p.workloads = append(p.workloads, w)
+		}
+	}
+	for _, peer := range peers.All() {
+		if thesePeers.MatchString(peer.Name) {
+			p.peers = append(p.peers, peer)
+		}
+	}
+	switch {
+	case *list:
+		for _, w := range p.workloads {
+			fmt.Fprintf(stdout, "%-16s %s\n", w.ID, w.Title)
+		}
+		for _, peer := range p.peers {
+			fmt.Fprintf(stdout, "%-16s %s\n", peer.Name, peer.Config)
+		}
+		return 0
+	case len(p.workloads) == 0:
+		return wrong(fmt.Errorf("-only %s matches no workload", *only))
+	case len(p.peers) == 0:
+		return wrong(fmt.Errorf("-peers %s matches no peer", *which))
+	}
+	if *tree == "" {
+		goroot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+		if err != nil {
+			return wrong(fmt.Errorf("go env GOROOT: %w; say what to index with -tree", err))
+		}
+		*tree = filepath.Join(strings.TrimSpace(string(goroot)), "src")
+	}
+	start := time.Now()
+	err = p.run(ctx, *dir, *out, *tree, stderr)
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "bench: interrupted; no results are written")
+		return 130
+	case err != nil:
+		fmt.Fprintln(stderr, "bench:", err)
+		return 1
+	}
+	fmt.Fprintf(stderr, "done in %v; see %s\n", time.Since(start).Round(time.Second), filepath.Join(*out, "RESULTS.md"))
+	return 0
+}

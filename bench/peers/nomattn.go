@@ -1,0 +1,5 @@
+//go:build !mattn
+
+package peers
+
+func mattn() []Peer { return nil }

@@ -1,0 +1,59 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sqlane/sqlane/gen"
+	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/repo"
+)
+
+func sqlane() Peer {
+	return Peer{
+		Name:    "sqlane",
+		Module:  "github.com/sqlane/sqlane",
+		Config:  `repo.New(pool) of pool.Open(ctx, pool.Config{Path: "app.db", Synchronous: "full"}): the defaults`,
+		Source:  "pool.Config",
+		Modernc: true,
+		Open:    openSqlane,
+		Busy: func(err error) bool {
+			return errors.Is(err, pool.ErrBusy) || errors.Is(err, pool.ErrConflict) || pool.IsBusy(err)
+		},
+	}
+}
+
+type sqlaneDB struct {
+	*repo.Repo
+	pool *pool.Pool
+}
+
+func openSqlane(ctx context.Context, o Options) (DB, error) {
+	p, err := pool.Open(ctx, pool.Config{Path: o.Path, Synchronous: o.Synchronous, MaxConns: o.Conns, MinConns: o.Conns})
+	if err != nil {
+		return nil, fmt.Errorf("sqlane: %w", err)
+	}
+	return &sqlaneDB{repo.New(p), p}, nil
+}
+
+// Touch implements DB.
+func (d *sqlaneDB) Touch(ctx context.Context, path string, log gen.AppendLogParams) error {
+	return d.InTx(ctx, pool.Immediate, func(ctx context.Context, tx *repo.Tx) error {
+		return touch(ctx, tx, path, log)
+	})
+}
+
+// Hold implements DB.
+func (d *sqlaneDB) Hold(ctx context.Context, use func()) error {
+	lease, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	use()
+	lease.Release()
+	return nil
+}
+
+// Close implements DB.
+func (d *sqlaneDB) Close() error { return d.pool.Close() }

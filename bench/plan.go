@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sqlane/sqlane/bench/peers"
+)
+
+// workloads lists everything that is measured, in this order.
+func workloads(s scale) []workload {
+	all := []workload{
+		pointRead(),
+		concurrentReads(100),
+		concurrentReads(1000),
+		manyRows(),
+		writes("W1", "full"),
+		upserts("W1/upsert", "full"),
+		writes("W2", "normal"),
+		upserts("W2/upsert", "normal"),
+		transactions("full"),
+		transactions("normal"),
+		loneWrites("full"),
+		loneWrites("normal"),
+		loneTransactions("full"),
+		loneTransactions("normal"),
+		mixed(),
+		lease(),
+		queue(),
+		weights(),
+	}
+	for i := range all {
+		w := &all[i]
+		if w.weight == 0 {
+			w.weight = 4
+		}
+		if w.long {
+			w.weight, w.window = 6, 2*s.window
+		}
+	}
+	if s.quick {
+		all = slices.DeleteFunc(all, func(w workload) bool { return strings.HasSuffix(w.ID, "/upsert") })
+	}
+	return slices.Concat(all, curves(s), indexing(s))
+}
+
+// plan is what one run of the program measures.
+type plan struct {
+	scale     scale
+	workloads []workload
+	peers     []peers.Peer
+}
+
+// result is what came of a workload.
+type result struct {
+	workload
+	Series []*series `json:"series"`
+}
+
+func (r *result) of(peer string) *series {
+	for _, s := range r.Series {
+		if s.Peer == peer {
+			return s
+		}
+	}
+	return nil
+}
+
+func (p plan) run(ctx context.Context, dir, out, tree string, progress io.Writer) (err error) {
+	start, where := time.Now(), thisMachine(dir, p.peers)
+	dir, err = os.MkdirTemp(dir, "sqlane-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	b := &bench{
+		scale: p.scale, dir: dir, template: filepath.Join(dir, "template.db"),
+		cache: filepath.Dir(self), programs: filepath.Dir(self), self: self, tree: tree, sound: map[string]bool{},
+	}
+	if err := makeDatabase(ctx, b.template, b.rows); err != nil {
+		return err
+	}
+	b.paths, b.ids = hotPaths(b.rows)
+	// Every peer sees the same context, one that can be cancelled.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var results []*result
+	total, share := 0, 0
+	for _, w := range p.workloads {
+		total += w.weight
+	}
+	for i, w := range p.workloads {
+		fmt.Fprintf(progress, "%5.0fs  %d/%d  %-16s %s\n", time.Since(start).Seconds(), i+1, len(p.workloads), w.ID, w.Title)
+		share += w.weight
+		r, err := p.measure(ctx, b, w, start.Add(p.scale.budget*time.Duration(share)/time.Duration(total)))
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.ID, err)
+		}
+		results = append(results, r)
+	}
+	return report{plan: p, machine: where, results: results, took: time.Since(start)}.write(out)
+}
+
+// measure lets the peers take turns, run after run, so that whatever else
+// happens on the machine happens to all of them. No run begins after the deadline
+// but the first.
+func (p plan) measure(ctx context.Context, b *bench, w workload, deadline time.Time) (*result, error) {
+	r := &result{workload: w}
+	if w.window != 0 {
+		changed := *b
+		changed.window = w.window
+		b = &changed
+	}
+	contenders := p.peers
+	if w.others != nil {
+		contenders = w.others
+	}
+	var taking []peers.Peer
+	var into []*series
+	for _, peer := range contenders {
+		s := &series{Peer: peer.Name}
+		if w.skip != nil {
+			s.Note = w.skip(peer)
+		}
+		if s.Note == "" {
+			taking, into = append(taking, peer), append(into, s)
+		} else if peer.Alone {
+			continue // it is no peer here
+		}
+		r.Series = append(r.Series, s)
+	}
+	runs := w.runs
+	if runs == 0 {
+		runs = p.scale.runs
+	}
+	for n := 0; n < runs && (n == 0 || time.Now().Before(deadline)); n++ {
+		for i, peer := range taking {
+			s, err := w.run(ctx, b, peer)
+			switch {
+			case err == nil:
+			case errors.Is(err, errWrong), peer.Name == "sqlane", ctx.Err() != nil:
+				return nil, fmt.Errorf("%s: %w", peer.Name, err)
+			default: // it cannot do this, and the table says so
+				s = sample{errors: map[string]int64{brief(err): 1}}
+			}
+			into[i].add(s)
+		}
+	}
+	return r, nil
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/sqlane/sqlane/bench/peers"
+)
+
+// workload is one thing that is measured, of each peer that can do it.
+type workload struct {
+	ID      string                    `json:"id"` // as in -only: "R1", "R2/100"
+	Title   string                    `json:"title"`
+	Primary string                    `json:"primary"` // the metric that counts
+	columns []string                  // the others that are shown
+	weight  int                       // its share of the budget
+	curve   string                    // the curve that it is a point of
+	axis    string                    // what grows along it
+	x       int                       // how much there is of that here
+	window  time.Duration             // 0: as long as the scale says
+	others  []peers.Peer              // who takes part, if not the peers
+	long    bool                      // starving takes longer than a moment
+	runs    int                       // 0: as many as the scale says
+	skip    func(p peers.Peer) string // why a peer does not take part; "" if it does
+	run     func(ctx context.Context, b *bench, p peers.Peer) (sample, error)
+}
+
+var (
+	latencies   = []string{"p50", "p99", "max"}
+	allocations = []string{"allocs/op", "B/op"}
+)
+
+// scale is how much is measured.
+type scale struct {
+	quick        bool
+	out          string        // where the results go
+	budget       time.Duration // for everything: when it runs out, workloads get fewer runs
+	runs         int
+	warm, window time.Duration
+	rows         int // files in the database, but for S1
+
+	curveRuns                        int
+	curveWindow                      time.Duration
+	goroutines, conns, tables, trees []int // the points of the curves
+}
+
+func fullScale() scale {
+	return scale{
+		out: "bench", budget: 19 * time.Minute,
+		runs: 5, warm: 120 * time.Millisecond, window: 500 * time.Millisecond, rows: 10_000,
+		curveRuns: 3, curveWindow: 250 * time.Millisecond,
+		goroutines: []int{1, 10, 100, 1000, 10_000}, conns: []int{1, 2, 4, 8, 16, 32, 64},
+		tables: []int{1000, 10_000, 100_000, 1_000_000, 10_000_000}, trees: []int{10_000, 30_000, 100_000},
+	}
+}
+
+func quickScale() scale {
+	return scale{
+		quick: true, out: filepath.Join("build", "bench"), budget: 100 * time.Second,
+		runs: 3, warm: 50 * time.Millisecond, window: 150 * time.Millisecond, rows: 10_000,
+		curveRuns: 1, curveWindow: 100 * time.Millisecond,
+		goroutines: []int{1, 10, 100}, conns: []int{1, 4, 16},
+		tables: []int{1000, 100_000}, trees: []int{10_000, 30_000},
+	}
+}
+
+// bench is one run of the program.
+type bench struct {
+	scale
+	dir      string // databases go there
+	template string // the database that runs get copies of
+	paths    []string
+	ids      []int64
+	cache    string // large databases stay there
+	programs string // where the indexers are
+	self     string // this program
+	tree     string // what is indexed
+	sound    map[string]bool
+}
+
+// on opens a peer on a database of its own, lets fn use it, closes it, and
+// verifies what it left behind.
+func (b *bench) on(ctx context.Context, p peers.Peer, o peers.Options, fn func(db peers.DB) (sample, expected, error)) (sample, error) {
+	path := filepath.Join(b.dir, "run.db")
+	defer removeDatabase(path)
+	db, err := openOn(ctx, p, b.template, path, o)
+	if err != nil {
+		return sample{}, err
+	}
+	s, want, err := fn(db)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return sample{}, err
+	}
+	want.rows = b.rows
+	return s, verify(ctx, path, want)
+}
+
+// read is R1's and R2's operation.
+func (b *bench) read(ctx context.Context, db peers.DB, i int) error {
+	k := i % len(b.paths)
+	file, err := db.GetFileByPath(ctx, b.paths[k])
+	if err != nil {
+		return err
+	}
+	return checkFile(file, b.paths[k], b.ids[k])
+}
+
+// append is W1's operation.
+func (b *bench) append(ctx context.Context, db peers.DB, count int64) error {
+	row, err := db.AppendLog(ctx, logEntry(count))
+	if err == nil && row.FileCount != count {
+		return errWrong
+	}
+	return err
+}
+
+// touch is W3's operation. It returns what the log's sum grows by.
+func (b *bench) touch(ctx context.Context, db peers.DB, i int) (int64, error) {
+	k := i % len(b.paths)
+	return b.ids[k], db.Touch(ctx, b.paths[k], logEntry(0))
+}
+
+// upsert is W1's other operation.
+func (b *bench) upsert(ctx context.Context, db peers.DB, g, i int) error {
+	arg := newFile(g, i)
+	row, err := db.UpsertFile(ctx, arg)
+	if err == nil && row.Path != arg.Path {
+		return errWrong
+	}
+	return err
+}
+
+func unlessPooled(p peers.Peer) string {
+	if p.Alone {
+		return "it is one connection"
+	}
+	return ""
+}
+
+func (b *bench) crowd(p peers.Peer, goroutines int, op func(ctx context.Context, g, i int) (outcome, error), kinds ...string) crowd {
+	return crowd{goroutines: goroutines, warm: b.warm, window: b.window, kinds: kinds, op: op, busy: p.Busy}
+}
+
+// spread gives each goroutine another place in the list of paths to begin at.
+func spread(g, i int) int { return g*97 + i }
