@@ -30,6 +30,16 @@ FOR ?= 10m
 stress: ## mix everything for ten minutes (FOR=... for another time)
 	go run -race ./internal/stress -for $(FOR)
 
+FUZZ := pool:FuzzScripts pool:FuzzClassifier pool:FuzzSplit pool:FuzzParseConfig pool:FuzzCorruptFile \
+	cmd/repogen:FuzzPackages cmd/repogen:FuzzSources cmd/repogen:FuzzClassify cmd/fileindex:FuzzSearch
+
+fuzz: ## try what nobody thought of, for ten minutes (FOR=...) shared by all; what is found lands in testdata/fuzz
+	@seconds=$$(($$(sed -E 's/^([0-9]+)h$$/\1*3600/; s/^([0-9]+)m$$/\1*60/; s/^([0-9]+)s$$/\1/' <<<'$(FOR)'))); \
+	  each=$$((seconds / $(words $(FUZZ)))); test $$each -ge 1 || { echo 'FOR is less than a second for each' >&2; exit 2; }; \
+	  failed=0; for target in $(FUZZ); do \
+	    echo "== $$target for $${each}s"; go test ./$${target%%:*} -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $${each}s || failed=1; \
+	  done; exit $$failed
+
 # Packages whose tests are tried; MUTATE_EXCEPT is a regular expression of files to leave out.
 MUTATE ?= pool repo cmd/repogen
 MUTATE_EXCEPT ?= ^$$
@@ -119,4 +129,5 @@ migrate-status: ## tell which migrations DB=... has
 clean: ## remove what was built
 	rm -rf build
 
-.PHONY: help run test stress mutate generate lint cover cover-check generate-check build ci bench bench-quick bench-check migrate-up migrate-down migrate-status clean
+# None of the targets is a file.
+.PHONY: $(shell grep -oE '^[a-z-]+:' $(MAKEFILE_LIST) | tr -d :)

@@ -100,25 +100,31 @@ func runThrough(ctx context.Context, on dbtx, text string, asQuery bool) error {
 // callers see it.
 func readContents(t *testing.T, p *pool.Pool) (all string) {
 	t.Helper()
-	require.NoError(t, p.View(t.Context(), func(ctx context.Context, tx *pool.Tx) error {
-		tables, err := readRows(ctx, tx, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
-		if err != nil {
-			return err
-		}
-		queries := []string{"SELECT * FROM pragma_user_version, pragma_application_id", "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"}
-		for _, table := range tables {
-			queries = append(queries, "SELECT '"+table+"', * FROM "+table)
-		}
-		for _, query := range queries {
-			rows, err := readRows(ctx, tx, query)
-			if err != nil {
-				return err
-			}
-			all += strings.Join(rows, "\n") + "\n"
-		}
-		return nil
+	require.NoError(t, p.View(t.Context(), func(ctx context.Context, tx *pool.Tx) (err error) {
+		all, err = contents(ctx, tx)
+		return err
 	}))
 	return all
+}
+
+// contents is everything in a database, as text.
+func contents(ctx context.Context, on dbtx) (all string, err error) {
+	tables, err := readRows(ctx, on, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+	if err != nil {
+		return "", err
+	}
+	queries := []string{"SELECT * FROM pragma_user_version, pragma_application_id", "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"}
+	for _, table := range tables {
+		queries = append(queries, "SELECT '"+table+"', * FROM "+table)
+	}
+	for _, query := range queries {
+		rows, err := readRows(ctx, on, query)
+		if err != nil {
+			return "", err
+		}
+		all += strings.Join(rows, "\n") + "\n"
+	}
+	return all, nil
 }
 
 // readRows reads a query's rows as text.
@@ -397,7 +403,7 @@ func (s *speaker) one(of ...string) string { return of[s.choose(len(of))] }
 
 // gap is what may stand between two words, and misleads who reads text.
 func (s *speaker) gap() string {
-	return s.one(" ", " ", " ", "\n", "\t", "/* ; COMMIT */", " -- ROLLBACK;\n", "/**/", " /* ' */ ", "\r\n")
+	return s.one(" ", " ", " ", "\n", "\t", "/* ; COMMIT */", " -- ROLLBACK;\n", "/**/", " /* ' */ ", "\r\n", "\f", "\n\v", "\ufeff", "--\n", "/* /* */", "/***/")
 }
 
 // words joins, with gaps and in mixed case. What is quoted stays as it is.
@@ -406,7 +412,7 @@ func (s *speaker) words(parts ...string) string {
 	for _, part := range parts {
 		for _, word := range strings.Fields(part) {
 			switch {
-			case strings.ContainsAny(word, `'"`):
+			case strings.ContainsAny(word, "'\"`["):
 			case s.choose(4) == 1:
 				word = strings.ToLower(word)
 			case s.choose(8) == 1:
@@ -425,6 +431,11 @@ func (s *speaker) value() string {
 	return s.one("1", "7", "NULL", "'x'", "'; COMMIT; --'", "v", "id + 1", "( SELECT count(*) FROM u )")
 }
 
+// table writes a table's name in one of the ways that SQLite reads.
+func (s *speaker) table(name string) string {
+	return s.one(name, name, `"`+name+`"`, "["+name+"]", "`"+name+"`", "main."+name, `"main"."`+name+`"`, "'"+name+"'", "main.["+name+"]")
+}
+
 func (s *speaker) where() string {
 	return s.one("", "WHERE 0", "WHERE id = 1", "WHERE id IN ( SELECT t FROM u )", "WHERE s = 'begin'")
 }
@@ -434,7 +445,17 @@ func (s *speaker) read() string {
 	if s.depth > 3 {
 		return "SELECT 1"
 	}
-	switch s.choose(5) {
+	switch s.choose(10) {
+	case 5:
+		return "SELECT * FROM " + s.table(s.one("t", "u", "w"))
+	case 6:
+		return s.read() + " " + s.one("UNION ALL", "EXCEPT", "INTERSECT") + " SELECT 1"
+	case 7:
+		return `SELECT id AS "commit", row_number() OVER ( ORDER BY v ) AS [rollback;] FROM t`
+	case 8:
+		return "SELECT CASE WHEN EXISTS ( " + s.read() + " ) THEN 1 ELSE 0 END"
+	case 9:
+		return "SELECT * FROM " + s.one("pragma_table_list", "pragma_user_version", "json_each('[1,2]')", "pragma_index_info('ts')", "t NOT INDEXED", "t INDEXED BY ts WHERE s > ''")
 	case 0:
 		return "SELECT * FROM " + s.one("t", "w", "sqlite_schema", "pragma_table_info('t')") + " " + s.one("", "WHERE id = 1", "LIMIT 1")
 	case 1:
@@ -452,7 +473,17 @@ func (s *speaker) write() string {
 	with := s.one("", "", "WITH q AS ( SELECT 1 )", "WITH RECURSIVE q(x) AS ( SELECT 1 UNION ALL SELECT x+1 FROM q WHERE x < 5 )")
 	returning := s.one("", "", "RETURNING id", "RETURNING *")
 	or := s.one("", "", "OR IGNORE", "OR REPLACE", "OR ROLLBACK", "OR ABORT", "OR FAIL")
-	switch s.choose(5) {
+	switch s.choose(10) {
+	case 5:
+		return with + " INSERT " + or + " INTO " + s.table("t") + " SELECT id + 10 , v + 100 , s FROM " + s.table("t") + " " + s.where() + " " + returning
+	case 6:
+		return with + " INSERT INTO t VALUES ( 1 , 11 , 'x' ) ON CONFLICT " + s.one("DO NOTHING", "( id ) DO UPDATE SET v = excluded.v", "( id ) DO UPDATE SET s = 'commit' WHERE 0") + " " + returning
+	case 7:
+		return with + " UPDATE " + or + " " + s.table("t") + " SET s = u.id FROM u WHERE u.t = t.id " + returning
+	case 8:
+		return "INSERT INTO " + s.table("u") + " DEFAULT VALUES " + returning
+	case 9:
+		return with + " DELETE FROM " + s.table(s.one("t", "u")) + " WHERE EXISTS ( " + s.read() + " ) " + returning
 	case 0:
 		return with + " INSERT " + or + " INTO t VALUES ( " + s.one("1", "8", "NULL") + " , " + s.one("10", "80", "NULL") + " , " + s.one("'a'", "NULL") + " ) " + returning
 	case 1:
@@ -487,12 +518,20 @@ func (s *speaker) pragma() string {
 	return "PRAGMA " + s.one(
 		"user_version", "user_version = 5", "application_id", "application_id = 5", "table_info(t)", "index_list(t)", "foreign_key_check", "quick_check",
 		"optimize", "optimize(0x10002)", "journal_mode", "wal_checkpoint", "incremental_vacuum", "schema_version", "data_version", "cache_size = 50",
+		"main.user_version", "user_version(6)", "main.application_id = 0x7", "integrity_check(1)", "table_xinfo('t')", "table_list", "database_list", "temp.user_version", "compile_options", "cache_size", "wal_checkpoint(TRUNCATE)",
 		"foreign_keys", "foreign_keys = off", "defer_foreign_keys = on", "recursive_triggers = on", "freelist_count", "page_count", "query_only",
 	)
 }
 
 // sentence is one statement. plainRead is true if it is a read by its grammar.
 func (s *speaker) sentence() (text string, plainRead bool) {
+	text, plainRead, _ = s.clause()
+	text = s.one("", "", " ", "-- SELECT 1;\n", "/* ; */") + text + s.one("", ";", " ; ", "; -- ;", ";;", "/* ;")
+	return text, plainRead
+}
+
+// clause is a sentence without what may stand around it.
+func (s *speaker) clause() (text string, plainRead, control bool) {
 	switch s.choose(7) {
 	case 0, 1:
 		text, plainRead = s.read(), true
@@ -501,7 +540,7 @@ func (s *speaker) sentence() (text string, plainRead bool) {
 	case 3:
 		text = s.define()
 	case 4, 5:
-		text = s.control()
+		text, control = s.control(), true
 	default:
 		text = s.pragma()
 	}
@@ -511,8 +550,7 @@ func (s *speaker) sentence() (text string, plainRead bool) {
 	case 2:
 		text = "EXPLAIN QUERY PLAN " + text
 	}
-	text = s.one("", "", " ", "-- SELECT 1;\n", "/* ; */") + s.words(text) + s.one("", ";", " ; ", "; -- ;", ";;", "/* ;")
-	return text, plainRead
+	return s.words(text), plainRead, control
 }
 
 func FuzzClassifier(f *testing.F) {
@@ -533,4 +571,72 @@ func FuzzClassifier(f *testing.F) {
 			classify(t, p, text, v, plainRead && v.sound, asQuery)
 		}
 	})
+}
+
+// FuzzScripts runs texts of several statements through the pool and, by a plain
+// connection, without it: what is in the database afterwards must be the same,
+// up to the first statement that controls transactions.
+func FuzzScripts(f *testing.F) {
+	for i := range byte(40) {
+		f.Add([]byte{3, 2, i, i / 2, 0, 0, i / 3, 6, i, 0, 0, 3, i, 0, 0, 1, 0, i % 7, 2, i, 0, 0})
+		f.Add([]byte{i, i % 7, 2, 0, i, 0, 0, 1, 0, 0, 4, i, 0, 0, 1, 2, i, 0, 1, i})
+	}
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		s := &speaker{choices: choices}
+		var script, before strings.Builder
+		controlled := false
+		for range 1 + s.choose(4) {
+			s.depth = 0
+			text, _, control := s.clause()
+			controlled = controlled || control
+			text += s.one(";", " ; ", ";;", "; -- ;\n", ";/* ; */", "\n;\t")
+			script.WriteString(text)
+			if !controlled {
+				before.WriteString(text)
+			}
+		}
+		t.Logf("%q", script.String())
+		want, failed := plainContents(t, before.String())
+		for name, p := range classifyPools(t) {
+			was := readContents(t, p)
+			require.NoError(t, p.View(t.Context(), func(ctx context.Context, tx *pool.Tx) error {
+				err := runThrough(ctx, tx, script.String(), false)
+				require.True(t, !controlled || err != nil, "in a view")
+				return nil
+			}))
+			require.Equal(t, was, readContents(t, p), "%s: a view changes nothing", name)
+			require.ErrorIs(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
+				err := runThrough(ctx, tx, script.String(), false)
+				require.True(t, !controlled || err != nil, "in a transaction")
+				return errClassifyUndo
+			}), errClassifyUndo)
+			require.Equal(t, was, readContents(t, p), "%s: what was rolled back is undone", name)
+
+			l, err := p.Acquire(t.Context())
+			require.NoError(t, err)
+			err = runThrough(t.Context(), l, script.String(), false)
+			l.Release()
+			switch {
+			case failed != nil:
+				require.Error(t, err, "%s: it fails without a pool: %v", name, failed)
+			case controlled:
+				require.ErrorIs(t, err, pool.ErrTxControl, name)
+			default:
+				require.NoError(t, err, name)
+			}
+			require.Equal(t, want, readContents(t, p), "%s, with %v; without a pool %v", name, err, failed)
+		}
+	})
+}
+
+// plainContents runs a script without a pool and returns what is there then.
+func plainContents(t *testing.T, script string) (all string, failed error) {
+	db := plain(t, filepath.Join(t.TempDir(), "plain.db"))
+	defer func() { require.NoError(t, db.Close()) }()
+	_, err := db.ExecContext(t.Context(), classifyPragmas+"PRAGMA journal_mode=wal; PRAGMA synchronous=off;"+classifyTables)
+	require.NoError(t, err)
+	_, failed = db.ExecContext(t.Context(), script)
+	all, err = contents(t.Context(), db)
+	require.NoError(t, err)
+	return all, failed
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -527,6 +528,15 @@ func TestSettingsReachSQLite(t *testing.T) {
 	}
 	p := configOpen(t, pool.Config{Path: pool.Memory, BusyTimeout: -1})
 	configEach(t, p, func(on dbtx) { require.Equal(t, "0", configPragma(t, on, "busy_timeout")) })
+}
+
+// TestABusyTimeoutBeyondWhatSQLiteCountsIsTheLongestItCounts: cut to 32 bits,
+// these would be no patience at all.
+func TestABusyTimeoutBeyondWhatSQLiteCountsIsTheLongestItCounts(t *testing.T) {
+	for _, d := range []time.Duration{1 << 32 * time.Millisecond, 3 << 31 * time.Millisecond, math.MaxInt64} {
+		p := configOpen(t, pool.Config{Path: pool.Memory, BusyTimeout: d})
+		require.EqualValues(t, math.MaxInt32, get(t, p, "PRAGMA busy_timeout"), d)
+	}
 }
 
 func TestPragmasComeAfterThePoolsOwn(t *testing.T) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"math"
 	"net/url"
 	"path/filepath"
 	"reflect"
@@ -279,6 +281,7 @@ func FuzzParseConfig(f *testing.F) {
 		"file:app.db?max_conns=8&acquire_timeout=2s&synchronous=normal",
 		"file:a%3Fb%23.db?pragmas=cache_size=-1&pragmas=a='b%26'", "file:a%zz.db?x=%zz",
 		"a?max_conns=1&max_conns=2", "a?min_conns=-1&busy_timeout=-1&read_only=t", "a?pragmas", "a?pragmas==", "a?;", "a?path=b", "a%00",
+		"a?busy_timeout=1ns&journal_mode=DELETE&synchronous=Off", "a?busy_timeout=1000000h&max_conns=1", "a\xff\n';--.db?journal_mode=persist&synchronous=extra&min_conns=2", "a?pragmas=x='a''b%26c%3D'&trace_arguments=T&read_only=0",
 		"file::memory:?read_only=true", "a?max_conns=-9223372036854775808&max_conn_lifetime=-2562047h47m16.854775808s",
 	} {
 		f.Add(seed)
@@ -298,11 +301,71 @@ func FuzzParseConfig(f *testing.F) {
 		require.Equal(t, [3]any{(*slog.Logger)(nil), pool.Tracer(nil), (func(context.Context, *sql.Conn) error)(nil)},
 			[3]any{cfg.Logger, cfg.Tracer, cfg.OnConnect}, "no text sets these")
 
-		// The same path, escaped whole, is the same path.
-		again, err := pool.ParseConfig("file:" + strings.ReplaceAll(url.QueryEscape(cfg.Path), "+", "%20"))
+		// What was read can be written, and is read as the same again.
+		again, err := pool.ParseConfig(dsnOf(cfg))
 		require.NoError(t, err)
-		require.Equal(t, cfg.Path, again.Path)
+		require.Equal(t, cfg, again)
+
+		requireOpens(t, cfg)
 	})
+}
+
+// dsnOf writes a configuration as a DSN, with everything escaped that may be.
+func dsnOf(cfg pool.Config) string {
+	query := url.Values{}
+	v := reflect.ValueOf(cfg)
+	for _, field := range reflect.VisibleFields(v.Type()) {
+		switch value := v.FieldByIndex(field.Index); {
+		case slices.Contains(dsnBeyondText, field.Name) || value.IsZero():
+		case field.Name == "Pragmas":
+			for name, value := range cfg.Pragmas {
+				query.Add("pragmas", name+"="+value)
+			}
+		default:
+			query.Set(dsnSnake(field.Name), fmt.Sprint(value.Interface()))
+		}
+	}
+	return "file:" + dsnEscape(cfg.Path) + "?" + query.Encode()
+}
+
+func dsnEscape(path string) string { return strings.ReplaceAll(url.QueryEscape(path), "+", "%20") }
+
+// requireOpens opens what a DSN says, with its path moved into a directory of
+// the test's own, and sees that it is just that: there and nowhere else.
+func requireOpens(t *testing.T, cfg pool.Config) {
+	name := strings.ReplaceAll(cfg.Path, "/", "_")
+	if cfg.Path == pool.Memory || name == "." || name == ".." || len(name) > 200 || cfg.MaxConns > 20 {
+		return
+	}
+	dir := t.TempDir()
+	cfg.Path, cfg.Pragmas = filepath.Join(dir, name), nil // some PRAGMAs concern the whole process
+	again, err := pool.ParseConfig(dsnOf(cfg))
+	require.NoError(t, err)
+	p, err := pool.Open(t.Context(), again)
+	if cfg.ReadOnly {
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		require.Empty(t, configFiles(t, dir))
+		return
+	}
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close()) }()
+	require.Equal(t, cfg.WithDefaults().MaxConns, p.Stats().MaxConns)
+	l, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	defer l.Release()
+	var mode, file string
+	var synchronous, timeout int64
+	for query, target := range map[string]any{"PRAGMA journal_mode": &mode, "SELECT file FROM pragma_database_list": &file, "PRAGMA synchronous": &synchronous, "PRAGMA busy_timeout": &timeout} {
+		require.NoError(t, l.QueryRowContext(t.Context(), query).Scan(target))
+	}
+	defaults := cfg.WithDefaults()
+	require.Equal(t, defaults.JournalMode, mode)
+	require.Equal(t, filepath.Base(cfg.Path), filepath.Base(file))
+	require.EqualValues(t, slices.Index([]string{"off", "normal", "full", "extra"}, defaults.Synchronous), synchronous)
+	require.Equal(t, min(max(0, defaults.BusyTimeout).Milliseconds(), math.MaxInt32), timeout)
+	for _, made := range configFiles(t, dir) {
+		require.Contains(t, []string{name, name + "-wal", name + "-shm", name + "-journal"}, made)
+	}
 }
 
 func ExampleParseConfig() {

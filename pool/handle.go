@@ -3,6 +3,7 @@ package pool
 import (
 	"database/sql/driver"
 	"fmt"
+	"math"
 	"reflect"
 	"runtime/debug"
 	"time"
@@ -65,7 +66,7 @@ func (h *handle) transaction() txnState {
 // setBusyTimeout is PRAGMA busy_timeout without a statement.
 // See https://www.sqlite.org/c3ref/busy_timeout.html.
 func (h *handle) setBusyTimeout(d time.Duration) {
-	lib.Xsqlite3_busy_timeout(h.tls, h.db, int32(d.Milliseconds()))
+	lib.Xsqlite3_busy_timeout(h.tls, h.db, int32(min(d.Milliseconds(), math.MaxInt32)))
 }
 
 // statement is SQLite's own handle of a prepared statement, an sqlite3_stmt*; 0

@@ -335,12 +335,12 @@ func tamper(image, changes []byte) []byte {
 func FuzzCorruptFile(f *testing.F) {
 	whole := corruptible(f)
 	f.Add([]byte{})
-	for i := range byte(100) { // the header, byte by byte
+	for _, i := range []byte{0, 15, 16, 17, 18, 19, 20, 21, 24, 28, 31, 32, 36, 40, 44, 47, 48, 52, 56, 59, 60, 64, 92, 96} { // the header's fields
 		f.Add([]byte{0, i, 1, 0xff})
 	}
 	for page := range len(whole) / 512 { // each page's own header, and some cells
 		at := page * 512
-		for _, offset := range []int{0, 1, 3, 5, 7, 8, 10, 300, 511} {
+		for _, offset := range []int{0, 3, 5, 8, 300}[page%2:] {
 			f.Add([]byte{byte((at + offset) >> 8), byte(at + offset), 1, 0x7f, byte((at + offset + 1) >> 8), byte(at + offset + 1), 0, 3})
 		}
 	}

@@ -60,6 +60,9 @@ func (s setting) cover(profile, pattern string) error {
 		if err != nil {
 			return err
 		}
+		if _, err := s.schemata(dir); err != nil {
+			return err
+		}
 		module, err := s.module()
 		if err != nil {
 			return err

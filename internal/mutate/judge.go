@@ -179,29 +179,43 @@ func (s setting) try(dir, copied, name string, at place, v *verdict) error {
 			then = append(then, t)
 		}
 	}
-	binary, err := os.CreateTemp("", "mutant-*.test")
+	made, err := s.schemata(dir)
 	if err != nil {
 		return err
 	}
-	_ = binary.Close()
-	defer os.Remove(binary.Name())
-	if out, err := command(copied, s.golang, "test", "-c", "-vet=off", "-ldflags=-s -w", "-o", binary.Name()).CombinedOutput(); err != nil {
-		v.Result, v.By = "not viable", lastLines(out)
-		return nil
+	binary, id := made.Binary, made.IDs[key(name, at, v.Is)]
+	if id == 0 { // it is of a kind that needs a binary of its own
+		f, err := os.CreateTemp("", "mutant-*.test")
+		if err != nil {
+			return err
+		}
+		_ = f.Close()
+		binary = f.Name()
+		defer os.Remove(binary)
+		if out, err := command(copied, s.golang, "test", "-c", "-vet=off", "-ldflags=-s -w", "-o", binary).CombinedOutput(); err != nil {
+			v.Result, v.By = "not viable", lastLines(out)
+			return nil
+		}
 	}
 	v.Result = "lived"
 	for _, some := range [][]test{first, then} {
 		if len(some) == 0 || v.Result != "lived" {
 			continue
 		}
-		if err := s.runTests(copied, binary.Name(), some, v); err != nil {
+		if id != 0 {
+			some = slices.DeleteFunc(some, func(t test) bool { return slices.Contains(made.Unfit, t.Name) })
+		}
+		if err := runTests(copied, binary, id, some, v); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s setting) runTests(copied, binary string, tests []test, v *verdict) error {
+func runTests(copied, binary string, id int, tests []test, v *verdict) error {
+	if len(tests) == 0 {
+		return nil
+	}
 	var names []string
 	patience := 10 * time.Second
 	for _, t := range tests {
@@ -212,6 +226,7 @@ func (s setting) runTests(copied, binary string, tests []test, v *verdict) error
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "-test.failfast", "-test.run", "^("+strings.Join(names, "|")+")$")
 	cmd.Dir = copied
+	cmd.Env = append(os.Environ(), fmt.Sprintf("MUTANT=%d", id))
 	cmd.WaitDelay = time.Second // children may hold its output
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

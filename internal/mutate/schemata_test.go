@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const specimen = `package main
+
+import "fmt"
+
+const fixed = 3 - 1
+
+func main() {
+	a, b, list := 2, 3, []int{5, 6, 7}
+	fmt.Print(a < b && b != 3, " ")
+	fmt.Print(a == 2 || list[9] == 1, " ")
+	fmt.Print(a+b*2, " ", -a, " ", fixed, " ")
+	sum := 0
+	for i := 0; i <= 2; i++ {
+		if i == 1 {
+			continue
+		}
+		sum += list[i]
+	}
+	fmt.Print(sum)
+}
+`
+
+// TestEachMutantLivesAloneInTheBinaryOfThemAll builds the specimen once and runs
+// it with each of its mutants.
+func TestEachMutantLivesAloneInTheBinaryOfThemAll(t *testing.T) {
+	golang, err := exec.LookPath("go")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.org/specimen\n\ngo 1.26\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(specimen), 0o600))
+	mutated, ids, err := setting{golang: golang}.mutateAll(dir, map[string]string{"main.go": specimen})
+	require.NoError(t, err)
+	for name, text := range mutated {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	binary := filepath.Join(dir, "specimen")
+	out, err := command(dir, golang, "build", "-o", binary).CombinedOutput()
+	require.NoError(t, err, string(out))
+
+	want := map[string]string{
+		"9:14 <=":    "false true 8 -2 2 12",
+		"9:14 >=":    "false true 8 -2 2 12",
+		"9:18 ||":    "true true 8 -2 2 12",
+		"9:23 ==":    "true true 8 -2 2 12",
+		"10:14 !=":   "panics",
+		"10:19 &&":   "panics",
+		"10:30 !=":   "false true 8 -2 2 12",
+		"11:13 -":    "false true -4 -2 2 12",
+		"11:15 /":    "false true 3 -2 2 12",
+		"11:24 +":    "false true 8 2 2 12",
+		"13:16 <":    "false true 8 -2 2 5",
+		"13:16 >":    "false true 8 -2 2 0",
+		"13:23 --":   "panics",
+		"14:8 !=":    "false true 8 -2 2 6",
+		"15:4 break": "false true 8 -2 2 5",
+	}
+	require.Len(t, ids, len(want), "%v", ids)
+	for at, id := range ids {
+		at = strings.TrimPrefix(at, "main.go:")
+		cmd := exec.CommandContext(t.Context(), binary)
+		cmd.Env = append(os.Environ(), fmt.Sprintf("MUTANT=%d", id))
+		out, err := cmd.Output()
+		if want[at] == "panics" {
+			require.Error(t, err, at)
+			continue
+		}
+		require.NoError(t, err, at)
+		require.Equal(t, want[at], string(out), at)
+	}
+	out, err = command(dir, binary).Output()
+	require.NoError(t, err)
+	require.Equal(t, "false true 8 -2 2 12", string(out), "without a mutant")
+}
+
+func TestTheFirstTokenThatIsAnotherOneIsFoundWhateverTheFormat(t *testing.T) {
+	at, from, to, ok := difference("package a\n\nvar x = 1 <  2\n", "package a\nvar x = 1 <= 2")
+	require.True(t, ok)
+	require.Equal(t, place{3, 11}, at)
+	require.Equal(t, [2]string{"<", "<="}, [2]string{from, to})
+	_, _, _, ok = difference("package a // b\n", "package a")
+	require.False(t, ok)
+}
