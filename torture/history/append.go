@@ -137,10 +137,10 @@ func (h *History) CheckLists() []Anomaly {
 type edgeKind uint8
 
 const (
-	ww   edgeKind = 1 << iota // it wrote the version before the other's
-	wr                        // it wrote what the other read
-	rw                        // it read what the other wrote over
-	rt                        // it ended before the other began
+	ww edgeKind = 1 << iota // it wrote the version before the other's
+	wr                      // it wrote what the other read
+	rw                      // it read what the other wrote over
+	rt                      // it ended before the other began
 )
 
 type edge struct {

@@ -105,7 +105,7 @@ func runSetting(ctx context.Context, o Options, s setting, report *Report) (err 
 	if err := createTables(ctx, ways[0]); err != nil {
 		return err
 	}
-	lists := &workload{ways: ways, seed: o.Seed, contended: s.pools > 1}
+	lists := &workload{ways: ways, kinds: allKinds, seed: o.Seed, contended: s.pools > 1}
 	if err := lists.run(ctx, o.Goroutines, o.Transactions); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func runSetting(ctx context.Context, o Options, s setting, report *Report) (err 
 	// used by a round of them, and then others.
 	const round = 100
 	for done := 0; done < o.Transactions; done += round {
-		registers := &workload{ways: ways, seed: o.Seed + uint64(done) + 1, registers: true, firstKey: firstRegister + done*keysAtOnce, contended: s.pools > 1}
+		registers := &workload{ways: ways, kinds: allKinds, seed: o.Seed + uint64(done) + 1, registers: true, firstKey: firstRegister + done*keysAtOnce, contended: s.pools > 1}
 		if err := registers.run(ctx, o.Goroutines, min(round, o.Transactions-done)); err != nil {
 			return err
 		}
@@ -253,6 +253,7 @@ type workload struct {
 	registers bool
 	firstKey  int
 	contended bool // by another pool, whose locks may be waited for in vain
+	kinds     []Kind
 	recorder  recorder
 }
 
@@ -278,7 +279,7 @@ func (w *workload) run(ctx context.Context, goroutines, n int) error {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(w.seed, uint64(g)))
 			for i := range numbers {
-				if err := w.transaction(ctx, rng, w.firstKey+i/moveEvery*keysAtOnce/2); err != nil {
+				if err := w.transaction(ctx, rng, w.kinds[rng.IntN(len(w.kinds))], w.firstKey+i/moveEvery*keysAtOnce/2); err != nil {
 					cancel(err)
 				}
 			}
@@ -301,11 +302,10 @@ func (w *workload) run(ctx context.Context, goroutines, n int) error {
 	return err
 }
 
-var kinds = []Kind{Deferred, Repeatable, Immediate, Exclusive, Begun, Batch, Batch, View}
+var allKinds = []Kind{Deferred, Repeatable, Immediate, Exclusive, Begun, Batch, Batch, View}
 
 // transaction runs one, and returns an error if it failed in a way in which none may.
-func (w *workload) transaction(ctx context.Context, rng *rand.Rand, firstKey int) error {
-	kind := kinds[rng.IntN(len(kinds))]
+func (w *workload) transaction(ctx context.Context, rng *rand.Rand, kind Kind, firstKey int) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if rng.IntN(8) == 0 { // whatever it does then
