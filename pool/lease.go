@@ -150,7 +150,7 @@ func (p *Pool) checkOut(ctx context.Context, primary bool) (*conn, error) {
 	switch {
 	case err == nil:
 		p.conns[c] = struct{}{}
-	case ctx.Err() != nil, p.closing, errors.Is(err, ErrMoved), errors.Is(err, ErrAcquireTimeout) && !refused:
+	case ctx.Err() != nil, p.closing, errors.Is(err, ErrMoved), errors.Is(err, ErrDeadlock), errors.Is(err, ErrAcquireTimeout) && !refused:
 		p.endLeaseLocked()
 		return nil, err
 	case primary && len(p.idle) > 0: // one of the readers' must do
@@ -390,7 +390,7 @@ func (e ended) Err() error { return e.err }
 // c is the connection that wants it, nil for a new lease.
 func (p *Pool) wouldDeadlock(ctx context.Context, c *conn, want access) error {
 	tx := p.TxFromContext(ctx)
-	if tx == nil || tx.conn == c {
+	if tx == nil || tx.conn == c || tx.lease.released.Load() {
 		return nil
 	}
 	holdsSlot := p.writer.Load() == tx.conn

@@ -61,6 +61,12 @@ func TestEveryAnomalyOfListsIsFoundAndNamed(t *testing.T) {
 			txn(View, 3, 4, read(x)),
 			txn(View, 20, 21, read(x, 1)),
 		}},
+		"a read misses what ended long before it began": {Stale, []Txn{
+			txn(Batch, 1, 2, write(x, 1)),
+			txn(View, 3, 4, read(y)),
+			txn(View, 5, 6, read(x)),
+			txn(View, 20, 21, read(x, 1)),
+		}},
 		"a failed reader misses what ended before it began": {Stale, []Txn{
 			txn(Batch, 1, 2, write(x, 1)),
 			failed(txn(Deferred, 3, 4, read(x))),
