@@ -406,6 +406,12 @@ func (p *Pool) wouldDeadlock(ctx context.Context, c *conn, want access) error {
 	if !blocked {
 		return nil
 	}
+	p.mu.Lock()
+	refused := p.closing && c == nil
+	p.mu.Unlock()
+	if refused {
+		return p.fail("acquire", ErrClosed, nil)
+	}
 	return p.fail("acquire", ErrDeadlock, nil, "the transaction of this context holds what this waits for; use that transaction, or a context without it")
 }
 

@@ -62,8 +62,8 @@ func TestEveryAnomalyOfListsIsFoundAndNamed(t *testing.T) {
 			txn(View, 20, 21, read(x, 1)),
 		}},
 		"a read misses what ended long before it began": {Stale, []Txn{
-			txn(Batch, 1, 2, write(x, 1)),
-			txn(View, 3, 4, read(y)),
+			txn(Batch, 1, 3, write(x, 1)),
+			txn(View, 2, 4, read(y)),
 			txn(View, 5, 6, read(x)),
 			txn(View, 20, 21, read(x, 1)),
 		}},
