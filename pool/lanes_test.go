@@ -245,3 +245,47 @@ func TestOutsideWALAReaderThatWouldWriteIsNoDeadlockWithAnotherProcess(t *testin
 	o.do("ROLLBACK")
 	require.NoError(t, do(t.Context(), lease, "UPDATE n SET v = v + 1"))
 }
+
+func TestOpeningAConnectionWithinTheWriterIsADeadlockAtOnce(t *testing.T) {
+	everywhere(t, pool.Config{MaxConns: 3, AcquireTimeout: 3 * time.Second}, func(t *testing.T, p *pool.Pool) {
+		ctx := t.Context()
+		full := p.Stats().Open
+		require.Less(t, full, 3, "there is one to open")
+		require.NoError(t, p.InTx(ctx, pool.Immediate, func(inner context.Context, _ *pool.Tx) error {
+			for range full { // the idle one, and then one that is opened
+				l, err := p.Acquire(inner)
+				if err == nil {
+					defer l.Release()
+					continue
+				}
+				require.ErrorIs(t, err, pool.ErrDeadlock)
+			}
+			return nil
+		}))
+		require.Zero(t, p.Stats().Timeouts)
+		l, err := p.Acquire(ctx)
+		require.NoError(t, err, "the read lane did not shrink")
+		l.Release()
+	})
+}
+
+func TestAContextOutlivesItsTransactionWithoutBeingADeadlock(t *testing.T) {
+	for _, level := range levels {
+		everywhere(t, pool.Config{MaxConns: 2}, func(t *testing.T, p *pool.Pool) {
+			var old context.Context
+			require.NoError(t, p.InTx(t.Context(), level, func(ctx context.Context, tx *pool.Tx) error {
+				old = ctx
+				return do(ctx, tx, "UPDATE n SET v = v + 1")
+			}))
+			l, err := p.Acquire(old)
+			require.NoError(t, err)
+			require.NoError(t, do(old, l, "UPDATE n SET v = v + 1"))
+			l.Release()
+			tx, err := p.Begin(old, level)
+			require.NoError(t, err)
+			require.NoError(t, tx.Commit(old))
+			require.ErrorIs(t, p.InTx(old, pool.Deferred, doing("SELECT 1")), pool.ErrTxDone, "joining it is another thing")
+			requireAtRest(t, p)
+		})
+	}
+}

@@ -156,7 +156,7 @@ func (p *Pool) checkOut(ctx context.Context, primary bool, h *holder) (*conn, er
 	switch {
 	case err == nil:
 		p.conns[c] = struct{}{}
-	case ctx.Err() != nil, p.closing, errors.Is(err, ErrMoved), errors.Is(err, ErrAcquireTimeout) && !refused:
+	case ctx.Err() != nil, p.closing, errors.Is(err, ErrMoved), errors.Is(err, ErrDeadlock), errors.Is(err, ErrAcquireTimeout) && !refused:
 		p.endLeaseLocked()
 		return nil, err
 	case primary && len(p.idle) > 0: // one of the readers' must do
@@ -404,7 +404,7 @@ func (e ended) Err() error { return e.err }
 // c is the connection that wants it, nil for a new lease.
 func (p *Pool) wouldDeadlock(ctx context.Context, c *conn, want access) error {
 	tx := p.TxFromContext(ctx)
-	if tx == nil || tx.conn == c {
+	if tx == nil || tx.conn == c || tx.lease.released.Load() {
 		return nil
 	}
 	holdsSlot := p.writer.Load() == tx.conn
@@ -419,6 +419,12 @@ func (p *Pool) wouldDeadlock(ctx context.Context, c *conn, want access) error {
 	}
 	if !blocked {
 		return nil
+	}
+	p.mu.Lock()
+	refused := p.closing && c == nil
+	p.mu.Unlock()
+	if refused {
+		return p.fail("acquire", ErrClosed, nil)
 	}
 	return p.fail("acquire", ErrDeadlock, nil, "the transaction of this context holds what this waits for; use that transaction, or a context without it")
 }

@@ -50,6 +50,9 @@ func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn,
 func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
 	reads := p.excluding && !slotHeld
 	if reads {
+		if err := p.wouldDeadlock(ctx, new(conn), shared); err != nil {
+			return nil, err
+		}
 		if err := p.lockToRead(ctx); err != nil {
 			return nil, p.waitFailed("open", err)
 		}

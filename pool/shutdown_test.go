@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -232,4 +233,24 @@ func TestAQueryInFlightWhileThePoolClosesIsErrClosedWhicheverMomentItIs(t *testi
 		require.NoError(t, p.Close())
 		wg.Wait()
 	}
+}
+
+func TestNewWorkOfATransactionIsRefusedWhileItDrains(t *testing.T) {
+	everywhere(t, pool.Config{MaxConns: 2}, func(t *testing.T, p *pool.Pool) {
+		shut := make(chan error, 1)
+		require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
+			go func() { shut <- p.Shutdown(t.Context()) }()
+			waitFor(t, "the pool refuses", func() bool {
+				l, err := p.Acquire(t.Context())
+				if err == nil {
+					l.Release()
+				}
+				return errors.Is(err, pool.ErrClosed)
+			})
+			_, err := p.Begin(ctx, pool.Immediate)
+			require.ErrorIs(t, err, pool.ErrClosed, "not that it would wait for itself")
+			return do(ctx, tx, "UPDATE n SET v = 1")
+		}))
+		require.NoError(t, <-shut)
+	})
 }
