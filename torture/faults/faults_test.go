@@ -12,7 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	child.Main(map[string]child.Role{powerfs.Server: powerfs.Serve, faults.Alone: faults.PlayAlone})
+	child.Main(map[string]child.Role{powerfs.Server: powerfs.Serve, faults.Alone: faults.PlayAlone, faults.Locker: faults.Lock})
 	goleak.VerifyTestMain(m)
 }
 
