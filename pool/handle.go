@@ -68,6 +68,12 @@ func (h *handle) setBusyTimeout(d time.Duration) {
 	lib.Xsqlite3_busy_timeout(h.tls, h.db, int32(d.Milliseconds()))
 }
 
+// readOnly reports that SQLite could open the file for reading alone.
+// See https://www.sqlite.org/c3ref/db_readonly.html.
+func (h *handle) readOnly() bool {
+	return lib.Xsqlite3_db_readonly(h.tls, h.db, 0) == 1
+}
+
 // verdict is SQLite's own word on a prepared statement: does it write? whole is
 // false if the driver holds it as text, a script, and will prepare it later.
 // See https://www.sqlite.org/c3ref/stmt_readonly.html.

@@ -35,6 +35,7 @@ type Pool struct {
 	watcher     *watcher
 	maintenance *maintenance // nil until the first connection is open
 	identity    os.FileInfo  // of the file that was opened
+	readable    bool         // it could be opened for reading alone: all connections are alike
 	dozing      atomic.Bool  // maintenance rests for long
 	wrote       atomic.Bool  // since the log was last looked at
 	moved       atomic.Bool  // the path led elsewhere when it was last looked at

@@ -161,6 +161,13 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	c.locks.exempt = true
 	defer func() { c.locks.exempt = slotHeld }()
 
+	// SQLite opens a file that it may not write for reading. That would be a
+	// connection that stays so when the right is back.
+	if mode == journalSet {
+		p.readable = c.h.readOnly()
+	} else if c.h.readOnly() && !p.readable && !p.cfg.ReadOnly {
+		return p.fail("open", ErrReadOnly, nil, "the file may not be written any more")
+	}
 	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
 	c.h.setBusyTimeout(max(p.cfg.BusyTimeout, 0))
 	for _, pragma := range []string{"foreign_keys=on", "trusted_schema=off", "cell_size_check=on"} {
