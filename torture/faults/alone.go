@@ -23,6 +23,8 @@ func alone(name string) func(context.Context, trial.Plan) trial.Row {
 		return fileSizes
 	case "descriptors":
 		return descriptors
+	case "read-only":
+		return readOnlyFile
 	case "clock":
 		return clock
 	}

@@ -17,6 +17,8 @@ func Run(ctx context.Context, plan trial.Plan) (rows []trial.Row) {
 		// onDisks,
 		// fullDisks,
 		locked,
+		onFiles,
+		apart("read-only"),
 		apart("file sizes"),
 		apart("descriptors"),
 		apart("clock"),

@@ -28,6 +28,7 @@ type stage struct {
 	seq      map[int]int // the last movement of each writer
 	acks     []bank.Ack
 	doubtful map[bank.Movement]bool // those that failed before they succeeded
+	promised chan<- struct{}        // is told of each acknowledgement, if it is there
 	failed   int                    // calls
 	doubled  int                    // movements that were done although they failed, and were done again
 
@@ -151,6 +152,9 @@ func (s *stage) moveAs(writer int) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.promised != nil {
+		s.promised <- struct{}{}
+	}
 	s.acks = append(s.acks, ack)
 	s.seq[writer] = seq
 	return nil
@@ -244,4 +248,5 @@ const (
 	corrupt  = lib.SQLITE_CORRUPT
 	notADB   = lib.SQLITE_NOTADB
 	readOnly = lib.SQLITE_READONLY
+	noTable  = lib.SQLITE_ERROR // an empty file is an empty database
 )
