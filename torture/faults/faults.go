@@ -14,8 +14,8 @@ const Section = "faults"
 // Run runs all trials.
 func Run(ctx context.Context, plan trial.Plan) (rows []trial.Row) {
 	for _, run := range []func(context.Context, trial.Plan) []trial.Row{
-		// onDisks,
-		// fullDisks,
+		onDisks,
+		fullDisks,
 		locked,
 		onFiles,
 		apart("read-only"),
