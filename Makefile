@@ -30,6 +30,17 @@ FOR ?= 10m
 stress: ## mix everything for ten minutes (FOR=... for another time)
 	go run -race ./internal/stress -for $(FOR)
 
+soak: ## do everything at once for ten minutes (FOR=30m) and see that nothing grows
+	go run ./internal/stress -soak -for $(FOR)
+
+torture: ## kill processes, cut the power, inject faults; one table of what was lost (TORTUREFLAGS=-short, -only, -seed, -dir)
+	cd torture && go build -o ../build/torture .
+	build/torture $(TORTUREFLAGS)
+
+# The short form of every trial. Power loss and I/O errors need root and /dev/fuse.
+torture-check:
+	cd torture && go vet ./... && go test -timeout 10m ./...
+
 generate: ## run sqlc and repogen
 	go generate ./...
 
@@ -67,6 +78,7 @@ ci: lint generate-check build ## everything that must pass
 	@mkdir -p build
 	@$(MAKE) --no-print-directory test TESTFLAGS='-timeout 20m -coverpkg=$(COVERED) -coverprofile=build/cover.out'
 	@$(MAKE) --no-print-directory cover-check
+	@$(MAKE) --no-print-directory torture-check
 
 define goose
 	@test -n '$(DB)' || { echo 'which database? make $@ DB=app.db' >&2; exit 2; }
@@ -85,4 +97,4 @@ migrate-status: ## tell which migrations DB=... has
 clean: ## remove what was built
 	rm -rf build
 
-.PHONY: help run test stress generate lint cover cover-check generate-check build ci migrate-up migrate-down migrate-status clean
+.PHONY: help run test stress soak torture torture-check generate lint cover cover-check generate-check build ci migrate-up migrate-down migrate-status clean
