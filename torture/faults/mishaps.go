@@ -327,7 +327,7 @@ func (s *stage) readOnlyRound() error {
 		}
 		return err
 	}
-	if err := errors.Join(s.atOnce(writersAtOnce, 2), chmod(0o400)); err != nil {
+	if err := errors.Join(s.settle(), chmod(0o400)); err != nil {
 		return err
 	}
 	s.pool.Reset() // those that are open may write on; new ones may not
@@ -339,8 +339,17 @@ func (s *stage) readOnlyRound() error {
 	if err := chmod(0o600); err != nil {
 		return err
 	}
-	if err := s.atOnce(writersAtOnce, 2); err != nil {
-		return fmt.Errorf("after it was writable again: %w", err)
+	return s.settle()
+}
+
+// settle works until every connection writes. SQLite may have opened one with a
+// descriptor of the database from before, and the log for reading alone: such a
+// connection refuses once, and is replaced.
+func (s *stage) settle() (err error) {
+	for range s.config().MaxConns + 1 {
+		if err = s.atOnce(writersAtOnce, 2); err == nil || errors.Is(err, errUnexpected) {
+			return err
+		}
 	}
-	return nil
+	return fmt.Errorf("after it was writable again: %w", err)
 }
