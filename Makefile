@@ -55,6 +55,17 @@ mutate: ## change the code on purpose and see the tests fail (MUTATE=pool); goes
 	    --exclude-files testdata/ --exclude-files '$(MUTATE_EXCEPT)' --output-statuses lc --output build/mutate/$$(basename $$package).json; \
 	done
 
+soak: ## do everything at once for ten minutes (FOR=30m) and see that nothing grows
+	go run ./internal/stress -soak -for $(FOR)
+
+torture: ## kill processes, cut the power, inject faults; one table of what was lost (TORTUREFLAGS=-short, -only, -seed, -dir)
+	cd torture && go build -o ../build/torture .
+	build/torture $(TORTUREFLAGS)
+
+# The short form of every trial. Power loss and I/O errors need root and /dev/fuse.
+torture-check: ## vet and run the short form of each
+	cd torture && go vet ./... && go test -timeout 10m ./...
+
 generate: ## run sqlc and repogen
 	go generate ./...
 
@@ -94,6 +105,7 @@ ci: lint generate-check build ## everything that must pass
 	@$(MAKE) --no-print-directory cover-check
 	cd compat && go vet ./... && go test -race ./...
 	@$(MAKE) --no-print-directory bench-check
+	@$(MAKE) --no-print-directory torture-check
 
 # mattn's driver and ncruces' register under one name: the latter goes without.
 BENCH := cd bench && GOFLAGS='-tags=mattn -ldflags=-X=github.com/ncruces/go-sqlite3/driver.driverName='

@@ -69,6 +69,12 @@ func (h *handle) setBusyTimeout(d time.Duration) {
 	lib.Xsqlite3_busy_timeout(h.tls, h.db, int32(min(d.Milliseconds(), math.MaxInt32)))
 }
 
+// readOnly reports that SQLite could open the file for reading alone.
+// See https://www.sqlite.org/c3ref/db_readonly.html.
+func (h *handle) readOnly() bool {
+	return lib.Xsqlite3_db_readonly(h.tls, h.db, 0) == 1
+}
+
 // statement is SQLite's own handle of a prepared statement, an sqlite3_stmt*; 0
 // if the driver holds it as text, a script, and will prepare it later.
 func (h *handle) statement(s driver.Stmt) (uintptr, error) { return uintptrField(s, "pstmt") }

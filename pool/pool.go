@@ -36,6 +36,7 @@ type Pool struct {
 	maintenance *maintenance // nil until the first connection is open
 	identity    os.FileInfo  // of the file that was opened
 	opened      time.Time    // when the pool's clock began
+	readable    bool         // it could be opened for reading alone: all connections are alike
 	dozing      atomic.Bool  // maintenance rests for long
 	wrote       atomic.Bool  // since the log was last looked at
 	crowded     atomic.Bool  // the last batch had several members

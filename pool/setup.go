@@ -167,6 +167,13 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	c.locks.exempt = true
 	defer func() { c.locks.exempt = slotHeld }()
 
+	// SQLite opens a file that it may not write for reading. That would be a
+	// connection that stays so when the right is back.
+	if mode == journalSet {
+		p.readable = c.h.readOnly()
+	} else if c.h.readOnly() && !p.readable && !p.cfg.ReadOnly {
+		return p.fail("open", ErrReadOnly, nil, "the file may not be written any more")
+	}
 	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
 	c.h.setBusyTimeout(0) // the waiting is ours: see patiently
 	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)

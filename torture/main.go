@@ -60,6 +60,7 @@ func main() {
 		crash.Writer:     bank.Work, // and power.Writer
 		powerfs.Server:   powerfs.Serve,
 		faults.Alone:     faults.PlayAlone,
+		faults.Locker:    faults.Lock,
 		processes.Racer:  processes.Race,
 		processes.Holder: processes.Hold,
 	})

@@ -31,9 +31,14 @@ memory, with 1, 2, 8 and 50 connections, waiting for other processes' locks
 It ends with the figures, at the first violation too, and after Ctrl-C with those
 so far.
 
-Usage: stress [-for DURATION] [-goroutines N]
+With -soak it works in one mode all the time, backups and health checks beside,
+and sees that memory, goroutines, descriptors and the write-ahead log are no more
+in the last third of the time than in the first.
+
+Usage: stress [-for DURATION] [-goroutines N] [-soak]
 
   -for DURATION   how long, all modes together; default: 10m
+  -soak           one mode, and nothing may grow
   -goroutines N   how many work at once; default: 100
 
 Exit codes: 0 everything held, 1 something did not, 2 wrong usage.
@@ -44,6 +49,7 @@ func main() {
 	flags.SetOutput(io.Discard)
 	length := flags.Duration("for", 10*time.Minute, "")
 	goroutines := flags.Int("goroutines", 100, "")
+	soak := flags.Bool("soak", false, "")
 	switch err := flags.Parse(os.Args[1:]); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(usage)
@@ -54,9 +60,16 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
-	results, err := runAll(ctx, *length, *goroutines)
+	todo := rounds()
+	if *soak {
+		todo = []round{soaking}
+	}
+	results, err := runAll(ctx, todo, *length, *goroutines)
 	stop()
 	report(results)
+	if *soak {
+		err = errors.Join(err, reportFlatness(results))
+	}
 	if err != nil {
 		fmt.Printf("\nVIOLATION: %v\n", err)
 		os.Exit(1)
@@ -97,6 +110,7 @@ type result struct {
 	stats         pool.Stats
 	took          time.Duration
 	before, after resources
+	flat          flatness
 }
 
 // resources are what a pool must give back when it is closed.
@@ -106,21 +120,25 @@ type resources struct {
 }
 
 func measure() resources {
-	open, _ := os.ReadDir("/dev/fd") // none where there is no such directory
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return resources{runtime.NumGoroutine(), len(open), m.HeapAlloc}
+	return resources{runtime.NumGoroutine(), descriptors(), m.HeapAlloc}
+}
+
+func descriptors() int {
+	open, _ := os.ReadDir("/dev/fd") // none where there is no such directory
+	return len(open)
 }
 
 // runAll runs the rounds until ctx ends or one fails.
-func runAll(ctx context.Context, length time.Duration, goroutines int) (results []result, err error) {
+func runAll(ctx context.Context, todo []round, length time.Duration, goroutines int) (results []result, err error) {
 	dir, err := os.MkdirTemp("", "sqlane-stress-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	start, todo := time.Now(), rounds()
+	start := time.Now()
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
 	for i, r := range todo {
@@ -159,10 +177,20 @@ func run(ctx context.Context, r round, path string, goroutines int, tick <-chan 
 	go func() { done <- m.Run(ctx, goroutines, 0) }()
 	resets := time.NewTicker(time.Second)
 	defer resets.Stop()
+	samples, cares := time.NewTicker(sampleEvery), time.NewTicker(careEvery)
+	defer samples.Stop()
+	defer cares.Stop()
+	var cared error
 	for running := true; running; {
 		select {
 		case <-resets.C:
 			p.Reset()
+		case <-samples.C:
+			res.flat.sample(p)
+		case <-cares.C:
+			if r == soaking && cared == nil {
+				cared = care(whole, p, filepath.Dir(path))
+			}
 		case <-tick:
 			s := p.Stats()
 			fmt.Printf("%4.0fs  %-20s %8d operations, %2d connections open, %3d callers waiting, WAL %s\n", time.Since(start).Seconds(),
@@ -172,6 +200,7 @@ func run(ctx context.Context, r round, path string, goroutines int, tick <-chan 
 		}
 	}
 	res.took = time.Since(began)
+	err = errors.Join(err, cared)
 	if err == nil { // else an operation was cut short, and was not counted
 		err = m.Verify(whole)
 	}
@@ -226,6 +255,18 @@ func report(results []result) {
 		}
 		return strings.Join(cells, "\t")
 	})
+}
+
+// reportFlatness prints what must not grow, and fails if it did.
+func reportFlatness(results []result) (err error) {
+	fmt.Println("\nMeans of the first and of the last third of the time, and the most at any time:")
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\tfirst third\tlast third\tmost\t")
+	for _, r := range results {
+		fmt.Fprint(w, &r.flat)
+		err = errors.Join(err, r.flat.grown())
+	}
+	return errors.Join(err, w.Flush())
 }
 
 // table prints a line for each result, its mode first.

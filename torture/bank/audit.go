@@ -15,14 +15,17 @@ import (
 // Auditor looks at a database between the runs of writing processes, and
 // remembers what it saw: what was there once is permanent.
 type Auditor struct {
-	// Doubtful are numbers of the only writer whose movement failed and was done
-	// again. Outside WAL mode a commit that failed may have been one: the journal
-	// was gone, and only that could not be synced. Doubled counts those.
-	Doubtful map[int]bool
+	// Doubtful are movements that failed and were done again. Outside WAL mode a
+	// commit that failed may have been one: the journal was gone, and only that
+	// could not be synced. Doubled counts those.
+	Doubtful map[Movement]bool
 	Doubled  int
 
 	known ledger
 }
+
+// Movement is what its writer knows a movement by.
+type Movement struct{ Writer, Seq int }
 
 // ledger is how many entries there are of each writer in each run.
 type ledger map[key]int
@@ -118,7 +121,7 @@ func (a *Auditor) readEntries(ctx context.Context, db *sql.DB, b *books) error {
 			return err
 		}
 		k := key{e.run, e.writer}
-		if e.seq == b.ledger[k] && a.Doubtful[e.seq] {
+		if e.seq == b.ledger[k] && a.Doubtful[Movement{e.writer, e.seq}] {
 			a.Doubled++
 		} else {
 			b.ledger[k]++

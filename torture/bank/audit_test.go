@@ -17,35 +17,48 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const writers, each = 4, 25
 
-// worked is a database after some movements, with its promises.
-func worked(t *testing.T, auditor *bank.Auditor) (path string, acks []bank.Ack) {
+// worked is a database after each of two runs, with their promises.
+type worked struct {
+	content [2][]byte
+	acks    [2][]bank.Ack
+}
+
+func work(t *testing.T) (w worked) {
 	t.Helper()
-	path = filepath.Join(t.TempDir(), "bank 100%.db")
-	for run := 1; run <= 2; run++ {
-		acks = nil
-		setup := bank.Setup{Path: path, Journal: "wal", Synchronous: "off", Run: run, Seed: 1}
+	path := filepath.Join(t.TempDir(), "bank.db")
+	for i := range w.content {
+		setup := bank.Setup{Path: path, Journal: "wal", Synchronous: "off", Run: i + 1, Seed: 1}
 		p, err := setup.Open(t.Context())
 		require.NoError(t, err)
 		for seq := 1; seq <= each; seq++ {
-			for w := range writers {
-				ack, err := setup.Move(t.Context(), p, w, seq)
+			for writer := range writers {
+				ack, err := setup.Move(t.Context(), p, writer, seq)
 				require.NoError(t, err)
-				acks = append(acks, ack)
+				w.acks[i] = append(w.acks[i], ack)
 			}
 		}
 		require.NoError(t, p.Close())
-		if run == 1 {
-			lost, err := auditor.Audit(t.Context(), path, run, acks)
-			require.NoError(t, err)
-			require.Zero(t, lost)
-		}
+		w.content[i], err = os.ReadFile(path)
+		require.NoError(t, err)
 	}
-	return path, acks
+	return w
+}
+
+// place lays the database down as the second run has left it, for an auditor who
+// has seen the first.
+func (w worked) place(t *testing.T) (auditor *bank.Auditor, path string, acks []bank.Ack) {
+	t.Helper()
+	auditor, path = new(bank.Auditor), filepath.Join(t.TempDir(), "bank 100%.db")
+	require.NoError(t, os.WriteFile(path, w.content[0], 0o600))
+	lost, err := auditor.Audit(t.Context(), path, 1, w.acks[0])
+	require.NoError(t, err)
+	require.Zero(t, lost)
+	require.NoError(t, os.WriteFile(path, w.content[1], 0o600))
+	return auditor, path, w.acks[1]
 }
 
 func TestAnHonestLedgerPasses(t *testing.T) {
-	var auditor bank.Auditor
-	path, acks := worked(t, &auditor)
+	auditor, path, acks := work(t).place(t)
 	for range 2 {
 		lost, err := auditor.Audit(t.Context(), path, 2, acks)
 		require.NoError(t, err)
@@ -57,8 +70,7 @@ func TestAnHonestLedgerPasses(t *testing.T) {
 }
 
 func TestTheNewestMayBeMissingAndAreCounted(t *testing.T) {
-	var auditor bank.Auditor
-	path, acks := worked(t, &auditor)
+	auditor, path, acks := work(t).place(t)
 	last := acks[len(acks)-1]
 	acks = append(acks, bank.Ack{Writer: 0, Seq: each + 1, ID: last.ID + 1}, bank.Ack{Writer: 1, Seq: each + 1, ID: last.ID + 2})
 	lost, err := auditor.Audit(t.Context(), path, 2, acks)
@@ -67,6 +79,7 @@ func TestTheNewestMayBeMissingAndAreCounted(t *testing.T) {
 }
 
 func TestTheAuditFindsEachPlantedFault(t *testing.T) {
+	w := work(t)
 	const copied = "INSERT INTO entry (run, writer, seq, debit, credit, amount, note) SELECT run, writer, seq, debit, credit, 0, note FROM entry WHERE id = (SELECT max(id) FROM entry)"
 	for name, fault := range map[string]struct {
 		script string
@@ -89,8 +102,7 @@ func TestTheAuditFindsEachPlantedFault(t *testing.T) {
 		"the index lacks an entry":           {"PRAGMA writable_schema = on; DELETE FROM sqlite_schema WHERE name = 'entry_debit'; PRAGMA writable_schema = reset; INSERT INTO entry (run, writer, seq, debit, credit, amount, note) SELECT 1, 1, 1, 1, 1, 0, x''", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var auditor bank.Auditor
-			path, acks := worked(t, &auditor)
+			auditor, path, acks := w.place(t)
 			tamper(t, path, fault.script)
 			lost, err := auditor.Audit(t.Context(), path, 2, acks)
 			require.Error(t, err)
@@ -113,8 +125,7 @@ func tamper(t *testing.T, path, script string) {
 }
 
 func TestTheAuditFindsADamagedPage(t *testing.T) {
-	var auditor bank.Auditor
-	path, acks := worked(t, &auditor)
+	auditor, path, acks := work(t).place(t)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	require.NoError(t, err)
 	info, err := f.Stat()

@@ -18,8 +18,14 @@ func TestMain(m *testing.M) {
 
 func TestWhatWasAcknowledgedSurvivesKill9(t *testing.T) {
 	rows := crash.Run(t.Context(), trial.Plan{Dir: t.TempDir(), Seed: 1, Short: true, Progress: t.Logf})
-	require.NoError(t, trial.Errors(rows))
+	require.NotEmpty(t, rows)
 	for _, row := range rows {
-		require.Positive(t, row.Acknowledged, row.Name)
+		t.Run(row.Name, func(t *testing.T) {
+			if row.Untried() {
+				t.Skip(row.Note)
+			}
+			require.NoError(t, row.Verdict())
+			require.Positive(t, row.Acknowledged)
+		})
 	}
 }

@@ -21,6 +21,12 @@ func alone(name string) func(context.Context, trial.Plan) trial.Row {
 	switch name {
 	case "file sizes":
 		return fileSizes
+	case "descriptors":
+		return descriptors
+	case "read-only":
+		return readOnlyFile
+	case "clock":
+		return clock
 	}
 	return nil
 }

@@ -16,13 +16,20 @@ func Run(ctx context.Context, plan trial.Plan) (rows []trial.Row) {
 	for _, run := range []func(context.Context, trial.Plan) []trial.Row{
 		onDisks,
 		fullDisks,
-		func(ctx context.Context, plan trial.Plan) []trial.Row {
-			return []trial.Row{inAlone(ctx, plan, "file sizes")}
-		},
+		locked,
+		onFiles,
+		apart("read-only"),
+		apart("file sizes"),
+		apart("descriptors"),
+		apart("clock"),
 	} {
 		if ctx.Err() == nil {
 			rows = append(rows, run(ctx, plan)...)
 		}
 	}
 	return rows
+}
+
+func apart(name string) func(context.Context, trial.Plan) []trial.Row {
+	return func(ctx context.Context, plan trial.Plan) []trial.Row { return []trial.Row{inAlone(ctx, plan, name)} }
 }

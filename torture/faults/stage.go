@@ -27,9 +27,10 @@ type stage struct {
 	mu       sync.Mutex  // guards what follows
 	seq      map[int]int // the last movement of each writer
 	acks     []bank.Ack
-	doubtful map[int]bool // numbers whose movement has failed before it succeeded
-	failed   int          // calls
-	doubled  int          // movements that were done although they failed, and were done again
+	doubtful map[bank.Movement]bool // those that failed before they succeeded
+	promised chan<- struct{}        // is told of each acknowledgement, if it is there
+	failed   int                    // calls
+	doubled  int                    // movements that were done although they failed, and were done again
 
 	leaks   goleak.Option
 	handles int // open file descriptors before
@@ -39,7 +40,7 @@ func newStage(ctx context.Context, dir, journal string, allowed func(error) bool
 	return &stage{
 		ctx:     context.WithoutCancel(ctx),
 		setup:   bank.Setup{Path: filepath.Join(dir, "bank.db"), Journal: journal, Synchronous: "full", Run: 1, Seed: 1},
-		allowed: allowed, seq: make(map[int]int), doubtful: make(map[int]bool), leaks: goleak.IgnoreCurrent(), handles: handles(),
+		allowed: allowed, seq: make(map[int]int), doubtful: make(map[bank.Movement]bool), leaks: goleak.IgnoreCurrent(), handles: handles(),
 	}
 }
 
@@ -145,12 +146,15 @@ func (s *stage) moveAs(writer int) error {
 	ack, err := s.setup.Move(s.ctx, s.pool, writer, seq)
 	if err != nil {
 		s.mu.Lock()
-		s.doubtful[seq] = true
+		s.doubtful[bank.Movement{Writer: writer, Seq: seq}] = true
 		s.mu.Unlock()
 		return s.note(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.promised != nil {
+		s.promised <- struct{}{}
+	}
 	s.acks = append(s.acks, ack)
 	s.seq[writer] = seq
 	return nil
@@ -244,4 +248,5 @@ const (
 	corrupt  = lib.SQLITE_CORRUPT
 	notADB   = lib.SQLITE_NOTADB
 	readOnly = lib.SQLITE_READONLY
+	noTable  = lib.SQLITE_ERROR // an empty file is an empty database
 )

@@ -69,11 +69,30 @@ type Row struct {
 	Err           error `json:"-"` // what else was not as it must be
 }
 
-// Failed reports whether a promise was broken, or whether a trial that must lose
+// Verdict says why a row failed: a promise was broken, or a trial that must lose
 // something, to show that it can, did not.
-func (r Row) Failed() bool { return r.Err != nil || r.MustLose != (r.Lost > 0) }
+func (r Row) Verdict() error {
+	switch {
+	case r.Err != nil:
+		return fmt.Errorf("%s, %s: %w", r.Section, r.Name, r.Err)
+	case r.MustLose && r.Lost == 0 && !r.Untried():
+		return fmt.Errorf("%s, %s: nothing was lost, though it had to be: the trial has no teeth", r.Section, r.Name)
+	case r.Lost > 0 && !r.MustLose:
+		return fmt.Errorf("%s, %s: %d of %d were lost", r.Section, r.Name, r.Lost, r.Acknowledged)
+	}
+	return nil
+}
 
-// Note adds to a note.
+// Untried reports that the trial could not be made here. The note says why.
+func (r Row) Untried() bool { return r.Attempts == 0 && r.Err == nil }
+
+// Enough reports that there were so many attempts. One that must lose something
+// by chance gets some more chances.
+func (r Row) Enough(times int) bool {
+	return r.Attempts >= times && (!r.MustLose || r.Lost > 0 || r.Attempts >= 20*times)
+}
+
+// Add adds to the note.
 func (r *Row) Add(format string, args ...any) {
 	if r.Note != "" {
 		r.Note += "; "
@@ -85,14 +104,7 @@ func (r *Row) Add(format string, args ...any) {
 func Errors(rows []Row) error {
 	var errs []error
 	for _, r := range rows {
-		switch {
-		case r.Err != nil:
-			errs = append(errs, fmt.Errorf("%s, %s: %w", r.Section, r.Name, r.Err))
-		case r.Failed() && r.MustLose:
-			errs = append(errs, fmt.Errorf("%s, %s: nothing was lost, though it had to be: the trial has no teeth", r.Section, r.Name))
-		case r.Failed():
-			errs = append(errs, fmt.Errorf("%s, %s: %d of %d were lost", r.Section, r.Name, r.Lost, r.Acknowledged))
-		}
+		errs = append(errs, r.Verdict())
 	}
 	return errors.Join(errs...)
 }
@@ -107,12 +119,12 @@ func Print(to io.Writer, rows []Row) error {
 			r.Add("%d calls failed in the middle of a commit that was found complete", r.Doubtful)
 		}
 		switch {
-		case r.Failed():
+		case r.Verdict() != nil:
 			verdict = "FAILED"
+		case r.Untried():
+			verdict = "NOT TRIED"
 		case r.MustLose:
 			verdict = "lost, as it must"
-		case r.Attempts == 0:
-			verdict = "NOT TRIED"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\n", r.Section, r.Name, r.Attempts, r.Faults, r.Acknowledged, r.Lost, verdict, r.Note)
 	}
