@@ -170,24 +170,29 @@ func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (_ driver.
 	return c.execScript(cl, parts, args)
 }
 
-func (c *conn) execOne(cl *call, s *statement, args []driver.NamedValue) (res driver.Result, err error) {
+func (c *conn) execOne(cl *call, s *statement, args []driver.NamedValue) (driver.Result, error) {
+	if err := c.complete(cl, s, args); err != nil {
+		return nil, err
+	}
+	return c.h.did(), nil
+}
+
+// complete runs a statement to its end.
+func (c *conn) complete(cl *call, s *statement, args []driver.NamedValue) error {
 	if err := c.enter(cl, s); err != nil {
 		c.cache.give(s)
 		c.locks.settle(c)
-		return nil, err
+		return err
 	}
 	if s.effects.control {
 		c.readWritersAhead()
 	}
-	err = c.run(cl, s, func() (err error) {
-		res, err = s.exec(args)
-		return err
-	})
+	err := c.run(cl, s, func() error { return s.complete(args) })
 	c.cache.give(s)
 	if s.effects.control && len(c.guard.serials) == 0 {
 		c.guard.textual = !c.h.autocommit()
 	}
-	return res, c.leave(cl, err)
+	return c.leave(cl, err)
 }
 
 // run runs a statement with patience for other processes' locks.

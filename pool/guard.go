@@ -247,8 +247,7 @@ func (c *conn) control(cl *call, text string) error {
 			return err
 		}
 	}
-	_, err := c.execOne(cl, s, nil)
-	return err
+	return c.complete(cl, s, nil)
 }
 
 func (g *guard) inTx() bool { return len(g.serials) > 0 || g.textual }

@@ -55,6 +55,9 @@ func (r *rows) step(dest []driver.Value) error {
 		}
 		return io.EOF
 	}
+	if s, ok := r.cursor.(*steps); ok && s.ahead { // nothing runs
+		return s.Next(dest)
+	}
 	err := r.conn.interruptible(r.call, func() error { return r.cursor.Next(dest) })
 	if err == nil || errors.Is(err, io.EOF) {
 		return err

@@ -257,17 +257,21 @@ func (s *statement) Close() error {
 	return err
 }
 
-// exec runs the statement to its end, rows and all.
-func (s *statement) exec(args []driver.NamedValue) (driver.Result, error) {
+// complete runs the statement to its end, rows and all.
+func (s *statement) complete(args []driver.NamedValue) error {
 	err := s.begin(args)
 	for err == nil {
 		err = s.step()
 	}
-	if !errors.Is(err, io.EOF) {
-		return nil, err
+	if err != io.EOF {
+		return err
 	}
-	res := result{id: lib.Xsqlite3_last_insert_rowid(s.h.tls, s.h.db), rows: int64(lib.Xsqlite3_changes(s.h.tls, s.h.db))}
-	return res, s.reset()
+	return s.reset()
+}
+
+// did tells what the statement that ended last has done.
+func (h *handle) did() result {
+	return result{id: lib.Xsqlite3_last_insert_rowid(h.tls, h.db), rows: int64(lib.Xsqlite3_changes(h.tls, h.db))}
 }
 
 // result is what a statement did.
