@@ -806,7 +806,10 @@ func (m *model) park() {
 		}
 		p.done <- err
 	}()
-	waitFor(m.t, "it waits", func() bool { return m.pool.Stats().Waiting == len(m.parked[true])+len(m.parked[false]) })
+	waitFor(m.t, "it waits, and in its queue", func() bool {
+		s := m.pool.Stats()
+		return s.Waiting == len(m.parked[true])+len(m.parked[false]) && s.WriteQueue == len(m.parked[true])
+	})
 }
 
 func (m *model) unpark() {
