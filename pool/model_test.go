@@ -449,9 +449,6 @@ func (m *model) writing(ctx context.Context, c *leased) error {
 	return nil
 }
 
-// errUnique is the model's word for a violated constraint.
-var errUnique = errors.New("not unique")
-
 func (m *model) statement(ctx context.Context, u *user, kind string) {
 	c := u.conn
 	id := m.draw("id", 1, 4)
