@@ -449,9 +449,6 @@ func (m *model) writing(ctx context.Context, c *leased) error {
 	return nil
 }
 
-// errUnique is the model's word for a violated constraint.
-var errUnique = errors.New("not unique")
-
 func (m *model) statement(ctx context.Context, u *user, kind string) {
 	c := u.conn
 	id := m.draw("id", 1, 4)
@@ -806,7 +803,10 @@ func (m *model) park() {
 		}
 		p.done <- err
 	}()
-	waitFor(m.t, "it waits", func() bool { return m.pool.Stats().Waiting == len(m.parked[true])+len(m.parked[false]) })
+	waitFor(m.t, "it waits, and in its queue", func() bool {
+		s := m.pool.Stats()
+		return s.Waiting == len(m.parked[true])+len(m.parked[false]) && s.WriteQueue == len(m.parked[true])
+	})
 }
 
 func (m *model) unpark() {
