@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +52,16 @@ func thisMachine(dir string, all []peers.Peer) machine {
 		}
 	}
 	return m
+}
+
+// load is the average of the last minute; 0 if the system does not tell.
+func (m machine) load() float64 {
+	text, _, _ := strings.Cut(m.Load, " ")
+	load, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0
+	}
+	return load
 }
 
 func firstLine(path string) string {

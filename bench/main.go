@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -30,7 +31,8 @@ Usage: bench [-quick] [-only REGEXP] [-peers REGEXP] [-runs N] [-dir DIR] [-out 
   -runs N        runs of each peer in each workload, fewer if the time runs out;
                  default: 5, with -quick 3
   -dir DIR       where the databases go, on a real file system; default: $TMPDIR
-  -out DIR       where the results go; default: bench, with -quick build/bench
+  -out DIR       where the results go; default: bench, but build/bench with -quick,
+                 -only or -peers
   -tree DIR      what I1 indexes; default: the src folder of go env GOROOT
   -list          list the workloads and the peers
 
@@ -69,13 +71,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case err != nil:
 		return wrong(err)
-	case flags.NArg() > 0:
+	case flags.NArg() > 0 && *memoryOf == "":
 		return wrong(fmt.Errorf("%q is no flag", flags.Arg(0)))
 	case *runs < 0:
 		return wrong(fmt.Errorf("-runs %d is less than 1", *runs))
 	}
 	if *memoryOf != "" {
-		if err := weigh(ctx, *memoryOf, *dir, stdout); err != nil {
+		if err := weigh(ctx, *memoryOf, flags.Arg(0), stdout); err != nil {
 			fmt.Fprintln(stderr, "bench:", err)
 			return 1
 		}
@@ -94,7 +96,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		s = quickScale()
 	}
 	if *out == "" {
-		*out = s.out
+		*out = "bench"
+		if *quick || *only != "" || *which != "" { // the whole results stay as they are
+			*out = filepath.Join("build", "bench")
+		}
 	}
 	if *runs > 0 {
 		s.runs = *runs
@@ -124,7 +129,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case len(p.peers) == 0:
 		return wrong(fmt.Errorf("-peers %s matches no peer", *which))
 	}
-	if *tree == "" {
+	if *tree == "" && slices.ContainsFunc(p.workloads, func(w workload) bool { return w.ID == "I1" }) {
 		goroot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 		if err != nil {
 			return wrong(fmt.Errorf("go env GOROOT: %w; say what to index with -tree", err))

@@ -27,7 +27,7 @@ func weights() workload {
 		ID: "P1/memory", Title: "memory of an idle connection after use, of a lease and of a waiter", Primary: "KB/connection",
 		columns: []string{"B/lease", "B/waiter"}, runs: 1, weight: 1, skip: unlessPooled,
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
-			cmd := exec.CommandContext(ctx, b.self, "-memory-of", p.Name, "-dir", b.template)
+			cmd := exec.CommandContext(ctx, b.self, "-memory-of", p.Name, b.template)
 			var problem strings.Builder
 			cmd.Stderr = &problem
 			out, err := cmd.Output()

@@ -56,6 +56,9 @@ func (r report) markdown(w io.Writer, verdicts []verdict, plots []string) {
 	if r.plan.scale.quick {
 		say("**A quick run**: short windows and few runs. It shows the order of things; for figures run `make bench`.\n")
 	}
+	if load, cpus := r.machine.load(), float64(r.machine.CPUs); load > cpus/2 {
+		say("**The machine was busy**: its load was %s before the run began. These figures are provisional.\n", number(load))
+	}
 	say("Written by the program in this folder; README.md says how to read it. Medians of up to %d runs, in which all peers take turns, with the", r.plan.scale.runs)
 	say("lowest and the highest in brackets. Speed is the peer's divided by sqlane's: at 0.5 it is half as fast. A latency counts from the call to its")
 	say("return. Every run began with a fresh copy of the same database and ended with a check that all that was acknowledged is in it.\n")

@@ -35,7 +35,6 @@ var (
 // scale is how much is measured.
 type scale struct {
 	quick        bool
-	out          string        // where the results go
 	budget       time.Duration // for everything: when it runs out, workloads get fewer runs
 	runs         int
 	warm, window time.Duration
@@ -48,8 +47,8 @@ type scale struct {
 
 func fullScale() scale {
 	return scale{
-		out: "bench", budget: 19 * time.Minute,
-		runs: 5, warm: 120 * time.Millisecond, window: 500 * time.Millisecond, rows: 10_000,
+		budget: 19 * time.Minute,
+		runs:   5, warm: 120 * time.Millisecond, window: 500 * time.Millisecond, rows: 10_000,
 		curveRuns: 3, curveWindow: 250 * time.Millisecond,
 		goroutines: []int{1, 10, 100, 1000, 10_000}, conns: []int{1, 2, 4, 8, 16, 32, 64},
 		tables: []int{1000, 10_000, 100_000, 1_000_000, 10_000_000}, trees: []int{10_000, 30_000, 100_000},
@@ -58,7 +57,7 @@ func fullScale() scale {
 
 func quickScale() scale {
 	return scale{
-		quick: true, out: filepath.Join("build", "bench"), budget: 100 * time.Second,
+		quick: true, budget: 100 * time.Second,
 		runs: 3, warm: 50 * time.Millisecond, window: 150 * time.Millisecond, rows: 10_000,
 		curveRuns: 1, curveWindow: 100 * time.Millisecond,
 		goroutines: []int{1, 10, 100}, conns: []int{1, 4, 16},

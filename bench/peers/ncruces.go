@@ -17,9 +17,6 @@ func ncruces() []Peer {
 		adHocSource: "https://pkg.go.dev/github.com/ncruces/go-sqlite3/driver",
 		tunedSource: "https://github.com/mattn/go-sqlite3/issues/1179#issuecomment-1638083995, which holds for all drivers",
 		open:        func(dsn string) (*sql.DB, error) { return driver.Open(dsn) },
-		busy: func(err error) bool {
-			var e *sqlite3.Error
-			return errors.As(err, &e) && isBusy(int(e.Code()))
-		},
+		busy:        func(err error) bool { return errors.Is(err, sqlite3.BUSY) || errors.Is(err, sqlite3.LOCKED) },
 	})
 }
