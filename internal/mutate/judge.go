@@ -91,6 +91,9 @@ func difference(was, is string) (at place, from, to string, ok bool) {
 		s.Init(files.AddFile("", -1, len(text)), []byte(text), nil, 0)
 		return func() (place, string) {
 			pos, tok, lit := s.Scan()
+			for tok == token.LPAREN || tok == token.RPAREN { // an operator of another precedence brings some
+				pos, tok, lit = s.Scan()
+			}
 			if !tok.IsLiteral() {
 				lit = tok.String()
 			}
@@ -184,6 +187,10 @@ func (s setting) try(dir, copied, name string, at place, v *verdict) error {
 		return err
 	}
 	binary, id := made.Binary, made.IDs[key(name, at, v.Is)]
+	if id == notViableID {
+		v.Result, v.By = "not viable", "text is only added"
+		return nil
+	}
 	if id == 0 { // it is of a kind that needs a binary of its own
 		f, err := os.CreateTemp("", "mutant-*.test")
 		if err != nil {
