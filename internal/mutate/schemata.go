@@ -121,7 +121,7 @@ func (s setting) mutateAll(dir string, code map[string]string) (mutated map[stri
 	mutated = map[string]string{"zz_mutant.go": strings.Replace(mutantSource, "package mutant", "package "+checked.Name(), 1)}
 	last := 0
 	for i, f := range parsed {
-		m := &mutation{files: files, info: info, text: code[names[i]], name: names[i], ids: ids, last: &last}
+		m := &mutation{files: files, info: info, own: checked, text: code[names[i]], name: names[i], ids: ids, last: &last}
 		m.walk(f)
 		mutated[names[i]] = m.apply()
 	}
@@ -143,6 +143,7 @@ func (s setting) exports(dir string) (map[string]string, error) {
 type mutation struct {
 	files *token.FileSet
 	info  *types.Info
+	own   *types.Package
 	text  string
 	name  string
 	ids   map[string]int
@@ -233,9 +234,10 @@ func (m *mutation) walk(n ast.Node) {
 		case *ast.BinaryExpr:
 			m.binary(n)
 		case *ast.UnaryExpr:
-			if n.Op == token.SUB && m.isNumber(n) {
-				m.around(n, fmt.Sprintf("mutantSign(%d, ", m.id(n.OpPos, token.ADD)), ")")
+			if n.Op == token.SUB && m.isInteger(n) {
+				m.around(n, fmt.Sprintf("mutantSign[%s](%d, ", m.typeOf(n), m.id(n.OpPos, token.ADD)), ")")
 			}
+			return m.info.Types[n].Value == nil
 		case *ast.IncDecStmt:
 			if m.isPlace(n.X) && m.isNumber(n.X) {
 				m.around(n, fmt.Sprintf("mutantStep(%d, &(", m.id(n.TokPos, opposite[n.Tok])), map[token.Token]string{token.INC: "), 1)", token.DEC: "), -1)"}[n.Tok])
@@ -294,12 +296,26 @@ func (m *mutation) isText(e ast.Expr) bool {
 }
 
 func (m *mutation) isNumber(e ast.Expr) bool {
-	t := m.info.Types[e]
-	if t.Value != nil || t.Type == nil {
+	return m.info.Types[e].Value == nil && m.isInteger(e)
+}
+
+func (m *mutation) isInteger(e ast.Expr) bool {
+	t := m.info.Types[e].Type
+	if t == nil {
 		return false
 	}
-	basic, ok := t.Type.Underlying().(*types.Basic)
-	return ok && basic.Info()&types.IsInteger != 0
+	basic, ok := t.Underlying().(*types.Basic)
+	return ok && basic.Info()&types.IsInteger != 0 && basic.Info()&types.IsUntyped == 0
+}
+
+// typeOf writes a type as this file does.
+func (m *mutation) typeOf(e ast.Expr) string {
+	return types.TypeString(m.info.Types[e].Type, func(p *types.Package) string {
+		if p == m.own {
+			return ""
+		}
+		return p.Name()
+	})
 }
 
 // isPlace reports something that has an address.
