@@ -43,7 +43,7 @@ fuzz: ## try what nobody thought of, for ten minutes (FOR=...) shared by all; wh
 # Packages whose tests are tried; MUTATE_EXCEPT is a regular expression of files to leave out.
 MUTATE ?= pool repo cmd/repogen
 MUTATE_EXCEPT ?= ^$$
-MUTANTS := --invert-logical --invert-loopctrl --invert-assignments --invert-bitwise --invert-bwassign --remove-self-assignments
+MUTANTS := --invert-logical --invert-loopctrl --invert-assignments --remove-self-assignments
 
 mutate: ## change the code on purpose and see the tests fail (MUTATE=pool); goes on where it was stopped
 	@mkdir -p build/mutate/memory

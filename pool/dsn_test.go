@@ -232,6 +232,12 @@ func TestARepeatedKeyIsRefusedWhateverItsValues(t *testing.T) {
 	dsnRefused(t, "file:app.db?synchronous=off&%73ynchronous=full", "synchronous", "2 times")
 }
 
+func TestOfARepeatedKeyOnlyThatIsSaid(t *testing.T) {
+	_, err := pool.ParseConfig("file:app.db?max_conns=x&max_conns=y")
+	require.ErrorContains(t, err, "max_conns is given 2 times")
+	require.NotContains(t, err.Error(), "whole number")
+}
+
 func TestEveryFaultOfADSNIsNamedAtOnce(t *testing.T) {
 	dsnRefused(t, "file://elsewhere/a#%zz?max_conns=x&min_conns=1&min_conns=2&mode=ro&busy_timeout=5&pragmas=cache_size&pragmas=foo&read_only=maybe&synchronous=&cache=%zz",
 		`"elsewhere"`, "%23", "%zz", "max_conns=x: ", "min_conns is given 2 times", `"mode"`, "busy_timeout=5: ",

@@ -24,6 +24,7 @@ type test struct {
 	Name   string
 	Took   time.Duration
 	Blocks []block
+	Total  int // of blocks, where Blocks are of one file alone
 }
 
 // block is a part of a file.
@@ -60,6 +61,9 @@ func (s setting) cover(profile, pattern string) error {
 		if err != nil {
 			return err
 		}
+		if err := s.sortByFile(dir, tests); err != nil {
+			return err
+		}
 		if _, err := s.schemata(dir); err != nil {
 			return err
 		}
@@ -83,6 +87,36 @@ func (s setting) cover(profile, pattern string) error {
 		}
 	}
 	return os.WriteFile(profile, []byte(text.String()), 0o600)
+}
+
+// sortByFile keeps for each file the tests that reach it: to read all of them
+// for each mutant would take longer than to run them.
+func (s setting) sortByFile(dir string, tests []test) error {
+	code, err := sources(dir, false)
+	if err != nil {
+		return err
+	}
+	for name := range code {
+		var reaching []test
+		for _, t := range tests {
+			here := slices.DeleteFunc(slices.Clone(t.Blocks), func(b block) bool { return b.File != name })
+			if len(here) > 0 {
+				reaching = append(reaching, test{Name: t.Name, Took: t.Took, Blocks: here, Total: len(t.Blocks)})
+			}
+		}
+		text, err := json.Marshal(reaching)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(s.reaching(name, code), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s setting) reaching(file string, code map[string]string) string {
+	return filepath.Join(s.memory, "reaching-"+digest(code, map[string]string{"of": file})+".json")
 }
 
 func (s setting) module() (string, error) {

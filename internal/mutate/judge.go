@@ -91,6 +91,9 @@ func difference(was, is string) (at place, from, to string, ok bool) {
 		s.Init(files.AddFile("", -1, len(text)), []byte(text), nil, 0)
 		return func() (place, string) {
 			pos, tok, lit := s.Scan()
+			for tok == token.LPAREN || tok == token.RPAREN { // an operator of another precedence brings some
+				pos, tok, lit = s.Scan()
+			}
 			if !tok.IsLiteral() {
 				lit = tok.String()
 			}
@@ -161,14 +164,22 @@ func (v *verdict) code() int {
 const soon = 5 * time.Second
 
 func (s setting) try(dir, copied, name string, at place, v *verdict) error {
-	tests, err := s.remembered(dir)
+	code, err := sources(dir, false)
+	if err != nil {
+		return err
+	}
+	var tests []test
+	text, err := os.ReadFile(s.reaching(name, code)) // gremlins asks for coverage before it mutates anything
+	if err == nil {
+		err = json.Unmarshal(text, &tests)
+	}
 	if err != nil {
 		return err
 	}
 	tests = slices.DeleteFunc(tests, func(t test) bool { return !t.reaches(name, at) })
 	v.Tests = len(tests)
 	// A test that reaches little else is about this.
-	slices.SortStableFunc(tests, func(a, b test) int { return cmp.Compare(len(a.Blocks), len(b.Blocks)) })
+	slices.SortStableFunc(tests, func(a, b test) int { return cmp.Compare(a.Total, b.Total) })
 	var first, then []test
 	var sum time.Duration
 	for _, t := range tests {
@@ -184,6 +195,10 @@ func (s setting) try(dir, copied, name string, at place, v *verdict) error {
 		return err
 	}
 	binary, id := made.Binary, made.IDs[key(name, at, v.Is)]
+	if id == notViableID {
+		v.Result, v.By = "not viable", "text is only added"
+		return nil
+	}
 	if id == 0 { // it is of a kind that needs a binary of its own
 		f, err := os.CreateTemp("", "mutant-*.test")
 		if err != nil {
@@ -239,39 +254,4 @@ func runTests(copied, binary string, id int, tests []test, v *verdict) error {
 		return err
 	}
 	return nil
-}
-
-// remembered returns what tests found: gremlins asks for coverage before it
-// mutates anything.
-func (s setting) remembered(dir string) (tests []test, err error) {
-	code, err := sources(dir, false)
-	if err != nil {
-		return nil, err
-	}
-	texts, err := sources(dir, true)
-	if err != nil {
-		return nil, err
-	}
-	for _, text := range texts {
-		for line := range strings.Lines(text) {
-			rest, ok := strings.CutPrefix(line, "func ")
-			name, _, _ := strings.Cut(rest, "(")
-			if !ok || !strings.HasPrefix(name, "Test") && !strings.HasPrefix(name, "Fuzz") && !strings.HasPrefix(name, "Example") {
-				continue
-			}
-			var t test
-			got, err := os.ReadFile(filepath.Join(s.memory, "cover-"+digest(code, map[string]string{name: text})+".json"))
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // TestMain, or of another system
-			}
-			if err != nil {
-				return nil, err
-			}
-			if err := json.Unmarshal(got, &t); err != nil {
-				return nil, err
-			}
-			tests = append(tests, t)
-		}
-	}
-	return tests, nil
 }

@@ -119,8 +119,9 @@ func (s setting) mutateAll(dir string, code map[string]string) (mutated map[stri
 	}
 	ids = map[string]int{}
 	mutated = map[string]string{"zz_mutant.go": strings.Replace(mutantSource, "package mutant", "package "+checked.Name(), 1)}
+	last := 0
 	for i, f := range parsed {
-		m := &mutation{files: files, info: info, text: code[names[i]], name: names[i], ids: ids}
+		m := &mutation{files: files, info: info, own: checked, text: code[names[i]], name: names[i], ids: ids, last: &last}
 		m.walk(f)
 		mutated[names[i]] = m.apply()
 	}
@@ -142,9 +143,11 @@ func (s setting) exports(dir string) (map[string]string, error) {
 type mutation struct {
 	files *token.FileSet
 	info  *types.Info
+	own   *types.Package
 	text  string
 	name  string
 	ids   map[string]int
+	last  *int // the highest of ids
 	edits []edit
 }
 
@@ -161,7 +164,8 @@ func (m *mutation) source(n ast.Node) string { return m.text[m.offset(n.Pos()):m
 // id makes a number for a mutant.
 func (m *mutation) id(p token.Pos, to token.Token) int {
 	at := m.files.Position(p)
-	id := len(m.ids) + 1
+	*m.last++
+	id := *m.last
 	m.ids[key(m.name, place{at.Line, at.Column}, to.String())] = id
 	return id
 }
@@ -230,9 +234,10 @@ func (m *mutation) walk(n ast.Node) {
 		case *ast.BinaryExpr:
 			m.binary(n)
 		case *ast.UnaryExpr:
-			if n.Op == token.SUB && m.isNumber(n) {
-				m.around(n, fmt.Sprintf("mutantSign(%d, ", m.id(n.OpPos, token.ADD)), ")")
+			if n.Op == token.SUB && m.isInteger(n) {
+				m.around(n, fmt.Sprintf("mutantSign[%s](%d, ", m.typeOf(n), m.id(n.OpPos, token.ADD)), ")")
 			}
+			return m.info.Types[n].Value == nil
 		case *ast.IncDecStmt:
 			if m.isPlace(n.X) && m.isNumber(n.X) {
 				m.around(n, fmt.Sprintf("mutantStep(%d, &(", m.id(n.TokPos, opposite[n.Tok])), map[token.Token]string{token.INC: "), 1)", token.DEC: "), -1)"}[n.Tok])
@@ -256,7 +261,7 @@ var opposite = map[token.Token]token.Token{
 var boundary = map[token.Token]token.Token{token.LSS: token.LEQ, token.LEQ: token.LSS, token.GTR: token.GEQ, token.GEQ: token.GTR}
 
 func (m *mutation) binary(n *ast.BinaryExpr) {
-	if m.info.Types[n].Value != nil {
+	if m.info.Types[n].Value != nil && !m.isText(n) {
 		return // a constant may have to be one
 	}
 	switch n.Op {
@@ -270,6 +275,10 @@ func (m *mutation) binary(n *ast.BinaryExpr) {
 		m.around(n, "(((", fmt.Sprintf(") != (mutantLives(%d) && (%s) == (%s))) != mutantLives(%d))",
 			m.id(n.OpPos, boundary[n.Op]), m.source(n.X), m.source(n.Y), m.id(n.OpPos, opposite[n.Op])))
 	case token.ADD, token.SUB, token.MUL, token.QUO, token.REM:
+		if m.isText(n) {
+			at := m.files.Position(n.OpPos)
+			m.ids[key(m.name, place{at.Line, at.Column}, token.SUB.String())] = notViableID
+		}
 		if m.isNumber(n) {
 			name := map[token.Token]string{token.ADD: "Add", token.SUB: "Sub", token.MUL: "Mul", token.QUO: "Quo", token.REM: "Rem"}[n.Op]
 			m.around(n, fmt.Sprintf("mutant%s(%d, ", name, m.id(n.OpPos, opposite[n.Op])), ")")
@@ -278,13 +287,35 @@ func (m *mutation) binary(n *ast.BinaryExpr) {
 	}
 }
 
+// notViableID is that of mutants which do not compile: text minus text.
+const notViableID = -1
+
+func (m *mutation) isText(e ast.Expr) bool {
+	basic, ok := m.info.Types[e].Type.Underlying().(*types.Basic)
+	return ok && basic.Info()&types.IsString != 0
+}
+
 func (m *mutation) isNumber(e ast.Expr) bool {
-	t := m.info.Types[e]
-	if t.Value != nil || t.Type == nil {
+	return m.info.Types[e].Value == nil && m.isInteger(e)
+}
+
+func (m *mutation) isInteger(e ast.Expr) bool {
+	t := m.info.Types[e].Type
+	if t == nil {
 		return false
 	}
-	basic, ok := t.Type.Underlying().(*types.Basic)
-	return ok && basic.Info()&types.IsInteger != 0
+	basic, ok := t.Underlying().(*types.Basic)
+	return ok && basic.Info()&types.IsInteger != 0 && basic.Info()&types.IsUntyped == 0
+}
+
+// typeOf writes a type as this file does.
+func (m *mutation) typeOf(e ast.Expr) string {
+	return types.TypeString(m.info.Types[e].Type, func(p *types.Package) string {
+		if p == m.own {
+			return ""
+		}
+		return p.Name()
+	})
 }
 
 // isPlace reports something that has an address.

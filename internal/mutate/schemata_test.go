@@ -13,7 +13,10 @@ import (
 
 const specimen = `package main
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 const fixed = 3 - 1
 
@@ -28,6 +31,10 @@ func main() {
 			continue
 		}
 		sum += list[i]
+	}
+	var d time.Duration = -1
+	if d < 0 {
+		sum++
 	}
 	fmt.Print(sum)
 }
@@ -51,21 +58,25 @@ func TestEachMutantLivesAloneInTheBinaryOfThemAll(t *testing.T) {
 	require.NoError(t, err, string(out))
 
 	want := map[string]string{
-		"9:14 <=":    "false true 8 -2 2 12",
-		"9:14 >=":    "false true 8 -2 2 12",
-		"9:18 ||":    "true true 8 -2 2 12",
-		"9:23 ==":    "true true 8 -2 2 12",
-		"10:14 !=":   "panics",
-		"10:19 &&":   "panics",
-		"10:30 !=":   "false true 8 -2 2 12",
-		"11:13 -":    "false true -4 -2 2 12",
-		"11:15 /":    "false true 3 -2 2 12",
-		"11:24 +":    "false true 8 2 2 12",
-		"13:16 <":    "false true 8 -2 2 5",
-		"13:16 >":    "false true 8 -2 2 0",
-		"13:23 --":   "panics",
-		"14:8 !=":    "false true 8 -2 2 6",
-		"15:4 break": "false true 8 -2 2 5",
+		"12:14 <=":   "false true 8 -2 2 13",
+		"12:14 >=":   "false true 8 -2 2 13",
+		"12:18 ||":   "true true 8 -2 2 13",
+		"12:23 ==":   "true true 8 -2 2 13",
+		"13:14 !=":   "panics",
+		"13:19 &&":   "panics",
+		"13:30 !=":   "false true 8 -2 2 13",
+		"14:13 -":    "false true -4 -2 2 13",
+		"14:15 /":    "false true 3 -2 2 13",
+		"14:24 +":    "false true 8 2 2 13",
+		"16:16 <":    "false true 8 -2 2 6",
+		"16:16 >":    "false true 8 -2 2 1",
+		"16:23 --":   "panics",
+		"17:8 !=":    "false true 8 -2 2 7",
+		"18:4 break": "false true 8 -2 2 6",
+		"22:24 +":    "false true 8 -2 2 12",
+		"23:7 <=":    "false true 8 -2 2 13",
+		"23:7 >=":    "false true 8 -2 2 12",
+		"24:6 --":    "false true 8 -2 2 11",
 	}
 	require.Len(t, ids, len(want), "%v", ids)
 	for at, id := range ids {
@@ -82,7 +93,7 @@ func TestEachMutantLivesAloneInTheBinaryOfThemAll(t *testing.T) {
 	}
 	out, err = command(dir, binary).Output()
 	require.NoError(t, err)
-	require.Equal(t, "false true 8 -2 2 12", string(out), "without a mutant")
+	require.Equal(t, "false true 8 -2 2 13", string(out), "without a mutant")
 }
 
 func TestTheFirstTokenThatIsAnotherOneIsFoundWhateverTheFormat(t *testing.T) {
