@@ -83,7 +83,7 @@ func (f diskFault) run(ctx context.Context, plan trial.Plan, journal string, tim
 	defer func() { row.Err = errors.Join(row.Err, disk.Close()) }()
 	rng := plan.Rand(row.Name)
 	for n := 0; ctx.Err() == nil; n += step(plan, rng, n) {
-		struck, err := f.attempt(ctx, disk, journal, n, times, plan.Times(25, 12), &row)
+		struck, err := f.attempt(ctx, disk, journal, n, times, plan.Times(10, 6), &row)
 		row.Attempts++
 		row.Faults += struck
 		if err != nil {
