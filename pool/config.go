@@ -72,7 +72,8 @@ type Config struct {
 	// See https://www.sqlite.org/pragma.html#pragma_journal_mode.
 	JournalMode string
 	// Synchronous is "full" (the default: what was acknowledged survives power
-	// loss), "extra", "normal" or "off".
+	// loss), "extra", "normal" or "off". With JournalMode "delete" full takes
+	// SQLite's EXTRA, and is that.
 	// See https://www.sqlite.org/pragma.html#pragma_synchronous.
 	Synchronous string
 	// ExternalCheckpoints leaves checkpoints of the write-ahead log to a program

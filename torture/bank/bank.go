@@ -79,7 +79,7 @@ func prepare(ctx context.Context, db on) error {
 func note(run, writer, seq int) []byte {
 	word := fmt.Appendf(nil, "%d/%d/%d ", run, writer, seq)
 	times := 1 + seq%7
-	if seq%20 == 0 {
+	if seq%10 == 0 {
 		times = 1000
 	}
 	return bytes.Repeat(word, times)

@@ -13,8 +13,6 @@ import (
 	"github.com/sqlane/sqlane/torture/trial"
 )
 
-const moves = 25 // of a workload
-
 // diskFault is what a disk does from its n-th operation on.
 type diskFault struct {
 	name    string
@@ -85,7 +83,7 @@ func (f diskFault) run(ctx context.Context, plan trial.Plan, journal string, tim
 	defer func() { row.Err = errors.Join(row.Err, disk.Close()) }()
 	rng := plan.Rand(row.Name)
 	for n := 0; ctx.Err() == nil; n += step(plan, rng, n) {
-		struck, err := f.attempt(ctx, disk, journal, n, times, &row)
+		struck, err := f.attempt(ctx, disk, journal, n, times, plan.Times(10, 6), &row)
 		row.Attempts++
 		row.Faults += struck
 		if err != nil {
@@ -102,7 +100,7 @@ func (f diskFault) run(ctx context.Context, plan trial.Plan, journal string, tim
 
 // attempt is a workload on a fresh database in which the disk begins to fail at
 // the n-th operation.
-func (f diskFault) attempt(ctx context.Context, disk *powerfs.Remote, journal string, n, times int, row *trial.Row) (struck int, err error) {
+func (f diskFault) attempt(ctx context.Context, disk *powerfs.Remote, journal string, n, times, moves int, row *trial.Row) (struck int, err error) {
 	s := newStage(ctx, disk.Dir, journal, either(f.allowed, sentinels(f.errno))) // the errno where the pool makes the file
 	defer func() {
 		if s.pool != nil { // it is an error's way out

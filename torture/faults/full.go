@@ -15,12 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	page      = 4096
-	manyMoves = 60
-)
+const page = 4096
 
-// full fills the database or the disk, page by page.
+// fullDisks fills the database or the disk, page by page.
 func fullDisks(ctx context.Context, plan trial.Plan) (rows []trial.Row) {
 	for _, journal := range []string{"wal", "delete"} {
 		if ctx.Err() != nil {
@@ -51,7 +48,7 @@ func steppedIn(ctx context.Context, plan trial.Plan, row trial.Row, dir string, 
 		s := newStage(ctx, dir, journal, either(codes(full, ioErr, cantOpen), sentinels(syscall.ENOSPC, syscall.EFBIG)))
 		t, err := begin(s, n)
 		if err == nil {
-			err = errors.Join(s.workload(t, manyMoves), t.end())
+			err = errors.Join(s.workload(t, plan.Times(60, 30)), t.end())
 		}
 		if err == nil {
 			var lost int

@@ -9,12 +9,16 @@ import (
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 const rootNode = fuse.FUSE_ROOT_ID
 
 // Mounted is a disk that is mounted somewhere.
-type Mounted struct{ server *fuse.Server }
+type Mounted struct {
+	dir    string
+	server *fuse.Server
+}
 
 // ErrNoMount is returned where the system does not let a disk be mounted.
 var ErrNoMount = errors.New("FUSE cannot be used here")
@@ -32,14 +36,18 @@ func Mount(dir string, d *Disk) (*Mounted, error) {
 	if err := server.WaitMount(); err != nil {
 		return nil, fmt.Errorf("%w: mount on %s: %w", ErrNoMount, dir, err)
 	}
-	return &Mounted{server}, nil
+	return &Mounted{dir, server}, nil
 }
 
-// Unmount ends the service. Nobody may have a file open any more.
+// Unmount ends the service. Nobody may have a file open any more; if somebody
+// has, the directory is free all the same, and the error says so.
 func (m *Mounted) Unmount() error {
 	err := m.server.Unmount()
+	if err != nil {
+		return errors.Join(fmt.Errorf("unmount %s: %w", m.dir, err), unix.Unmount(m.dir, unix.MNT_DETACH))
+	}
 	m.server.Wait()
-	return err
+	return nil
 }
 
 // face is what the kernel sees of a disk. The kernel caches nothing but -shm,

@@ -313,3 +313,18 @@ func TestNothingSucceedsAfterACut(t *testing.T) {
 	require.ErrorIs(t, <-done, syscall.EIO)
 	require.NoError(t, f.Close())
 }
+
+func TestUnmountingFreesTheDirectoryThoughAFileIsOpen(t *testing.T) {
+	dir := t.TempDir()
+	mount, err := powerfs.Mount(dir, powerfs.NewDisk(nil))
+	if errors.Is(err, powerfs.ErrNoMount) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	f := create(t, dir, "f")
+	require.ErrorContains(t, mount.Unmount(), dir)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, entries)
+	require.NoError(t, f.Close()) // the last one: now the service ends
+}
