@@ -692,6 +692,7 @@ func TestLevelsAreNamedAsInSQL(t *testing.T) {
 	}
 	require.Less(t, pool.Deferred, pool.Immediate, "ordered by strength")
 	require.Less(t, pool.Immediate, pool.Exclusive, "ordered by strength")
+	require.Equal(t, "Level(3)", pool.Level(3).String(), "the first that is none")
 	require.Equal(t, "Level(9)", pool.Level(9).String())
 	require.Equal(t, pool.Deferred, pool.Level(0), "the zero value")
 }
