@@ -297,7 +297,7 @@ func readOnlyFile(ctx context.Context, plan trial.Plan) (row trial.Row) {
 			return row
 		}
 	}
-	defer func() { row.Err = errors.Join(row.Err, clearDir(dir)) }() // the directory is in another's
+	defer func() { row.Err = errors.Join(row.Err, os.RemoveAll(dir)) }()
 	s := newStage(ctx, dir, "wal", either(codes(cantOpen, readOnly), sentinels(pool.ErrReadOnly, pool.ErrUnhealthy, fs.ErrPermission)))
 	defer func() {
 		if s.pool != nil {
