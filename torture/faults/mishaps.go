@@ -95,7 +95,9 @@ func (m mishap) run(ctx context.Context, plan trial.Plan, journal string) (row t
 		row.Err = err
 		return row
 	}
-	s := newStage(ctx, dir, journal, sentinels(pool.ErrMoved))
+	// A transaction that has begun may be about to make its journal, and look at
+	// the file for its mode.
+	s := newStage(ctx, dir, journal, either(sentinels(pool.ErrMoved), codes(ioErr)))
 	defer func() {
 		if s.pool != nil {
 			row.Err = errors.Join(row.Err, s.pool.Close())
@@ -295,7 +297,7 @@ func readOnlyFile(ctx context.Context, plan trial.Plan) (row trial.Row) {
 			return row
 		}
 	}
-	defer func() { row.Err = errors.Join(row.Err, clearDir(dir)) }() // the directory is in another's
+	defer func() { row.Err = errors.Join(row.Err, os.RemoveAll(dir)) }()
 	s := newStage(ctx, dir, "wal", either(codes(cantOpen, readOnly), sentinels(pool.ErrReadOnly, pool.ErrUnhealthy, fs.ErrPermission)))
 	defer func() {
 		if s.pool != nil {
