@@ -76,7 +76,7 @@ type member struct {
 func (p *Pool) joinBatch(ctx context.Context, span *span) (*batch, error) {
 	m := new(member)
 	h := holder{label: labelOf(ctx)}
-	h.depth = runtime.Callers(4, h.stack[:]) // past Batch and what it calls
+	h.depth = runtime.Callers(4, p.frames(&h)) // past Batch and what it calls
 	l, err := p.lease(ctx, "batch", true, m, &h)
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func (b *batch) run(ctx context.Context, fn func(context.Context, *Tx) error) er
 func (b *batch) carryOn() {
 	lost := b.tx.cleanUp()
 	p := b.tx.pool
-	if !lost && !b.broken && b.joined < maxBatchMembers && time.Since(b.began) < maxBatchTime {
+	if !lost && !b.broken && b.joined < maxBatchMembers && time.Since(b.began) < p.batchTime {
 		if b.pass() {
 			return
 		}

@@ -63,6 +63,7 @@ func (m *members) requireKept(kept ...int) {
 
 func TestCallersOfBatchThatWaitTogetherAreCommittedTogether(t *testing.T) {
 	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		pool.TakeAnyTime(p)
 		m := &members{t: t, p: p}
 		before := p.Stats()
 		lineUp(t, p, m.fine(0), m.fine(1), m.fine(2), m.fine(3), m.fine(4))

@@ -60,7 +60,8 @@ type Config struct {
 	// at. Default: 30s. Negative: never.
 	HealthCheckInterval time.Duration
 	// LeakThreshold is how long a lease may be held before it is logged, with
-	// the stack that took it. Default: 0, not logged.
+	// the stack that took it. Default: 0, not logged; the innermost functions of
+	// the stack, which timeouts and abandoned leases name, are kept all the same.
 	LeakThreshold time.Duration
 
 	// StatementCacheSize is how many prepared statements a connection keeps.

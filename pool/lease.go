@@ -44,8 +44,18 @@ type holder struct {
 // ErrDeadlock if the only one is held by the transaction in ctx.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
 	h := holder{label: labelOf(ctx), watched: true}
-	h.depth = runtime.Callers(2, h.stack[:])
+	h.depth = runtime.Callers(2, p.frames(&h))
 	return p.lease(ctx, "acquire", false, nil, &h)
+}
+
+// frames is where the stack of somebody who takes a lease goes. Each frame costs
+// as much as a lock, so without LeakThreshold only the innermost are kept: those
+// that name the taker.
+func (p *Pool) frames(h *holder) []uintptr {
+	if p.cfg.LeakThreshold > 0 {
+		return h.stack[:]
+	}
+	return h.stack[:4]
 }
 
 // lease acquires a connection for h: the write lane's, and the write slot with
@@ -271,6 +281,11 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 	}
 	if attend {
 		p.attend()
+	}
+	if had == exclusive && p.write.queued.Load() > 0 {
+		// The next writer runs at once and here, where the cache is warm, instead
+		// of when this goroutine comes to rest or another processor wakes up.
+		runtime.Gosched()
 	}
 }
 

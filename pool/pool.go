@@ -33,14 +33,15 @@ type Pool struct {
 	anchor      driver.Conn   // keeps a database in memory alive; nil for files
 	opening     chan struct{} // holds one token: connections are opened one at a time
 	watcher     *watcher
-	maintenance *maintenance // nil until the first connection is open
-	identity    os.FileInfo  // of the file that was opened
-	opened      time.Time    // when the pool's clock began
-	readable    bool         // it could be opened for reading alone: all connections are alike
-	dozing      atomic.Bool  // maintenance rests for long
-	wrote       atomic.Bool  // since the log was last looked at
-	crowded     atomic.Bool  // the last batch had several members
-	moved       atomic.Bool  // the path led elsewhere when it was last looked at
+	maintenance *maintenance  // nil until the first connection is open
+	identity    os.FileInfo   // of the file that was opened
+	batchTime   time.Duration // maxBatchTime, but for tests
+	opened      time.Time     // when the pool's clock began
+	readable    bool          // it could be opened for reading alone: all connections are alike
+	dozing      atomic.Bool   // maintenance rests for long
+	wrote       atomic.Bool   // since the log was last looked at
+	crowded     atomic.Bool   // the last batch had several members
+	moved       atomic.Bool   // the path led elsewhere when it was last looked at
 	counts      counts
 
 	interrupting atomic.Bool   // patience is over: every statement is interrupted
@@ -80,6 +81,8 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 		drained: make(chan struct{}),
 		conns:   make(map[*conn]struct{}),
 		opened:  time.Now(),
+
+		batchTime: maxBatchTime,
 	}
 	switch {
 	case cfg.ReadOnly:

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"runtime"
 )
 
 // DB returns database/sql's face of the pool, for what was made for *sql.DB:
@@ -61,7 +62,9 @@ func (p *Pool) closeFace() error {
 
 // Connect takes a lease.
 func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
-	l, err := f.pool.Acquire(ctx)
+	h := holder{label: labelOf(ctx), watched: true}
+	h.depth = runtime.Callers(2, h.stack[:]) // the taker is behind much of database/sql
+	l, err := f.pool.lease(ctx, "acquire", false, nil, &h)
 	if err != nil {
 		return nil, err
 	}

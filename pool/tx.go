@@ -140,7 +140,7 @@ func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool) (context.
 
 func (p *Pool) beginTraced(ctx context.Context, level Level, slotFirst bool, span *span) (*Tx, error) {
 	h := holder{label: labelOf(ctx)}
-	h.depth = runtime.Callers(4, h.stack[:]) // past InTx and what it calls
+	h.depth = runtime.Callers(4, p.frames(&h)) // past InTx and what it calls
 	l, err := p.lease(ctx, "begin", level != Deferred, nil, &h)
 	if err != nil {
 		var e *Error
