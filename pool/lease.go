@@ -282,11 +282,6 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 	if attend {
 		p.attend()
 	}
-	if had == exclusive && p.write.queued.Load() > 0 {
-		// The next writer runs at once and here, where the cache is warm, instead
-		// of when this goroutine comes to rest or another processor wakes up.
-		runtime.Gosched()
-	}
 }
 
 // remove forgets a connection.

@@ -736,3 +736,72 @@ func TestMaintenanceLeavesNothingBehind(t *testing.T) {
 	require.Equal(t, descriptorsBefore, descriptors(t))
 	require.NoError(t, goleak.Find(others))
 }
+
+func TestThePausesGrowWhileNoConnectionCanBeOpened(t *testing.T) {
+	var fails atomic.Bool
+	log := new(logbook)
+	p := open(t, pool.Config{MaxConns: 3, MinConns: 3, HealthCheckInterval: -1, OnConnect: refusing(&fails), Logger: slog.New(log)})
+	fails.Store(true)
+	p.Reset()
+	const told = "no connection can be opened"
+	waitFor(t, "it tried some times", func() bool { return len(log.saying(slog.LevelWarn, told)) >= 5 })
+	var before time.Duration
+	for _, entry := range log.saying(slog.LevelWarn, told) {
+		pause, err := time.ParseDuration(entry.attrs["next_try_in"])
+		require.NoError(t, err)
+		require.Greater(t, pause, before)
+		require.Contains(t, entry.attrs["error"], errOurs.Error())
+		before = pause
+	}
+	require.Equal(t, 3, p.Stats().Open, "it goes on with what it has")
+	require.NoError(t, p.HealthCheck(t.Context()))
+
+	fails.Store(false)
+	waitFor(t, "all are replaced", func() bool { return p.Stats().Reset == 3 })
+	requireAtRest(t, p)
+}
+
+// TestTheLogStaysBoundedUnderSteadyReadersAndWriters: readers overlap, so the log
+// is in use at every moment, and yet it begins anew.
+func TestTheLogStaysBoundedUnderSteadyReadersAndWriters(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 6})
+	const most, written = 64 << 20, 256 << 20 // bytes
+	page := strings.Repeat("x", 3000)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range 4 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				assert.NoError(t, p.View(t.Context(), func(ctx context.Context, tx *pool.Tx) error {
+					for range 3 {
+						if _, err := number(ctx, tx, "SELECT count(*) FROM n"); err != nil {
+							return err
+						}
+						runtime.Gosched()
+					}
+					return nil
+				}))
+			}
+		})
+	}
+	var largest int64
+	for done := 0; done < written; {
+		require.NoError(t, p.Batch(t.Context(), func(ctx context.Context, tx *pool.Tx) error {
+			for range 100 {
+				if err := do(ctx, tx, "INSERT INTO heap VALUES (?)", page); err != nil {
+					return err
+				}
+			}
+			return do(ctx, tx, "DELETE FROM heap")
+		}))
+		done += 100 * 4096
+		largest = max(largest, p.Stats().WALBytes)
+	}
+	stop()
+	wg.Wait()
+	t.Logf("%d MiB written, the log was %d MiB at most", written>>20, largest>>20)
+	require.Less(t, largest, int64(most))
+	requireAtRest(t, p)
+}

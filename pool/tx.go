@@ -120,7 +120,13 @@ func (p *Pool) runTx(ctx context.Context, level Level, slotFirst bool, fn func(c
 	if err != nil {
 		return err
 	}
-	return tx.run(ctx, fn, tx.end)
+	err = tx.run(ctx, fn, tx.end)
+	if level != Deferred && p.write.queued.Load() > 0 {
+		// The next writer runs at once and here, where the cache is warm, instead
+		// of when this goroutine comes to rest or another processor wakes up.
+		runtime.Gosched()
+	}
+	return err
 }
 
 // begin takes a lease and begins a transaction on it. The context that it

@@ -1,6 +1,6 @@
 // Command torture attacks sqlane: it kills processes, cuts the power, injects
-// faults and has processes fight for one file, and prints a table of what was
-// tried and what was lost.
+// faults, has processes fight for one file and checks random histories, and
+// prints a table of what was tried and what was lost.
 package main
 
 import (
@@ -53,6 +53,7 @@ var sections = []struct {
 	{"power", power.Run},
 	{"processes", processes.Run},
 	{"faults", faults.Run},
+	{"history", histories},
 }
 
 func main() {
