@@ -36,12 +36,15 @@ type lane struct {
 	upgrade *waiter // the shared holder that wants to be alone
 	refuses bool    // those who have nothing yet
 	closed  bool
+	timer   *time.Timer // ends waits that take too long; one for all, since a timer for each is dear
+	armed   time.Time   // when it will look; zero: not at all
 }
 
 // waiter is one caller in a lane's queue. The next caller uses it again.
 type waiter struct {
-	ready chan struct{} // has room for the one signal that ends the wait
-	timer *time.Timer   // nil until one is needed
+	ready    chan struct{} // has room for the one signal that ends the wait
+	since    time.Time
+	deadline time.Time // zero: none
 	wish
 	granted    bool  // guarded by lane.mu
 	err        error // why it was woken without a grant; guarded by lane.mu
@@ -83,7 +86,7 @@ func (w *waiters) put(one *waiter) {
 	case <-one.ready: // it gave up at the moment of the signal
 	default:
 	}
-	*one = waiter{ready: one.ready, timer: one.timer}
+	*one = waiter{ready: one.ready}
 	w.spare.Put(one)
 }
 
@@ -130,8 +133,60 @@ func (l *lane) enqueue(ctx context.Context, want access, newcomer bool, m *membe
 	}
 	w := l.waiting.get(wish{want: want, newcomer: newcomer, uncounted: uncounted, member: m})
 	l.push(w)
+	l.limitWait(w, timeout)
 	l.mu.Unlock()
-	return l.wait(ctx, w, timeout)
+	return l.wait(ctx, w)
+}
+
+// limitWait says when the wait is over at the latest. The caller holds mu.
+func (l *lane) limitWait(w *waiter, timeout time.Duration) {
+	w.since = time.Now()
+	if timeout >= 0 {
+		w.deadline = w.since.Add(timeout)
+		l.arm(w.deadline)
+	}
+}
+
+// arm has the lane look for waits that are over at that time, or earlier. The
+// caller holds mu.
+func (l *lane) arm(at time.Time) {
+	if !l.armed.IsZero() && !at.Before(l.armed) {
+		return
+	}
+	l.armed = at
+	if l.timer == nil {
+		l.timer = time.AfterFunc(time.Until(at), l.expire)
+	} else {
+		l.timer.Reset(time.Until(at))
+	}
+}
+
+// expire ends the waits whose time is over.
+func (l *lane) expire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.armed = time.Time{}
+	var next time.Time
+	look := func(w *waiter) {
+		switch {
+		case w == nil || w.deadline.IsZero():
+		case !now.Before(w.deadline):
+			l.fail(w, ErrAcquireTimeout)
+		case next.IsZero() || w.deadline.Before(next):
+			next = w.deadline
+		}
+	}
+	look(l.upgrade)
+	for w := l.head; w != nil; {
+		behind := w.next
+		look(w)
+		w = behind
+	}
+	if !next.IsZero() {
+		l.arm(next)
+	}
+	l.serve()
 }
 
 // tryLock is lock for those who would rather not wait.
@@ -194,8 +249,9 @@ func (l *lane) promote(ctx context.Context, timeout time.Duration) error {
 	l.upgrade = w
 	l.waiting.count.Add(1) // never refused: those who hold a lock must get on
 	l.queued.Add(1)
+	l.limitWait(w, timeout)
 	l.mu.Unlock()
-	return l.wait(ctx, w, timeout)
+	return l.wait(ctx, w)
 }
 
 // unlock gives back what lock or promote gave.
@@ -235,7 +291,7 @@ func (l *lane) refuse() {
 	for w := l.head; w != nil; {
 		next := w.next
 		if w.newcomer {
-			l.fail(w)
+			l.fail(w, ErrClosed)
 		}
 		w = next
 	}
@@ -249,45 +305,35 @@ func (l *lane) close() {
 	defer l.mu.Unlock()
 	l.closed = true
 	for l.head != nil {
-		l.fail(l.head)
+		l.fail(l.head, ErrClosed)
 	}
 	if l.upgrade != nil {
-		l.fail(l.upgrade)
+		l.fail(l.upgrade, ErrClosed)
+	}
+	if l.timer != nil {
+		l.timer.Stop()
 	}
 }
 
-func (l *lane) fail(w *waiter) {
+func (l *lane) fail(w *waiter, err error) {
 	l.remove(w)
-	w.err = ErrClosed
+	w.err = err
 	w.ready <- struct{}{}
 }
 
-func (l *lane) wait(ctx context.Context, w *waiter, timeout time.Duration) error {
-	start := time.Now()
+func (l *lane) wait(ctx context.Context, w *waiter) error {
 	defer func() {
 		if !w.uncounted {
-			l.waited.Add(int64(time.Since(start)))
+			l.waited.Add(int64(time.Since(w.since)))
 		}
 		l.waiting.put(w)
 	}()
-	var expired <-chan time.Time
-	if timeout >= 0 {
-		if w.timer == nil {
-			w.timer = time.NewTimer(timeout)
-		} else {
-			w.timer.Reset(timeout)
-		}
-		defer w.timer.Stop()
-		expired = w.timer.C
-	}
 	var err error
 	select {
 	case <-w.ready:
 		return w.err
 	case <-ctx.Done():
 		err = ctx.Err()
-	case <-expired:
-		err = ErrAcquireTimeout
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -471,7 +471,7 @@ func giveUpLate(l *lane, wish wish) error {
 	w.granted = true
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	return l.wait(ctx, w, -1)
+	return l.wait(ctx, w)
 }
 
 func TestALockGrantedToSomebodyWhoJustGaveUpGoesToTheNext(t *testing.T) {
