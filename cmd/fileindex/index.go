@@ -128,7 +128,7 @@ func (x *indexer) walk(ctx context.Context, root string) error {
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, x.pending.close)()
 	var workers sync.WaitGroup
-	for range max(8, 2*runtime.NumCPU()) {
+	for range max(32, 2*runtime.NumCPU()) { // those that write at the same time share a commit
 		workers.Go(func() {
 			for {
 				dir, ok := x.pending.pop()
