@@ -85,7 +85,8 @@ func migrate(ctx context.Context, db *sql.DB, step func(*goose.Provider) error) 
 			raced = time.Since(locked) < patience
 		case !raced && before >= 0:
 			after, versionErr := Version(ctx, db)
-			raced = versionErr == nil && (after != before || takenBack(err, after))
+			// Who was faster may still be at it, so that nothing can be read.
+			raced = isLocked(versionErr) || versionErr == nil && (after != before || takenBack(err, after))
 			fallthrough
 		default:
 			patience = -1 // somebody got on

@@ -64,7 +64,7 @@ func (f foreignLock) run(ctx context.Context, plan trial.Plan) (row trial.Row) {
 		}
 	}()
 	cfg := s.config()
-	cfg.BusyTimeout, cfg.AcquireTimeout = 20*time.Millisecond, time.Second
+	cfg.BusyTimeout, cfg.AcquireTimeout = 20*time.Millisecond, 30*time.Second
 	if row.Err = s.open(cfg); row.Err != nil {
 		return row
 	}
