@@ -136,6 +136,7 @@ func (p *Pool) exchange(old, fresh *conn) {
 	if old == p.primary {
 		p.primary = fresh
 	} else {
+		fresh.idled = old.idled // to be replaced is no use
 		p.idle = append(slices.DeleteFunc(p.idle, func(c *conn) bool { return c == old }), fresh)
 	}
 	delete(p.conns, old)
