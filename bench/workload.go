@@ -57,7 +57,7 @@ func fullScale() scale {
 
 func quickScale() scale {
 	return scale{
-		quick: true, budget: 100 * time.Second,
+		quick: true, budget: 85 * time.Second,
 		runs: 3, warm: 50 * time.Millisecond, window: 150 * time.Millisecond, rows: 10_000,
 		curveRuns: 1, curveWindow: 100 * time.Millisecond,
 		goroutines: []int{1, 10, 100}, conns: []int{1, 4, 16},
