@@ -14,7 +14,7 @@ import (
 // up at once where a transaction has read before.
 func (c *conn) patiently(cl *call, f func() error) error {
 	err := c.interruptible(cl, f)
-	if err == nil || !isForeignLock(err) || c.pool.cfg.BusyTimeout < 0 || c.guard.writing(c) || c.bars() {
+	if !isForeignLock(err) || c.pool.cfg.BusyTimeout < 0 || c.guard.writing(c) || c.bars() {
 		return err
 	}
 	if cl.span != nil {

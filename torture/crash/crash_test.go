@@ -6,7 +6,7 @@ import (
 	"github.com/sqlane/sqlane/torture/bank"
 	"github.com/sqlane/sqlane/torture/child"
 	"github.com/sqlane/sqlane/torture/crash"
-	"github.com/sqlane/sqlane/torture/trial"
+	"github.com/sqlane/sqlane/torture/trial/trialtest"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -17,17 +17,5 @@ func TestMain(m *testing.M) {
 }
 
 func TestWhatWasAcknowledgedSurvivesKill9(t *testing.T) {
-	rows := crash.Run(t.Context(), trial.Plan{Dir: t.TempDir(), Seed: 1, Short: true, Progress: t.Logf})
-	require.NotEmpty(t, rows)
-	acknowledged := 0
-	for _, row := range rows {
-		acknowledged += row.Acknowledged
-		t.Run(row.Name, func(t *testing.T) {
-			if row.Untried() {
-				t.Skip(row.Note)
-			}
-			require.NoError(t, row.Verdict())
-		})
-	}
-	require.Positive(t, acknowledged)
+	require.Positive(t, trialtest.Require(t, crash.Run(t.Context(), trialtest.Short(t))))
 }

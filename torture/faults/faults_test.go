@@ -6,7 +6,7 @@ import (
 	"github.com/sqlane/sqlane/torture/child"
 	"github.com/sqlane/sqlane/torture/faults"
 	"github.com/sqlane/sqlane/torture/powerfs"
-	"github.com/sqlane/sqlane/torture/trial"
+	"github.com/sqlane/sqlane/torture/trial/trialtest"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -17,17 +17,5 @@ func TestMain(m *testing.M) {
 }
 
 func TestThePoolTellsOfEveryFaultLosesNothingAndRecovers(t *testing.T) {
-	rows := faults.Run(t.Context(), trial.Plan{Dir: t.TempDir(), Seed: 1, Short: true, Progress: func(string, ...any) {}})
-	require.NotEmpty(t, rows)
-	acknowledged := 0
-	for _, row := range rows {
-		acknowledged += row.Acknowledged
-		t.Run(row.Name, func(t *testing.T) {
-			if row.Untried() {
-				t.Skip(row.Note)
-			}
-			require.NoError(t, row.Verdict())
-		})
-	}
-	require.Positive(t, acknowledged)
+	require.Positive(t, trialtest.Require(t, faults.Run(t.Context(), trialtest.Short(t))))
 }

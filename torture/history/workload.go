@@ -197,7 +197,7 @@ func begun(ctx context.Context, p *pool.Pool, fn body) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback(ctx) //nolint:errcheck // after a commit it does nothing
+	defer func() { _ = tx.Rollback(ctx) }() // after a commit it does nothing
 	if err := fn(ctx, tx); err != nil {
 		return err
 	}

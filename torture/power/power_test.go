@@ -6,7 +6,7 @@ import (
 	"github.com/sqlane/sqlane/torture/bank"
 	"github.com/sqlane/sqlane/torture/child"
 	"github.com/sqlane/sqlane/torture/power"
-	"github.com/sqlane/sqlane/torture/trial"
+	"github.com/sqlane/sqlane/torture/trial/trialtest"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -17,17 +17,6 @@ func TestMain(m *testing.M) {
 }
 
 func TestWhatWasAcknowledgedSurvivesPowerLoss(t *testing.T) {
-	rows := power.Run(t.Context(), trial.Plan{Dir: t.TempDir(), Seed: 1, Short: true, Progress: t.Logf})
-	require.NotEmpty(t, rows)
-	acknowledged := 0
-	for _, row := range rows {
-		acknowledged += row.Acknowledged
-		t.Run(row.Name, func(t *testing.T) {
-			if row.Untried() {
-				t.Skip(row.Note)
-			}
-			require.NoError(t, row.Verdict())
-		})
-	}
-	require.True(t, acknowledged > 0 || rows[0].Untried())
+	rows := power.Run(t.Context(), trialtest.Short(t))
+	require.True(t, trialtest.Require(t, rows) > 0 || rows[0].Untried())
 }

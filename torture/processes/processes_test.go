@@ -5,7 +5,7 @@ import (
 
 	"github.com/sqlane/sqlane/torture/child"
 	"github.com/sqlane/sqlane/torture/processes"
-	"github.com/sqlane/sqlane/torture/trial"
+	"github.com/sqlane/sqlane/torture/trial/trialtest"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -16,17 +16,5 @@ func TestMain(m *testing.M) {
 }
 
 func TestFourProcessesLoseNoUpdateAndAllGetOn(t *testing.T) {
-	rows := processes.Run(t.Context(), trial.Plan{Dir: t.TempDir(), Seed: 1, Short: true, Progress: t.Logf})
-	require.NotEmpty(t, rows)
-	acknowledged := 0
-	for _, row := range rows {
-		acknowledged += row.Acknowledged
-		t.Run(row.Name, func(t *testing.T) {
-			if row.Untried() {
-				t.Skip(row.Note)
-			}
-			require.NoError(t, row.Verdict())
-		})
-	}
-	require.Positive(t, acknowledged)
+	require.Positive(t, trialtest.Require(t, processes.Run(t.Context(), trialtest.Short(t))))
 }
