@@ -598,3 +598,23 @@ func TestAFunctionsContextCarriesItsTransaction(t *testing.T) {
 		return nil
 	}))
 }
+
+func TestARepeatableFunctionWhoseContextEndedIsNotRunAgainAndSaysSo(t *testing.T) {
+	p := open(t, pool.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	runs := 0
+	err := p.InTx(ctx, pool.Deferred, func(ctx context.Context, tx *pool.Tx) error {
+		runs++
+		_, err := number(ctx, tx, "SELECT v FROM n")
+		require.NoError(t, err)
+		require.NoError(t, p.Batch(t.Context(), doing("UPDATE n SET v = 7")))
+		conflict := do(ctx, tx, "UPDATE n SET v = 1")
+		require.ErrorIs(t, conflict, pool.ErrConflict)
+		cancel()
+		return conflict
+	}, pool.Repeatable())
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, 1, runs)
+	requireAtRest(t, p)
+}
