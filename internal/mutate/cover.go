@@ -191,19 +191,21 @@ func (s setting) reach(dir, binary, name, key string, code map[string]string) (t
 	if !errors.Is(err, fs.ErrNotExist) {
 		return t, err
 	}
-	profile, err := os.CreateTemp("", "cover-*.out")
+	where, err := os.MkdirTemp("", "cover-")
 	if err != nil {
 		return t, err
 	}
-	_ = profile.Close()
-	defer os.Remove(profile.Name())
+	defer os.RemoveAll(where)
+	profile := filepath.Join(where, "cover.out")
+	cmd := command(dir, binary, "-test.run", "^"+name+"$", "-test.timeout", "10m", "-test.coverprofile", profile)
+	cmd.Env = append(os.Environ(), "GOCOVERDIR="+where) // its children say on stderr that there is none
 	start := time.Now()
-	out, err := command(dir, binary, "-test.run", "^"+name+"$", "-test.timeout", "10m", "-test.coverprofile", profile.Name()).CombinedOutput()
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return t, fmt.Errorf("%s fails without any mutation: %w: %s", name, err, lastLines(out))
 	}
 	t = test{Name: name, Took: time.Since(start)}
-	if text, err = os.ReadFile(profile.Name()); err != nil {
+	if text, err = os.ReadFile(profile); err != nil {
 		return t, err
 	}
 	if t.Blocks, err = readProfile(string(text), dir); err != nil {
