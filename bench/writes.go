@@ -11,7 +11,7 @@ import (
 // writes is W1 and W2: durable single-row typed writes of many goroutines.
 func writes(id, synchronous string) workload {
 	return workload{
-		ID: id, Title: "single-row typed writes: AppendLog, 100 goroutines, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: latencies,
+		ID: id, Title: "single-row typed writes: AppendLog, 100 goroutines, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: append(slices.Clone(latencies), written),
 		skip: unlessPooled, long: synchronous == "full",
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			return b.writeBy(ctx, p, 100, synchronous)
@@ -35,7 +35,7 @@ func (b *bench) writeBy(ctx context.Context, p peers.Peer, goroutines int, synch
 // upserts is W1 with the widest row: the table has eight indexes.
 func upserts(id, synchronous string) workload {
 	return workload{
-		ID: id, Title: "the same with UpsertFile, into a table with eight indexes, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: latencies,
+		ID: id, Title: "the same with UpsertFile, into a table with eight indexes, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: append(slices.Clone(latencies), written),
 		skip: unlessPooled, long: synchronous == "full",
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			return b.on(ctx, p, peers.Options{Synchronous: synchronous}, func(db peers.DB) (sample, expected, error) {
@@ -54,7 +54,7 @@ func upserts(id, synchronous string) workload {
 // transactions is W3: read, write and write again in one IMMEDIATE transaction.
 func transactions(synchronous string) workload {
 	return workload{
-		ID: "W3/" + synchronous, Title: "InTx(Immediate) of a read and two writes, 100 goroutines, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: append(slices.Clone(latencies), "p99/p50"),
+		ID: "W3/" + synchronous, Title: "InTx(Immediate) of a read and two writes, 100 goroutines, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: append(slices.Clone(latencies), "p99/p50", written),
 		skip: unlessPooled, long: synchronous == "full",
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			return b.on(ctx, p, peers.Options{Synchronous: synchronous}, func(db peers.DB) (sample, expected, error) {
@@ -75,7 +75,7 @@ func transactions(synchronous string) workload {
 // loneWrites is W4: nobody to share a commit with.
 func loneWrites(synchronous string) workload {
 	return workload{
-		ID: "W4/write/" + synchronous, Title: "one goroutine alone: AppendLog, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: allocations,
+		ID: "W4/write/" + synchronous, Title: "one goroutine alone: AppendLog, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: append(slices.Clone(allocations), written),
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			return b.on(ctx, p, peers.Options{Synchronous: synchronous}, func(db peers.DB) (sample, expected, error) {
 				s, n, err := alone(ctx, b.warm, b.window, func(ctx context.Context, i int) error { return b.append(ctx, db, 3) })
@@ -87,7 +87,7 @@ func loneWrites(synchronous string) workload {
 
 func loneTransactions(synchronous string) workload {
 	return workload{
-		ID: "W4/tx/" + synchronous, Title: "one goroutine alone: InTx(Immediate) of a read and two writes, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: allocations,
+		ID: "W4/tx/" + synchronous, Title: "one goroutine alone: InTx(Immediate) of a read and two writes, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: append(slices.Clone(allocations), written),
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			return b.on(ctx, p, peers.Options{Synchronous: synchronous}, func(db peers.DB) (sample, expected, error) {
 				var sum int64
@@ -105,7 +105,7 @@ func loneTransactions(synchronous string) workload {
 // mixed is M1: nine reads for a durable write.
 func mixed() workload {
 	return workload{
-		ID: "M1", Title: "90 % point reads, 10 % durable writes, 100 goroutines, synchronous=FULL", Primary: "ops/s", columns: []string{"read ops/s", "p50", "p99", "max", "write ops/s", "write p50", "write p99", "write max"},
+		ID: "M1", Title: "90 % point reads, 10 % durable writes, 100 goroutines, synchronous=FULL", Primary: "ops/s", columns: []string{"read ops/s", "p50", "p99", "max", "write ops/s", "write p50", "write p99", "write max", written},
 		skip: unlessPooled, long: true,
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			return b.on(ctx, p, peers.Options{Synchronous: "full"}, func(db peers.DB) (sample, expected, error) {
