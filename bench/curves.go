@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/sqlane/sqlane/bench/peers"
 	"github.com/sqlane/sqlane/schema"
@@ -20,19 +21,19 @@ func curves(s scale) []workload {
 		for _, n := range points {
 			point := w(n)
 			point.ID, point.curve, point.axis, point.x = fmt.Sprintf("S1/%s/%d", curve, n), "S1/"+curve, axis, n
-			point.runs, point.window, point.weight = s.curveRuns, s.curveWindow, 1
+			point.runs, point.window, point.weight = s.curveRuns, max(point.window, s.curveWindow), 2
 			all = append(all, point)
 		}
 	}
 	add("readers", "goroutines", s.goroutines, func(n int) workload {
 		return workload{
-			Title: "point reads as goroutines grow", Primary: "ops/s", skip: unlessBounded(n),
+			Title: "point reads as goroutines grow", Primary: "ops/s", skip: unlessBounded(n), window: turns(n),
 			run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) { return b.readBy(ctx, p, n, 0) },
 		}
 	})
 	add("writers", "goroutines", s.goroutines, func(n int) workload {
 		return workload{
-			Title: "durable single-row writes as goroutines grow", Primary: "ops/s", skip: unlessBounded(n),
+			Title: "durable single-row writes as goroutines grow", Primary: "ops/s", skip: unlessBounded(n), window: turns(n),
 			run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) { return b.writeBy(ctx, p, n, "full") },
 		}
 	})
@@ -50,6 +51,10 @@ func curves(s scale) []workload {
 	})
 	return all
 }
+
+// turns is how long so many goroutines need for a few operations each. In less one
+// would see them start.
+func turns(goroutines int) time.Duration { return time.Duration(goroutines) * 100 * time.Microsecond }
 
 // unlessBounded leaves out what opens a connection for each of so many goroutines.
 func unlessBounded(goroutines int) func(peers.Peer) string {

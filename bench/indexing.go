@@ -24,7 +24,7 @@ var indexers = []peers.Peer{{Name: "sqlane"}, {Name: "naive, 1 goroutine"}, {Nam
 func indexing(s scale) []workload {
 	tree := workload{
 		ID: "I1", Title: "index Go's source tree durably", Primary: "entries/s",
-		columns: []string{"entries", "seconds", "peak MB"}, others: indexers, runs: s.curveRuns, weight: 3,
+		columns: []string{"entries", "seconds", "peak MB"}, others: indexers, runs: s.curveRuns, weight: 12,
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			root := b.tree
 			if net := filepath.Join(root, "net"); b.quick && exists(net) {

@@ -50,9 +50,9 @@ type scale struct {
 func fullScale() scale {
 	return scale{
 		budget: 19 * time.Minute,
-		runs:   5, warm: 120 * time.Millisecond, window: 500 * time.Millisecond, rows: 10_000,
-		curveRuns: 3, curveWindow: 250 * time.Millisecond,
-		goroutines: []int{1, 10, 100, 1000, 10_000}, conns: []int{1, 2, 4, 8, 16, 32, 64},
+		runs:   5, warm: 100 * time.Millisecond, window: 400 * time.Millisecond, rows: 10_000,
+		curveRuns: 5, curveWindow: 200 * time.Millisecond,
+		goroutines: []int{1, 10, 100, 1000, 10_000}, conns: []int{1, 4, 16, 64},
 		tables: []int{1000, 10_000, 100_000, 1_000_000, 10_000_000}, trees: []int{10_000, 30_000, 100_000},
 	}
 }
