@@ -28,15 +28,18 @@ test: ## run all tests, with the race detector
 FOR ?= 10m
 
 stress: ## mix everything for ten minutes (FOR=... for another time)
-	go run -race ./internal/stress -for $(FOR)
+	@mkdir -p build
+	go build -race -o build/stress ./internal/stress
+	build/stress -for '$(FOR)'
 
 FUZZ := pool:FuzzScripts pool:FuzzClassifier pool:FuzzSplit pool:FuzzParseConfig pool:FuzzCorruptFile \
 	cmd/repogen:FuzzPackages cmd/repogen:FuzzSources cmd/repogen:FuzzClassify cmd/fileindex:FuzzSearch
 
 fuzz: ## try what nobody thought of, for ten minutes (FOR=...) shared by all; what is found lands in testdata/fuzz
-	@seconds=$$(($$(sed -E 's/^([0-9]+)h$$/\1*3600/; s/^([0-9]+)m$$/\1*60/; s/^([0-9]+)s$$/\1/' <<<'$(FOR)'))); \
-	  each=$$((seconds / $(words $(FUZZ)))); test $$each -ge 1 || { echo 'FOR is less than a second for each' >&2; exit 2; }; \
-	  failed=0; for target in $(FUZZ); do \
+	@grep -qE '^([0-9]+h)?([0-9]+m)?([0-9]+s)?$$' <<<'$(FOR)' || { echo 'FOR=$(FOR) is no time; write 90s, 10m or 1h30m' >&2; exit 2; }; \
+	  seconds=$$(($$(sed -E 's/0*([0-9]+)h/\1*3600+/; s/0*([0-9]+)m/\1*60+/; s/0*([0-9]+)s/\1+/; s/$$/0/' <<<'$(FOR)'))); \
+	  each=$$((seconds / $(words $(FUZZ)))); test $$each -ge 1 || { echo 'FOR=$(FOR) is less than a second for each of $(words $(FUZZ))' >&2; exit 2; }; \
+	  trap 'exit 130' INT TERM; failed=0; for target in $(FUZZ); do \
 	    echo "== $$target for $${each}s"; go test ./$${target%%:*} -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $${each}s || failed=1; \
 	  done; exit $$failed
 
@@ -49,14 +52,18 @@ mutate: ## change the code on purpose and see the tests fail (MUTATE=pool); goes
 	@mkdir -p build/mutate/memory
 	@go build -o build/mutate/bin/go ./internal/mutate
 	@go -C tools build -o ../build/mutate/gremlins github.com/go-gremlins/gremlins/cmd/gremlins
-	@for package in $(MUTATE); do \
-	  MUTATE_GO=$$(command -v go) MUTATE_ROOT=$(CURDIR) MUTATE_MEMORY=$(CURDIR)/build/mutate/memory PATH=$(CURDIR)/build/mutate/bin:$$PATH \
-	    build/mutate/gremlins unleash $(CURDIR)/$$package $(MUTANTS) --workers 2 --timeout-coefficient 1000000 \
+	@test -n '$(strip $(MUTATE))' || { echo 'mutate what? make mutate MUTATE=pool' >&2; exit 2; }
+	@trap 'exit 130' INT TERM; for package in $(MUTATE); do \
+	  test -d "$$package" || { echo "MUTATE: there is no folder $$package" >&2; exit 2; }; \
+	  MUTATE_GO=$$(command -v go) MUTATE_ROOT='$(CURDIR)' MUTATE_MEMORY='$(CURDIR)/build/mutate/memory' PATH='$(CURDIR)/build/mutate/bin':$$PATH \
+	    build/mutate/gremlins unleash '$(CURDIR)'/$$package $(MUTANTS) --workers 2 --timeout-coefficient 1000000 \
 	    --exclude-files testdata/ --exclude-files '$(MUTATE_EXCEPT)' --output-statuses lc --output build/mutate/$$(basename $$package).json; \
 	done
 
 soak: ## do everything at once for ten minutes (FOR=30m) and see that nothing grows
-	go run ./internal/stress -soak -for $(FOR)
+	@mkdir -p build
+	go build -o build/soak ./internal/stress
+	build/soak -soak -for '$(FOR)'
 
 torture: ## kill processes, cut the power, inject faults; one table of what was lost (TORTUREFLAGS=-short, -only, -seed, -dir)
 	cd torture && go build -o ../build/torture .
@@ -124,8 +131,10 @@ bench-check: ## vet, test and staticcheck the benchmarks
 	$(BENCH) go test ./...
 	cd bench && go tool -modfile=../tools/go.mod staticcheck -tags mattn ./...
 
+# Only up makes a database that is not there.
 define goose
 	@test -n '$(DB)' || { echo 'which database? make $@ DB=app.db' >&2; exit 2; }
+	@test '$(1)' = up -o -f '$(DB)' || { echo 'there is no database $(DB)' >&2; exit 1; }
 	$(GOOSE) '$(DB)' $(1)
 endef
 

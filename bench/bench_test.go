@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,15 +154,51 @@ func TestTargetsAreJudgedBothWays(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for args, code := range map[string]int{"-help": 0, "-list": 0, "-runs=-1": 2, "-only=(": 2, "-only=nothing": 2, "-peers=nobody": 2, "-what": 2, "extra": 2} {
+	for args, code := range map[string]int{"-help": 0, "-list": 0, "-runs=-1": 2, "-only=(": 2, "-only=nothing": 2, "-peers=nobody": 2, "-list -only=nothing": 2, "-what": 2, "extra": 2} {
 		var out, err bytes.Buffer
-		require.Equal(t, code, run(t.Context(), []string{args}, &out, &err), args)
+		require.Equal(t, code, run(t.Context(), strings.Fields(args), &out, &err), args)
 		require.Equal(t, code == 0, err.Len() == 0, args)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, err bytes.Buffer
-	require.Equal(t, 130, run(ctx, []string{"-quick", "-tree", ".", "-dir", t.TempDir(), "-out", t.TempDir()}, &out, &err))
+	require.Equal(t, 130, run(ctx, []string{"-quick", "-only", "R1", "-dir", t.TempDir(), "-out", t.TempDir()}, &out, &err))
+}
+
+func TestWhatIsMissingIsToldBeforeAnythingIsMeasured(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	here := t.TempDir()
+	for want, args := range map[string][]string{
+		"nowhere[^\n]*; name another directory with -dir":              {"-only", "R1", "-dir", filepath.Join(here, "nowhere"), "-out", here},
+		"file[^\n]*; name another directory with -out":                 {"-only", "R1", "-dir", here, "-out", filepath.Join(file, "out")},
+		"no directory [^\n]*nowhere to index; name another with -tree": {"-only", "R1|I1", "-dir", here, "-out", here, "-tree", filepath.Join(here, "nowhere")},
+		"no directory [^\n]*file to index; name another with -tree":    {"-only", "I1/entries", "-dir", here, "-out", here, "-tree", file},
+		"I1 needs [^\n]*fileindex; make bench builds it":               {"-only", "I1", "-dir", here, "-out", here, "-tree", here},
+	} {
+		var out, err bytes.Buffer
+		require.Equal(t, 1, run(t.Context(), args, &out, &err))
+		require.Regexp(t, "^bench: [^\n]*"+want+"\n$", err.String())
+	}
+	left, err := os.ReadDir(here)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestOldResultsStayWhereNewOnesCannotBeWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "RESULTS.md")
+	require.NoError(t, replace(file, []byte("old")))
+	require.NoError(t, os.Mkdir(file+".new", 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(file+".new", "x"), nil, 0o600))
+	require.Error(t, replace(file, []byte("new")))
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, "old", string(text))
+	require.NoError(t, os.RemoveAll(file+".new"))
+	require.NoError(t, replace(file, []byte("new")))
+	text, err = os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, "new", string(text))
 }
 
 func TestAPeerThatCannotIsShownAndSqlaneThatCannotFails(t *testing.T) {

@@ -44,7 +44,11 @@ Exit codes: 0 done, 1 failed or a result is wrong, 2 wrong usage, 130 interrupte
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	// Nobody reads what it says: it ends and clears up.
+	ctx, forget := signal.NotifyContext(ctx, syscall.SIGPIPE)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	forget()
 	stop()
 	os.Exit(code)
 }
@@ -116,6 +120,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	switch {
+	case len(p.workloads) == 0:
+		return wrong(fmt.Errorf("-only %s matches no workload; -list lists them", *only))
+	case len(p.peers) == 0:
+		return wrong(fmt.Errorf("-peers %s matches no peer; -list lists them", *which))
 	case *list:
 		for _, w := range p.workloads {
 			fmt.Fprintf(stdout, "%-16s %s\n", w.ID, w.Title)
@@ -124,17 +132,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintf(stdout, "%-16s %s\n", peer.Name, peer.Config)
 		}
 		return 0
-	case len(p.workloads) == 0:
-		return wrong(fmt.Errorf("-only %s matches no workload", *only))
-	case len(p.peers) == 0:
-		return wrong(fmt.Errorf("-peers %s matches no peer", *which))
 	}
-	if *tree == "" && slices.ContainsFunc(p.workloads, func(w workload) bool { return w.ID == "I1" }) {
+	indexes := slices.ContainsFunc(p.workloads, func(w workload) bool { return strings.HasPrefix(w.ID, "I1") })
+	if *tree == "" && indexes {
 		goroot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 		if err != nil {
 			return wrong(fmt.Errorf("go env GOROOT: %w; say what to index with -tree", err))
 		}
 		*tree = filepath.Join(strings.TrimSpace(string(goroot)), "src")
+	}
+	if err := ready(*dir, *out, *tree, indexes); err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return 1
 	}
 	start := time.Now()
 	err = p.run(ctx, *dir, *out, *tree, stderr)
@@ -148,4 +157,38 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "done in %v; see %s\n", time.Since(start).Round(time.Second), filepath.Join(*out, "RESULTS.md"))
 	return 0
+}
+
+// ready looks now for what would otherwise be missed after twenty minutes.
+func ready(dir, out, tree string, indexes bool) error {
+	for _, to := range []struct{ flag, dir string }{{"-dir", dir}, {"-out", out}} {
+		if to.flag == "-out" {
+			if err := os.MkdirAll(to.dir, 0o755); err != nil {
+				return fmt.Errorf("%w; name another directory with -out", err)
+			}
+		}
+		probe, err := os.MkdirTemp(to.dir, ".bench-")
+		if err != nil {
+			return fmt.Errorf("%w; name another directory with %s", err, to.flag)
+		}
+		if err := os.Remove(probe); err != nil {
+			return err
+		}
+	}
+	if !indexes {
+		return nil
+	}
+	if info, err := os.Stat(tree); err != nil || !info.IsDir() {
+		return fmt.Errorf("there is no directory %s to index; name another with -tree", tree)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for _, program := range []string{"fileindex", "sqlane-bench-naive"} {
+		if path := filepath.Join(filepath.Dir(self), program); !exists(path) {
+			return fmt.Errorf("I1 needs %s; make bench builds it", path)
+		}
+	}
+	return nil
 }

@@ -46,8 +46,21 @@ func (r report) write(out string) error {
 	r.markdown(&text, verdicts, plots)
 	data, err := json.MarshalIndent(document{r.plan.scale.quick, r.took.Seconds(), r.machine, verdicts, r.results}, "", " ")
 	return errors.Join(err,
-		os.WriteFile(filepath.Join(out, "RESULTS.md"), []byte(text.String()), 0o644),
-		os.WriteFile(filepath.Join(out, "results.json"), append(data, '\n'), 0o644))
+		replace(filepath.Join(out, "RESULTS.md"), []byte(text.String())),
+		replace(filepath.Join(out, "results.json"), append(data, '\n')))
+}
+
+// replace writes a file whole or not at all: on a full disk the old figures stay.
+func replace(file string, text []byte) error {
+	fresh := file + ".new"
+	err := os.WriteFile(fresh, text, 0o644)
+	if err == nil {
+		err = os.Rename(fresh, file)
+	}
+	if err != nil {
+		_ = os.Remove(fresh)
+	}
+	return err
 }
 
 func (r report) markdown(w io.Writer, verdicts []verdict, plots []string) {

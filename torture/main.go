@@ -37,11 +37,13 @@ Usage: torture [-short] [-only SECTION,...] [-seed N] [-dir DIR]
                  when exactly they meet the processes is chance all the same
   -dir DIR       where to work; default: the system's temporary directory
 
-Progress goes to standard error. Ctrl-C ends it with the table so far.
+Progress goes to standard error. Ctrl-C ends it with the table so far; so does
+whoever stops reading that.
 Power loss and I/O errors need root and /dev/fuse; without them the table says
 that they were not tried.
 
-Exit codes: 0 nothing was lost, 1 something was, 2 wrong usage.
+Exit codes: 0 nothing was lost, 1 something was, or it could not work, 2 wrong
+usage, 130 interrupted, and nothing was lost so far.
 `
 
 // sections are the parts of the torture, in order.
@@ -65,10 +67,21 @@ func main() {
 		processes.Racer:  processes.Race,
 		processes.Holder: processes.Hold,
 	})
-	os.Exit(run(os.Args[1:]))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	// Nobody reads what it says: it ends and clears up, rather than leave its mounts.
+	gone := []os.Signal{syscall.SIGPIPE}
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup
+		gone = append(gone, syscall.SIGHUP)
+	}
+	ctx, forget := signal.NotifyContext(ctx, gone...)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	forget()
+	stop()
+	os.Exit(code)
 }
 
-func run(args []string) (code int) {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	var names []string
 	for _, s := range sections {
 		names = append(names, s.name)
@@ -76,7 +89,7 @@ func run(args []string) (code int) {
 	help := fmt.Sprintf(usage, strings.Join(names, ", "))
 	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	plan := trial.Plan{Progress: progress()}
+	plan := trial.Plan{Progress: progress(stderr)}
 	flags.BoolVar(&plan.Short, "short", false, "")
 	flags.Uint64Var(&plan.Seed, "seed", uint64(time.Now().UnixNano()), "")
 	flags.StringVar(&plan.Dir, "dir", "", "")
@@ -85,33 +98,37 @@ func run(args []string) (code int) {
 		only = strings.Split(list, ",")
 		for _, name := range only {
 			if !slices.Contains(names, name) {
-				return fmt.Errorf("there is no section %q", name)
+				return fmt.Errorf("there is no section %q but %s", name, strings.Join(names, ", "))
 			}
 		}
 		return nil
 	})
+	wrong := func(err error) int {
+		fmt.Fprintf(stderr, "torture: %v; torture -help tells more\n", err)
+		return 2
+	}
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Print(help)
+		fmt.Fprint(stdout, help)
 		return 0
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "torture:", err)
-		return 2
+		return wrong(err)
 	case flags.NArg() > 0:
-		fmt.Fprintln(os.Stderr, "torture: unexpected argument:", flags.Arg(0))
-		return 2
+		return wrong(fmt.Errorf("%q is no flag", flags.Arg(0)))
 	}
 	dir, err := os.MkdirTemp(plan.Dir, "sqlane-torture-")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "torture:", err)
+		fmt.Fprintf(stderr, "torture: %v; -dir names a directory to work in\n", err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(stderr, "torture:", err)
+			code = max(code, 1)
+		}
+	}()
 	plan.Dir = dir
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	began := time.Now()
 	var rows []trial.Row
 	for _, s := range sections {
@@ -120,30 +137,41 @@ func run(args []string) (code int) {
 		}
 	}
 	plan.Progress("")
-	if err := trial.Print(os.Stdout, rows); err != nil {
+	interrupted := ctx.Err() != nil
+	for i := range rows {
+		if interrupted && rows[i].Untried() {
+			rows[i].Add("interrupted")
+		}
+	}
+	if err := trial.Print(stdout, rows); err != nil {
+		fmt.Fprintln(stderr, "torture:", err)
 		return 1
 	}
-	fmt.Printf("\nseed %d, %s\n", plan.Seed, time.Since(began).Round(time.Second))
+	fmt.Fprintf(stdout, "\nseed %d, %s\n", plan.Seed, time.Since(began).Round(time.Second))
+	if interrupted {
+		fmt.Fprintln(stdout, "\ninterrupted: the last trial of the table was cut short, those after it were not tried")
+		code = 130
+	}
 	if err := trial.Errors(rows); err != nil {
-		fmt.Printf("\nLOST:\n%v\n", err)
-		return 1
+		fmt.Fprintf(stdout, "\nLOST:\n%v\n", err)
+		code = 1
 	}
-	return 0
+	return code
 }
 
 // progress writes over one line of a terminal. Elsewhere it writes a line when
 // some seconds have passed.
-func progress() func(format string, args ...any) {
-	if isatty.IsTerminal(os.Stderr.Fd()) {
+func progress(to io.Writer) func(format string, args ...any) {
+	if f, ok := to.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
 		return func(format string, args ...any) {
-			fmt.Fprintf(os.Stderr, "\r\x1b[K"+format, args...)
+			fmt.Fprintf(to, "\r\x1b[K"+format, args...)
 		}
 	}
 	var last time.Time
 	return func(format string, args ...any) {
 		if time.Since(last) > 5*time.Second && format != "" {
 			last = time.Now()
-			fmt.Fprintf(os.Stderr, format+"\n", args...)
+			fmt.Fprintf(to, format+"\n", args...)
 		}
 	}
 }

@@ -340,6 +340,19 @@ func TestADatabaseThatCannotBeWrittenIsOneClearLine(t *testing.T) {
 	require.Error(t, err)
 	require.Regexp(t, `^fileindex: [^\n]+index.db cannot be written; [^\n]+\n$`, string(out))
 
+	require.NoError(t, os.Chmod(b.db, 0))
+	out, err = program(b, "summary").CombinedOutput()
+	require.Error(t, err)
+	require.Regexp(t, `^fileindex: [^\n]+index.db cannot be opened; [^\n]+\n$`, string(out))
+	locked := publicDir(t)
+	require.NoError(t, os.Chmod(locked, 0o555))
+	out, err = program(bench{t, filepath.Join(locked, "index.db")}, "index", root).CombinedOutput()
+	require.Error(t, err)
+	require.Regexp(t, `^fileindex: [^\n]+index.db cannot be opened; [^\n]+\n$`, string(out))
+	out, err = program(bench{t, filepath.Join(locked, "below", "index.db")}, "index", root).CombinedOutput()
+	require.Error(t, err)
+	require.Regexp(t, `^fileindex: [^\n]+below[^\n]+; name another database with -db\n$`, string(out))
+
 	require.NoError(t, os.WriteFile(filepath.Join(home, "rubbish.db"), []byte(strings.Repeat("no database ", 100)), 0o644))
 	code, _, stderr := bench{t, filepath.Join(home, "rubbish.db")}.run("index", root)
 	require.Equal(t, failed, code)
@@ -354,6 +367,9 @@ func TestWrongUsageIsTwoAndNamesTheThing(t *testing.T) {
 		"index needs DIR...":         {"index"},
 		`list does not take "b"`:     {"list", "a", "b"},
 		"summary takes no -n":        {"summary", "-n", "3"},
+		`"-5" for flag -n: not a co`: {"search", "-n", "-5", "a"},
+		`"-1" for flag -n: not a co`: {"largest", "-n", "-1"},
+		`"x" for flag -n: not a cou`: {"log", "-n", "x"},
 		"flag provided but not defi": {"-what"},
 	} {
 		code, stdout, stderr := b.run(args...)

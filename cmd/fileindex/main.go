@@ -7,9 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/sqlane/sqlane/pool"
@@ -95,13 +97,18 @@ func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg p
 	a := &app{out: stdout, err: stderr}
 	var db string
 	var stats bool
-	var n int64 = -1
+	n := int64(-1) // not given
 	flags := flag.NewFlagSet("fileindex", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&db, "db", "", "")
 	flags.BoolVar(&a.json, "json", false, "")
 	flags.BoolVar(&stats, "stats", false, "")
-	flags.Int64Var(&n, "n", -1, "")
+	flags.Func("n", "", func(text string) (err error) {
+		if n, err = strconv.ParseInt(text, 10, 64); err != nil || n < 0 {
+			return errors.New("not a count")
+		}
+		return nil
+	})
 	wrong := func(format string, args ...any) int {
 		fmt.Fprintf(stderr, "fileindex: %s; fileindex -help tells more\n", fmt.Sprintf(format, args...))
 		return misused
@@ -177,7 +184,7 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, err error) {
 func (a *app) on(ctx context.Context, cfg pool.Config, cmd command) (err error) {
 	if cmd.writes {
 		if err := os.MkdirAll(filepath.Dir(cfg.Path), 0o700); err != nil {
-			return err
+			return fmt.Errorf("%w; name another database with -db", err)
 		}
 	} else if _, err := os.Stat(cfg.Path); err != nil {
 		return fmt.Errorf("there is no index at %s; make one with fileindex index", cfg.Path)
@@ -217,10 +224,19 @@ func explain(db string, err error) string {
 		return fmt.Sprintf("the disk is full, %s could not grow; what was indexed before is kept", db)
 	case errors.Is(err, pool.ErrReadOnly):
 		return fmt.Sprintf("%s cannot be written; give it write permission or name another with -db", db)
+	case cannotOpen(err):
+		return fmt.Sprintf("%s cannot be opened; see its permissions and its directory's, or name another with -db", db)
 	case errors.Is(err, pool.ErrBusy):
 		return fmt.Sprintf("%s is locked by another program; try again when that has finished", db)
 	case pool.IsCorrupt(err):
 		return fmt.Sprintf("%s is damaged or no database; delete it and index again, or name another with -db", db)
 	}
 	return oneLine(err.Error())
+}
+
+// cannotOpen is SQLITE_CANTOPEN, or what the pool says when it makes the file.
+func cannotOpen(err error) bool {
+	code, ok := pool.Code(err)
+	var e *pool.Error
+	return ok && code&0xff == 14 || errors.As(err, &e) && errors.Is(err, fs.ErrPermission)
 }

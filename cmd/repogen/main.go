@@ -5,10 +5,13 @@ package main
 import (
 	"flag"
 	"fmt"
+	"go/token"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -48,6 +51,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return misused(stderr, fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
 	case *dir == "" || *out == "":
 		return misused(stderr, "-gen and -out are needed")
+	case *name != "" && !isPackageName(*name):
+		return misused(stderr, fmt.Sprintf("-package %q is no name for a package", *name))
+	case *path != "" && !isImportPath(*path):
+		return misused(stderr, fmt.Sprintf("-import %q is no import path", *path))
 	}
 	if err := generate(*dir, *out, *name, *path); err != nil {
 		fmt.Fprintln(stderr, "repogen:", strings.ReplaceAll(err.Error(), "\n", `\n`))
@@ -72,16 +79,39 @@ func generate(dir, out, name, importPath string) error {
 			return err
 		}
 	}
+	if info, err := os.Stat(out); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory; name a file in it with -out", out)
+	}
+	abs, err := filepath.Abs(out)
+	if err != nil {
+		return err
+	}
 	if name == "" {
-		abs, err := filepath.Abs(out)
-		if err != nil {
-			return err
+		if name = filepath.Base(filepath.Dir(abs)); !isPackageName(name) {
+			return fmt.Errorf("the directory's name %q is no name for a package; give one with -package", name)
 		}
-		name = filepath.Base(filepath.Dir(abs))
+	}
+	if same(dir, filepath.Dir(abs)) {
+		return fmt.Errorf("%s lies in the sqlc package; give it a directory of its own with -out", out)
 	}
 	source, err := write(queries, name)
 	if err != nil {
 		return err
 	}
 	return replace(out, source)
+}
+
+func same(a, b string) bool {
+	x, err := os.Stat(a)
+	y, errToo := os.Stat(b)
+	return err == nil && errToo == nil && os.SameFile(x, y)
+}
+
+func isPackageName(name string) bool { return token.IsIdentifier(name) && name != "_" }
+
+// isImportPath reports whether compilers take the path: they refuse these characters.
+func isImportPath(path string) bool {
+	return utf8.ValidString(path) && !strings.ContainsFunc(path, func(r rune) bool {
+		return !unicode.IsGraphic(r) || unicode.IsSpace(r) || strings.ContainsRune("!\"#$%&'()*,:;<=>?[\\]^`{|}\ufffd", r)
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -120,9 +121,41 @@ func TestAnUnwritableOutputIsOneClearLine(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, left, 1, "no temporary file is left")
 
-	code, _, stderr = repogen("-gen", "testdata/shop/gen", "-out", "out.go", "-package", "no package")
-	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "is no Go")
+	require.Contains(t, stderr, "is a directory; name a file in it")
+}
+
+func TestAnOutputThatCouldNotCompileIsNotWritten(t *testing.T) {
+	gen := filepath.Join(t.TempDir(), "gen")
+	require.NoError(t, os.CopyFS(gen, os.DirFS("testdata/shop/gen")))
+	inGen := filepath.Join(gen, "repo.go")
+	badlyNamed := filepath.Join(t.TempDir(), "1", "repo.go")
+	require.NoError(t, os.Mkdir(filepath.Dir(badlyNamed), 0o755))
+	for want, out := range map[string]string{
+		"lies in the sqlc package; give it a directory of its own":                inGen,
+		`directory's name "1" is no name for a package; give one with -package\n`: badlyNamed,
+	} {
+		code, _, stderr := repogen("-gen", gen, "-out", out, "-import", "example.org/gen")
+		require.Equal(t, 1, code)
+		require.Regexp(t, "^repogen: [^\n]*"+want, stderr)
+		require.NoFileExists(t, out)
+	}
+	out := filepath.Join(t.TempDir(), "repo.go")
+	for _, wrong := range [][]string{
+		{"-package", "no package"},
+		{"-package", "func"},
+		{"-package", "_"},
+		{"-package", "1"},
+		{"-package", "my-store"},
+		{"-import", `"`},
+		{"-import", "a b"},
+		{"-import", "a;b"},
+		{"-import", "\xff"},
+	} {
+		code, _, stderr := repogen(append(wrong, "-gen", gen, "-out", out)...)
+		require.Equal(t, 2, code, wrong)
+		require.Contains(t, stderr, wrong[0]+" "+strconv.Quote(wrong[1]))
+		require.NoFileExists(t, out)
+	}
 }
 
 func TestWrongUsageIsTwoAndHelpIsZero(t *testing.T) {

@@ -29,7 +29,7 @@ const usage = `stress does everything that a pool offers at once, in every journ
 memory, with 1, 2, 8 and 50 connections, waiting for other processes' locks
 (BusyTimeout) and not. One mode after the other gets an equal share of the time.
 It ends with the figures, at the first violation too, and after Ctrl-C with those
-so far.
+so far. The databases go to $TMPDIR.
 
 With -soak it works in one mode all the time, backups and health checks beside,
 and sees that memory, goroutines, descriptors and the write-ahead log are no more
@@ -37,44 +37,73 @@ in the last third of the time than in the first.
 
 Usage: stress [-for DURATION] [-goroutines N] [-soak]
 
-  -for DURATION   how long, all modes together; default: 10m
+  -for DURATION   how long, all modes together: 90s, 20m, 1h30m; default: 10m
   -soak           one mode, and nothing may grow
   -goroutines N   how many work at once; default: 100
 
-Exit codes: 0 everything held, 1 something did not, 2 wrong usage.
+Exit codes: 0 everything held, 1 something did not, 2 wrong usage, 130 interrupted,
+and everything held so far.
 `
 
 func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	// Nobody reads what it says: it ends and clears up.
+	ctx, forget := signal.NotifyContext(ctx, syscall.SIGPIPE)
+	code := start(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	forget()
+	stop()
+	os.Exit(code)
+}
+
+func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("stress", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	length := flags.Duration("for", 10*time.Minute, "")
 	goroutines := flags.Int("goroutines", 100, "")
 	soak := flags.Bool("soak", false, "")
-	switch err := flags.Parse(os.Args[1:]); {
+	err := flags.Parse(args)
+	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Print(usage)
-		return
-	case err != nil, flags.NArg() > 0, *length <= 0, *goroutines < 1:
-		fmt.Fprint(os.Stderr, usage)
-		os.Exit(2)
+		fmt.Fprint(stdout, usage)
+		return 0
+	case err != nil:
+	case flags.NArg() > 0:
+		err = fmt.Errorf("%q is no flag", flags.Arg(0))
+	case *length <= 0:
+		err = fmt.Errorf("-for %v is no time", *length)
+	case *goroutines < 1:
+		err = fmt.Errorf("-goroutines %d is less than 1", *goroutines)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	if err != nil {
+		fmt.Fprintf(stderr, "stress: %v; stress -help tells more\n", err)
+		return 2
+	}
+	dir, err := os.MkdirTemp("", "sqlane-stress-")
+	if err != nil {
+		fmt.Fprintf(stderr, "stress: %v; $TMPDIR names a directory to work in\n", err)
+		return 1
+	}
 	todo := rounds()
 	if *soak {
 		todo = []round{soaking}
 	}
-	results, err := runAll(ctx, todo, *length, *goroutines)
-	stop()
-	report(results)
+	results, err := runAll(ctx, todo, dir, *length, *goroutines, stdout)
+	err = errors.Join(err, os.RemoveAll(dir))
+	report(stdout, results)
 	if *soak {
-		err = errors.Join(err, reportFlatness(results))
+		err = errors.Join(err, reportFlatness(stdout, results))
 	}
-	if err != nil {
-		fmt.Printf("\nVIOLATION: %v\n", err)
-		os.Exit(1)
+	switch {
+	case err != nil:
+		fmt.Fprintf(stdout, "\nVIOLATION: %v\n", err)
+		return 1
+	case ctx.Err() != nil:
+		fmt.Fprintln(stdout, "\ninterrupted; everything held so far")
+		return 130
 	}
-	fmt.Println("\neverything held")
+	fmt.Fprintln(stdout, "\neverything held")
+	return 0
 }
 
 // round is one mode.
@@ -132,12 +161,7 @@ func descriptors() int {
 }
 
 // runAll runs the rounds until ctx ends or one fails.
-func runAll(ctx context.Context, todo []round, length time.Duration, goroutines int) (results []result, err error) {
-	dir, err := os.MkdirTemp("", "sqlane-stress-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
+func runAll(ctx context.Context, todo []round, dir string, length time.Duration, goroutines int, out io.Writer) (results []result, err error) {
 	start := time.Now()
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
@@ -148,7 +172,7 @@ func runAll(ctx context.Context, todo []round, length time.Duration, goroutines 
 		left := length - time.Since(start)
 		// Not nothing, where those before took longer than they had.
 		share, cancel := context.WithTimeout(ctx, max(left/time.Duration(len(todo)-i), time.Second))
-		result, err := run(share, r, filepath.Join(dir, fmt.Sprintf("%d.db", i)), goroutines, tick.C, start)
+		result, err := run(share, r, filepath.Join(dir, fmt.Sprintf("%d.db", i)), goroutines, tick.C, start, out)
 		cancel()
 		results = append(results, result)
 		if err != nil {
@@ -160,7 +184,7 @@ func runAll(ctx context.Context, todo []round, length time.Duration, goroutines 
 
 // run does one round until ctx ends, and whatever was begun by then to its end.
 // At each tick it says how it is getting on.
-func run(ctx context.Context, r round, path string, goroutines int, tick <-chan time.Time, start time.Time) (res result, err error) {
+func run(ctx context.Context, r round, path string, goroutines int, tick <-chan time.Time, start time.Time, out io.Writer) (res result, err error) {
 	res = result{round: r, before: measure()}
 	others := goleak.IgnoreCurrent()
 	began := time.Now()
@@ -193,7 +217,7 @@ func run(ctx context.Context, r round, path string, goroutines int, tick <-chan 
 			}
 		case <-tick:
 			s := p.Stats()
-			fmt.Printf("%4.0fs  %-20s %8d operations, %2d connections open, %3d callers waiting, WAL %s\n", time.Since(start).Seconds(),
+			fmt.Fprintf(out, "%4.0fs  %-20s %8d operations, %2d connections open, %3d callers waiting, WAL %s\n", time.Since(start).Seconds(),
 				strings.ReplaceAll(r.String(), "\t", " "), m.Figures().Total, s.Open, s.Waiting, humanize.IBytes(uint64(s.WALBytes)))
 		case err = <-done:
 			running = false
@@ -230,16 +254,16 @@ func config(r round, path string) pool.Config {
 	return cfg
 }
 
-func report(results []result) {
+func report(out io.Writer, results []result) {
 	const key = "mode\tconns\tbusy\t"
-	fmt.Println()
-	table(key+"operations\tper second\tconflicts\tretries\tlost\tbatches\tmembers\tmax WAL\topened\tgoroutines\tdescriptors\theap", results, func(r result) string {
+	fmt.Fprintln(out)
+	table(out, key+"operations\tper second\tconflicts\tretries\tlost\tbatches\tmembers\tmax WAL\topened\tgoroutines\tdescriptors\theap", results, func(r result) string {
 		return fmt.Sprintf("%d\t%.0f\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d → %d\t%d → %d\t%s → %s", r.Total, float64(r.Total)/r.took.Seconds(),
 			r.stats.Conflicts, r.stats.Retries, r.stats.Lost, r.stats.Batches, r.stats.BatchMembers, humanize.IBytes(uint64(r.MaxWAL)), r.stats.Created,
 			r.before.goroutines, r.after.goroutines, r.before.descriptors, r.after.descriptors, humanize.IBytes(r.before.heap), humanize.IBytes(r.after.heap))
 	})
-	fmt.Println("\nOperations of each kind:")
-	table(key+strings.Join(mix.Kinds(), "\t"), results, func(r result) string {
+	fmt.Fprintln(out, "\nOperations of each kind:")
+	table(out, key+strings.Join(mix.Kinds(), "\t"), results, func(r result) string {
 		return strings.Trim(strings.ReplaceAll(fmt.Sprint(r.Operations), " ", "\t"), "[]")
 	})
 	met := make(map[string]int64)
@@ -247,8 +271,8 @@ func report(results []result) {
 		maps.Copy(met, r.Errors)
 	}
 	names := slices.Sorted(maps.Keys(met))
-	fmt.Println("\nErrors met; those that must not come are violations:")
-	table(key+strings.Join(names, "\t"), results, func(r result) string {
+	fmt.Fprintln(out, "\nErrors met; those that must not come are violations:")
+	table(out, key+strings.Join(names, "\t"), results, func(r result) string {
 		var cells []string
 		for _, name := range names {
 			cells = append(cells, fmt.Sprint(r.Errors[name]))
@@ -258,20 +282,26 @@ func report(results []result) {
 }
 
 // reportFlatness prints what must not grow, and fails if it did.
-func reportFlatness(results []result) (err error) {
-	fmt.Println("\nMeans of the first and of the last third of the time, and the most at any time:")
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+func reportFlatness(out io.Writer, results []result) (err error) {
+	fmt.Fprintln(out, "\nMeans of the first and of the last third of the time, and the most at any time:")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tfirst third\tlast third\tmost\t")
+	short := false
 	for _, r := range results {
 		fmt.Fprint(w, &r.flat)
 		err = errors.Join(err, r.flat.grown())
+		short = short || len(r.flat.samples) < enough
 	}
-	return errors.Join(err, w.Flush())
+	err = errors.Join(err, w.Flush())
+	if short {
+		fmt.Fprintln(out, "That was too short to tell whether anything grows; a minute is the least.")
+	}
+	return err
 }
 
 // table prints a line for each result, its mode first.
-func table(heading string, results []result, line func(result) string) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+func table(out io.Writer, heading string, results []result, line func(result) string) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, heading+"\t")
 	for _, r := range results {
 		fmt.Fprintf(w, "%v\t%s\t\n", r.round, line(r))

@@ -122,5 +122,6 @@ func care(ctx context.Context, p *pool.Pool, dir string) error {
 
 const (
 	sampleEvery = time.Second
+	enough      = 50 // samples, to tell whether anything grows
 	careEvery   = 5 * time.Second
 )

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,5 +26,8 @@ func TestAFigureThatGrowsIsFound(t *testing.T) {
 
 func TestASoakThatWasTooShortSaysNothingOfGrowth(t *testing.T) {
 	require.NoError(t, new(flatness).grown())
-	require.Contains(t, new(flatness).String(), "WAL")
+	var out strings.Builder
+	require.NoError(t, reportFlatness(&out, make([]result, 1)))
+	require.Contains(t, out.String(), "WAL")
+	require.Contains(t, out.String(), "too short to tell")
 }

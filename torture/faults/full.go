@@ -111,7 +111,7 @@ func onSmallDisk(ctx context.Context, plan trial.Plan, journal string) (row tria
 	}
 	const size = 4 << 20
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", size)); err != nil {
-		row.Add("no tmpfs can be mounted here: %v", err)
+		row.Add("no tmpfs can be mounted here, it takes root: %v", err)
 		return row
 	}
 	defer func() { row.Err = errors.Join(row.Err, unix.Unmount(dir, 0)) }()

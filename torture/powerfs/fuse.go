@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -21,22 +23,39 @@ type Mounted struct {
 }
 
 // ErrNoMount is returned where the system does not let a disk be mounted.
-var ErrNoMount = errors.New("FUSE cannot be used here")
+var ErrNoMount = errors.New("FUSE cannot be used here, it takes root and /dev/fuse")
 
 // Mount serves the disk in a directory, which is empty. It takes root, and
 // /dev/fuse, but no helper program.
 func Mount(dir string, d *Disk) (*Mounted, error) {
+	syscall.ForkLock.RLock() // until keepFuse: no child is started meanwhile
+	defer syscall.ForkLock.RUnlock()
 	server, err := fuse.NewServer(&face{RawFileSystem: fuse.NewDefaultRawFileSystem(), disk: d}, dir, &fuse.MountOptions{
 		Name: "powerfs", FsName: "powerfs", DirectMountStrict: true, DisableXAttrs: true, DisableReadDirPlus: true, AllowOther: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: mount on %s: %w", ErrNoMount, dir, err)
 	}
+	keepFuse()
 	go server.Serve()
 	if err := server.WaitMount(); err != nil {
 		return nil, fmt.Errorf("%w: mount on %s: %w", ErrNoMount, dir, err)
 	}
 	return &Mounted{dir, server}, nil
+}
+
+// keepFuse keeps /dev/fuse, which the library opens, from children. One that
+// works on the disk would have it, and when the server is killed the disk would
+// not end, for the child would keep it, waiting in it for good.
+func keepFuse() {
+	open, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range open {
+		if target, _ := os.Readlink("/proc/self/fd/" + e.Name()); target == "/dev/fuse" {
+			if fd, err := strconv.Atoi(e.Name()); err == nil {
+				syscall.CloseOnExec(fd)
+			}
+		}
+	}
 }
 
 // Unmount ends the service. Nobody may have a file open any more; if somebody

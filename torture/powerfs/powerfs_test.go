@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -327,4 +328,12 @@ func TestUnmountingFreesTheDirectoryThoughAFileIsOpen(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, entries)
 	require.NoError(t, f.Close()) // the last one: now the service ends
+}
+
+func TestAChildDoesNotGetTheDisksEndOfFUSE(t *testing.T) {
+	mounted(t, nil)
+	out, err := exec.CommandContext(t.Context(), "ls", "-l", "/proc/self/fd/").CombinedOutput()
+	require.NoError(t, err)
+	require.Contains(t, string(out), "->")
+	require.NotContains(t, string(out), "/dev/fuse", "it would keep the disk alive when the server is gone")
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/sqlane/sqlane/torture/child"
 )
@@ -94,7 +95,7 @@ func (r *Remote) answer() (a answer, err error) {
 	}
 	switch {
 	case a.NoMount:
-		return a, fmt.Errorf("%w: %s", ErrNoMount, a.Error)
+		return a, fmt.Errorf("%w%s", ErrNoMount, strings.TrimPrefix(a.Error, ErrNoMount.Error()))
 	case a.Error != "":
 		return a, errors.New(a.Error)
 	}
