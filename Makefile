@@ -46,6 +46,8 @@ fuzz: ## try what nobody thought of, for ten minutes (FOR=...) shared by all; wh
 # Packages whose tests are tried; MUTATE_EXCEPT is a regular expression of files to leave out.
 MUTATE ?= pool repo cmd/repogen
 MUTATE_EXCEPT ?= ^$$
+# Most of the time is spent waiting for mutants that hang.
+MUTATE_WORKERS ?= 6
 MUTANTS := --invert-logical --invert-loopctrl --invert-assignments --remove-self-assignments
 
 mutate: ## change the code on purpose and see the tests fail (MUTATE=pool); goes on where it was stopped
@@ -56,7 +58,7 @@ mutate: ## change the code on purpose and see the tests fail (MUTATE=pool); goes
 	@trap 'exit 130' INT TERM; for package in $(MUTATE); do \
 	  test -d "$$package" || { echo "MUTATE: there is no folder $$package" >&2; exit 2; }; \
 	  MUTATE_GO=$$(command -v go) MUTATE_ROOT='$(CURDIR)' MUTATE_MEMORY='$(CURDIR)/build/mutate/memory' PATH='$(CURDIR)/build/mutate/bin':$$PATH \
-	    build/mutate/gremlins unleash '$(CURDIR)'/$$package $(MUTANTS) --workers 2 --timeout-coefficient 1000000 \
+	    build/mutate/gremlins unleash '$(CURDIR)'/$$package $(MUTANTS) --workers $(MUTATE_WORKERS) --timeout-coefficient 1000000 \
 	    --exclude-files testdata/ --exclude-files '$(MUTATE_EXCEPT)' --output-statuses lc --output build/mutate/$$(basename $$package).json; \
 	done
 

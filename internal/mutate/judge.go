@@ -248,6 +248,8 @@ func runTests(copied, binary string, id int, tests []test, v *verdict) error {
 	switch {
 	case ctx.Err() != nil:
 		v.Result, v.By = "timed out", fmt.Sprintf("after %v", patience)
+	case errors.As(err, &exit) && exit.ExitCode() < 0: // by a signal, as when Ctrl-C ends all of them: no test did that
+		return err
 	case errors.As(err, &exit):
 		v.Result, v.By = "killed", failed(out)
 	case err != nil:
