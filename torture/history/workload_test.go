@@ -24,7 +24,7 @@ func TestTransactionsOfEveryKindAreStrictlySerializable(t *testing.T) {
 	require.Zero(t, r.Anomalies)
 	require.Equal(t, len(settings())*(1+7), r.Histories)
 	require.Equal(t, len(settings())+1, steps)
-	require.GreaterOrEqual(t, r.Committed, len(settings())*700, "half of them, and the lists' and the registers'")
+	require.GreaterOrEqual(t, r.Committed, len(settings())*2*700/3, "a third of the lists' and of the registers'; a slow machine cancels more of them")
 	require.Equal(t, r.Transactions, r.Committed+r.Failed)
 	for what, n := range map[string]int{"failed": r.Failed, "savepoints undone": r.Undone, "reads": r.Reads} {
 		require.Greater(t, n, len(settings())*100, what)
