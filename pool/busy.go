@@ -12,8 +12,8 @@ import (
 // from starting, until BusyTimeout or the context ends. SQLite's own busy
 // timeout is zero meanwhile: its handler does not know the context, and it gives
 // up at once where a transaction has read before.
-func (c *conn) patiently(cl *call, f func() error) error {
-	err := c.interruptible(cl, f)
+func (c *conn) patiently(cl *call, s *statement, f func() error) error {
+	err := c.interruptible(cl, s, f)
 	if !isForeignLock(err) || c.pool.cfg.BusyTimeout < 0 || c.guard.writing(c) || c.bars() {
 		return err
 	}
@@ -28,7 +28,7 @@ func (c *conn) patiently(cl *call, f func() error) error {
 			}
 			return stop
 		}
-		err = c.interruptible(cl, f)
+		err = c.interruptible(cl, s, f)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,14 +27,44 @@ func (r *running) end() {
 
 // interruptible runs f, one call into SQLite, and has it interrupted when the
 // caller's context ends or the pool's patience does.
-func (c *conn) interruptible(cl *call, f func() error) error {
+func (c *conn) interruptible(cl *call, s *statement, f func() error) error {
 	c.running.call.Store(cl)
 	if cl.cancellable() {
 		c.pool.watcher.wake()
 	}
+	returned := false
+	defer func() {
+		c.running.end()
+		if !returned { // a panic or Goexit is passing through, of a function that SQL calls
+			c.abort(s)
+		}
+	}()
 	err := f()
-	c.running.end()
+	returned = true
 	return err
+}
+
+// abort undoes what SQLite was doing when a function that it called did not
+// return to it. SQLite knows nothing of that: it is in its mutex, and the
+// statement runs. To end that would keep what it has written so far, so the
+// whole transaction goes first; one is begun where there was none but the
+// statement's. The connection is not used again. s is nil while preparing.
+func (c *conn) abort(s *statement) {
+	g := &c.guard
+	c.broken = errors.New("a function that SQL called did not return")
+	g.prepping = false
+	if g.inTx() && g.lost == nil {
+		g.lost = c.broken
+		c.pool.counts.lost.Add(1)
+	}
+	c.lent++ // a call of database/sql's that did not return is never over for its Conn
+	c.h.leaveMutex()
+	c.h.run("BEGIN")
+	c.h.run("ROLLBACK")
+	if s != nil {
+		_ = s.Close()
+	}
+	c.locks.settle(c)
 }
 
 func (cl *call) cancellable() bool {

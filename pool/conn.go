@@ -200,7 +200,7 @@ func (c *conn) run(cl *call, s *statement, f func() error) error {
 	if s.effects.timeout {
 		return s.explain(c.withBusyTimeout(f))
 	}
-	return s.explain(c.patiently(cl, f))
+	return s.explain(c.patiently(cl, s, f))
 }
 
 // traced begins the span of a query.
@@ -356,6 +356,5 @@ func (c *conn) shut() error {
 	c.gone.Store(true)
 	c.cache.clear()
 	c.locks.release(c)
-	c.h.close()
 	return errors.Join(err, c.raw.Close())
 }

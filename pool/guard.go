@@ -148,7 +148,7 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 	if isBusyTimeout(text) {
 		err = c.withBusyTimeout(compile)
 	} else {
-		err = c.patiently(cl, compile)
+		err = c.patiently(cl, nil, compile)
 	}
 	g.prepping = false
 	if err != nil {

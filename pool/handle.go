@@ -21,7 +21,7 @@ import (
 // connection to be idle or the caller to be the one that uses it.
 type handle struct {
 	db  uintptr
-	tls *libc.TLS // of our own: the driver's belongs to whoever runs a statement
+	tls *libc.TLS // the driver's, so that SQLite takes both for one thread; conn.mu is held while it is used
 }
 
 func newHandle(c driver.Conn) (handle, error) {
@@ -29,10 +29,32 @@ func newHandle(c driver.Conn) (handle, error) {
 	if err != nil {
 		return handle{}, err
 	}
-	return handle{db: db, tls: libc.NewTLS()}, nil
+	tls, err := field(c, "tls", reflect.TypeFor[*libc.TLS]())
+	if err != nil {
+		return handle{}, err
+	}
+	return handle{db: db, tls: reflect.NewAt(tls.Type().Elem(), tls.UnsafePointer()).Interface().(*libc.TLS)}, nil
 }
 
-func (h *handle) close() { h.tls.Close() }
+// leaveMutex gives back SQLite's mutex of the connection, as often as it was
+// taken by calls into SQLite that never returned.
+func (h *handle) leaveMutex() {
+	other := libc.NewTLS()
+	defer other.Close()
+	mutex := lib.Xsqlite3_db_mutex(h.tls, h.db)
+	for lib.Xsqlite3_mutex_try(other, mutex) != lib.SQLITE_OK {
+		lib.Xsqlite3_mutex_leave(h.tls, mutex)
+	}
+	lib.Xsqlite3_mutex_leave(other, mutex)
+}
+
+// run runs SQL without rows, whose error does not matter.
+func (h *handle) run(text string) {
+	if p, err := libc.CString(text); err == nil {
+		lib.Xsqlite3_exec(h.tls, h.db, p, 0, 0, 0)
+		libc.Xfree(h.tls, p)
+	}
+}
 
 // interrupt stops whatever the connection runs. It may be called from any
 // goroutine. See https://www.sqlite.org/c3ref/interrupt.html.
@@ -85,13 +107,22 @@ func (h *handle) writes(stmt uintptr) bool { return lib.Xsqlite3_stmt_readonly(h
 
 // uintptrField reads the named field of the struct that v points to.
 func uintptrField(v any, name string) (uintptr, error) {
+	f, err := field(v, name, reflect.TypeFor[uintptr]())
+	if err != nil {
+		return 0, err
+	}
+	return uintptr(f.Uint()), nil
+}
+
+// field finds the named field of the struct that v points to.
+func field(v any, name string, of reflect.Type) (reflect.Value, error) {
 	p := reflect.ValueOf(v)
 	if p.Kind() == reflect.Pointer && p.Elem().Kind() == reflect.Struct {
-		if f := p.Elem().FieldByName(name); f.IsValid() && f.Kind() == reflect.Uintptr {
-			return uintptr(f.Uint()), nil
+		if f := p.Elem().FieldByName(name); f.IsValid() && f.Type() == of {
+			return f, nil
 		}
 	}
-	return 0, fmt.Errorf("modernc.org/sqlite %s: %T has no field %q of type uintptr; use the version that sqlane's go.mod names", driverVersion(), v, name)
+	return reflect.Value{}, fmt.Errorf("modernc.org/sqlite %s: %T has no field %q of type %v; use the version that sqlane's go.mod names", driverVersion(), v, name, of)
 }
 
 func driverVersion() string {

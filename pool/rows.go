@@ -58,7 +58,10 @@ func (r *rows) step(dest []driver.Value) error {
 	if s, ok := r.cursor.(*steps); ok && s.ahead { // nothing runs
 		return s.Next(dest)
 	}
-	err := r.conn.interruptible(r.call, func() error { return r.cursor.Next(dest) })
+	returned := false
+	defer func() { r.finished = r.finished || !returned }() // by a panic; conn.abort has ended the statement
+	err := r.conn.interruptible(r.call, r.stmt, func() error { return r.cursor.Next(dest) })
+	returned = true
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
