@@ -104,11 +104,17 @@ func (p *Pool) leaseOn(ctx context.Context, op string, lane *lane, want access, 
 	if m != nil && m.shared != nil {
 		return nil, nil // the transaction that came along has its lease
 	}
+	got := false
+	defer func() {
+		if !got { // or OnConnect panics
+			lane.unlock(want)
+		}
+	}()
 	c, err := p.checkOut(ctx, want == exclusive, h)
 	if err != nil {
-		lane.unlock(want)
 		return nil, err
 	}
+	got = true
 	p.counts.acquires.Add(1)
 	l := &Lease{pool: p, lane: lane, had: want}
 	l.hold(c, h.watched)
@@ -151,7 +157,20 @@ func (p *Pool) checkOut(ctx context.Context, primary bool, h *holder) (*conn, er
 	}
 	p.mu.Unlock()
 
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		p.mu.Lock() // OnConnect panics
+		if !primary {
+			p.pending--
+		}
+		p.endLeaseLocked()
+		p.mu.Unlock()
+	}()
 	c, err := p.connect(ctx, journalVerified, primary)
+	returned = true
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil && p.interrupting.Load() { // closeAll may have come by already

@@ -47,7 +47,7 @@ func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn,
 // so takes its turn with the writer where that excludes readers: before the turn
 // to open, since a writer that needs a connection waits for that with the slot
 // in its hands.
-func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
+func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (_ *conn, err error) {
 	reads := p.excluding && !slotHeld
 	if reads {
 		if err := p.wouldDeadlock(ctx, new(conn), shared); err != nil {
@@ -57,25 +57,33 @@ func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (
 			return nil, p.waitFailed("open", err)
 		}
 	}
-	err := p.takeTurn(ctx)
-	if err == nil {
-		defer func() { <-p.opening }()
-		var c *conn
-		if c, err = p.connectOnce(ctx); err == nil { // the lock is the connection's from now on
-			c.mu.Lock()
-			c.locks.shared.Store(reads)
-			c.locks.kept = 1
-			c.mu.Unlock()
-			if err = p.setUp(ctx, c, mode, slotHeld); err == nil {
-				return c, nil
-			}
-			return nil, errors.Join(err, c.discard())
+	var c *conn
+	ready := false
+	defer func() {
+		switch {
+		case ready:
+		case c != nil: // or OnConnect panics
+			err = errors.Join(err, c.discard())
+		case reads:
+			p.write.unlock(shared)
 		}
+	}()
+	if err := p.takeTurn(ctx); err != nil {
+		return nil, err
 	}
-	if reads {
-		p.write.unlock(shared)
+	defer func() { <-p.opening }()
+	if c, err = p.connectOnce(ctx); err != nil {
+		return nil, err
 	}
-	return nil, err
+	c.mu.Lock() // the lock is the connection's from now on
+	c.locks.shared.Store(reads)
+	c.locks.kept = 1
+	c.mu.Unlock()
+	if err = p.setUp(ctx, c, mode, slotHeld); err != nil {
+		return nil, err
+	}
+	ready = true
+	return c, nil
 }
 
 // lockToRead takes the write lane's shared lock. A reader beside its own
