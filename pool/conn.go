@@ -261,7 +261,8 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 		parts := split(query)
 		if len(parts) == 0 {
 			cl.span.finish(nil)
-			return noRows{}, nil
+			c.lent++
+			return noRows{c}, nil
 		}
 		if n := len(parts) - 1; n > 0 {
 			if err := c.locks.hold(c, cl); err != nil {

@@ -158,8 +158,15 @@ func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
 }
 
 // noRows is what a text without a statement returns.
-type noRows struct{}
+type noRows struct{ conn *conn }
 
 func (noRows) Columns() []string         { return []string{} }
-func (noRows) Close() error              { return nil }
 func (noRows) Next([]driver.Value) error { return io.EOF }
+
+// Close is database/sql's, which calls it once.
+func (r noRows) Close() error {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	r.conn.lent--
+	return nil
+}
