@@ -18,6 +18,7 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	default:
 		select {
 		case <-p.drained:
+		case <-p.hurry: // somebody else has no patience
 		case <-ctx.Done():
 		}
 	}
