@@ -189,10 +189,15 @@ func (c *conn) complete(cl *call, s *statement, args []driver.NamedValue) error 
 	}
 	err := c.run(cl, s, func() error { return s.complete(args) })
 	c.cache.give(s)
+	c.accountForText(s)
+	return c.leave(cl, err)
+}
+
+// accountForText notices a transaction that was begun or ended as text.
+func (c *conn) accountForText(s *statement) {
 	if s.effects.control && len(c.guard.serials) == 0 {
 		c.guard.textual = !c.h.autocommit()
 	}
-	return c.leave(cl, err)
 }
 
 // run runs a statement with patience for other processes' locks.
@@ -296,11 +301,15 @@ func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (*rows
 		c.locks.settle(c)
 		return nil, err
 	}
+	if s.effects.control {
+		c.readWritersAhead()
+	}
 	var under cursor
 	err := c.run(cl, s, func() (err error) {
 		under, err = s.open(args)
 		return err
 	})
+	c.accountForText(s)
 	if err != nil {
 		c.cache.give(s)
 		return nil, c.leave(cl, err)
