@@ -66,7 +66,7 @@ func (p *Pool) InTx(ctx context.Context, level Level, fn func(ctx context.Contex
 		opt(&o)
 	}
 	err := p.runTx(ctx, level, false, fn)
-	for o.repeatable && errors.Is(err, ErrConflict) {
+	if o.repeatable && errors.Is(err, ErrConflict) {
 		if ended := ctx.Err(); ended != nil {
 			return p.failTx("begin", level, nil, ended)
 		}
