@@ -57,6 +57,7 @@ type Pool struct {
 	primary    *conn              // the write lane's; nil while it has none
 	pending    int                // connections that are being opened for the read lane
 	shrunk     error              // why the read lane has fewer connections than it may; nil if it need not
+	setting    *conn              // being set up, under the token of opening
 	spare      *conn              // open, to take a leased one's place
 	retired    []*conn            // out of work, to be closed
 	generation uint64             // counts Reset

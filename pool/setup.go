@@ -71,7 +71,12 @@ func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (
 	if err := p.takeTurn(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { <-p.opening }()
+	defer func() {
+		p.mu.Lock()
+		p.setting = nil
+		p.mu.Unlock()
+		<-p.opening
+	}()
 	if c, err = p.connectOnce(ctx); err != nil {
 		return nil, err
 	}
@@ -141,6 +146,7 @@ func (p *Pool) connectOnce(ctx context.Context) (*conn, error) {
 	})
 	p.mu.Lock()
 	c.pinned, c.expires, c.generation = pinned, p.expiry(), p.generation
+	p.setting = c
 	p.mu.Unlock()
 	return c, nil
 }
