@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,7 +102,11 @@ type conn struct {
 // transaction and the locks, and gives err the pool's meaning.
 func (c *conn) leave(cl *call, err error) error {
 	if err != nil {
+		interrupted := hasPrimary(err, lib.SQLITE_INTERRUPT)
 		err = c.meaning(cl, err)
+		if interrupted {
+			c.endInterrupted(err)
+		}
 	}
 	c.guard.check(c, err)
 	c.locks.settle(c)
@@ -138,6 +143,20 @@ func (c *conn) meaning(cl *call, err error) error {
 		c.broken = err
 	}
 	return err
+}
+
+// endInterrupted ends the rows that are open beside a statement which was
+// interrupted. An interrupt is the connection's: SQLite keeps it until nothing
+// runs there any more, so they could not go on, and the next write would be
+// interrupted too, and take its transaction along
+// (https://www.sqlite.org/c3ref/interrupt.html).
+func (c *conn) endInterrupted(why error) {
+	reason := c.pool.fail("query", nil, why, "the end of another statement of this connection ended these rows")
+	for _, r := range slices.Clone(c.open) {
+		if !r.finished {
+			_ = r.end(reason)
+		}
+	}
 }
 
 // exec runs a statement or a script to its end.
