@@ -148,7 +148,7 @@ func (p *Pool) exchange(old, fresh *conn) {
 // before its predecessor goes; for one that is leased it is kept as the spare
 // until that comes back.
 func (p *Pool) rotate(ctx context.Context, m *maintenance) {
-	for range 2 * p.cfg.MaxConns { // to open and to exchange; more may have gone stale meanwhile, but others want maintenance too
+	for range 2 * min(p.cfg.MaxConns, 1<<16) { // to open and to exchange; more may have gone stale meanwhile, but others want maintenance too
 		now := p.clock()
 		p.mu.Lock()
 		var stale, idle *conn
