@@ -17,6 +17,7 @@ type guard struct {
 	lastSerial uint64
 	lost       error  // why the transaction is gone although nobody ended it
 	committing bool   // the pool has ordered this commit
+	sets       bool   // the statement being prepared has an argument, if it is a PRAGMA; '' is one too
 	deferring  bool   // PRAGMA defer_foreign_keys was set in this transaction
 	textual    bool   // a transaction was begun as text, through DB
 	prepping   bool   // a caller's statement is being prepared
@@ -71,7 +72,7 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ s
 		}
 	case sqlite.AuthPragma:
 		g.pragma(strings.ToLower(arg1), arg2)
-		if field, own := filePragmaFields[strings.ToLower(arg1)]; own && arg2 != "" && !g.settingUp {
+		if field, own := filePragmaFields[strings.ToLower(arg1)]; own && g.sets && !g.settingUp {
 			g.owned = field
 			return sqlite.AuthorizerDeny
 		}
@@ -115,7 +116,7 @@ func (g *guard) pragma(name, arg string) {
 	case "defer_foreign_keys": // ends with the transaction
 		g.deferring = g.deferring || arg != ""
 	default:
-		if arg != "" {
+		if g.sets {
 			g.seen.state = true
 		}
 	}
@@ -135,6 +136,7 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 	}
 	g := &c.guard
 	g.prepping, g.mayControl, g.maySave, g.settingUp = true, cl.control, cl.savepoints, c.locks.exempt || c.pool.cfg.ReadOnly
+	g.sets = strings.ContainsAny(text, "=(")
 	g.refused, g.owned, g.seen = false, "", effects{}
 	var s sqliteStmt
 	compile := func() error {
@@ -223,6 +225,7 @@ func (c *conn) enter(cl *call, s *statement) error {
 		c.guard.lost = errors.New("no transaction is open any more")
 		return c.lostError("query")
 	}
+	c.dirty = c.dirty || s.effects.state // it may have been prepared by OnConnect
 	return c.locks.take(c, cl, s)
 }
 
