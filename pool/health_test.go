@@ -24,6 +24,7 @@ type logbook struct {
 }
 
 type logEntry struct {
+	at      time.Time
 	level   slog.Level
 	message string
 	attrs   map[string]string
@@ -34,7 +35,7 @@ func (b *logbook) WithAttrs([]slog.Attr) slog.Handler       { return b }
 func (b *logbook) WithGroup(string) slog.Handler            { return b }
 
 func (b *logbook) Handle(_ context.Context, r slog.Record) error {
-	e := logEntry{level: r.Level, message: r.Message, attrs: map[string]string{}}
+	e := logEntry{at: r.Time, level: r.Level, message: r.Message, attrs: map[string]string{}}
 	r.Attrs(func(a slog.Attr) bool {
 		e.attrs[a.Key] = a.Value.String()
 		return true
@@ -55,6 +56,14 @@ func (b *logbook) saying(level slog.Level, text string) (found []logEntry) {
 		}
 	}
 	return found
+}
+
+// age is the age that an entry tells.
+func (e logEntry) age(t *testing.T) time.Duration {
+	t.Helper()
+	age, err := time.ParseDuration(e.attrs["age"])
+	require.NoError(t, err)
+	return age
 }
 
 // moreRounds waits until two more health checks have begun, so that at least one

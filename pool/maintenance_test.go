@@ -325,6 +325,22 @@ func TestALeaseHeldForLongIsToldOfOnce(t *testing.T) {
 	lease.Release()
 }
 
+func TestALeaseIsNotToldOfBeforeItsTime(t *testing.T) {
+	const threshold = 100 * time.Millisecond
+	book := new(logbook)
+	p := open(t, pool.Config{LeakThreshold: threshold, HealthCheckInterval: time.Millisecond, Logger: slog.New(book)})
+	first := acquire(t, p)
+	waitFor(t, "the pool is older than the threshold", func() bool { return len(book.saying(slog.LevelWarn, "held for long")) == 1 })
+	before := time.Now()
+	second := acquire(t, p)
+	waitFor(t, "both are told of", func() bool { return len(book.saying(slog.LevelWarn, "held for long")) == 2 })
+	told := book.saying(slog.LevelWarn, "held for long")[1]
+	require.GreaterOrEqual(t, told.age(t), threshold)
+	require.LessOrEqual(t, told.age(t), told.at.Sub(before), "since it was taken, not since the pool was opened")
+	first.Release()
+	second.Release()
+}
+
 // dropLease and its like take something and leave it behind.
 func dropLease(ctx context.Context, t *testing.T, p *pool.Pool) {
 	l, err := p.Acquire(pool.WithLabel(ctx, "dropped"))
@@ -381,6 +397,44 @@ func TestWhatIsAbandonedIsTakenBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestLeasesThatAreAbandonedAreFoundAmongAnyOthers(t *testing.T) {
+	const some = 10 // of each kind: abandoned, in use, idle
+	book := new(logbook)
+	p := open(t, pool.Config{MaxConns: 3*some + 1, MinConns: 3*some + 1, HealthCheckInterval: time.Millisecond, Logger: slog.New(book)})
+	gate, err := p.Begin(t.Context(), pool.Immediate)
+	require.NoError(t, err)
+	var users sync.WaitGroup
+	for i := range some {
+		users.Go(func() {
+			l := acquire(t, p)
+			defer l.Release()
+			assert.NoError(t, do(t.Context(), l, "UPDATE n SET v = v + 1"))
+		})
+		waitFor(t, "it waits for the write lane", func() bool { return p.Stats().WriteQueue == i+1 })
+	}
+	before := time.Now()
+	var gone sync.WaitGroup
+	gone.Go(func() {
+		for range some {
+			acquire(t, p)
+		}
+	})
+	gone.Wait()
+	for range 3 { // to see them, to miss them, and once more
+		moreRounds(t, p)
+		runtime.GC()
+	}
+	moreRounds(t, p)
+	require.EqualValues(t, some, p.Stats().Reclaimed)
+	for _, e := range book.saying(slog.LevelError, "abandoned") {
+		require.LessOrEqual(t, e.age(t), e.at.Sub(before), "since it was taken, not since the pool was opened")
+	}
+	require.NoError(t, gate.Rollback(t.Context()))
+	users.Wait()
+	require.EqualValues(t, some, get(t, p, "SELECT v FROM n"))
+	requireAtRest(t, p)
 }
 
 // refusing is an OnConnect that fails while it is told to.

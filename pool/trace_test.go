@@ -95,6 +95,13 @@ func (r *recorder) requireWhole(t testing.TB) {
 	}
 }
 
+// ending is a Tracer that is called at the end of each operation alone.
+type ending func(ctx context.Context, op pool.TraceOp)
+
+func (f ending) Start(ctx context.Context, op pool.TraceOp) (context.Context, func(pool.TraceEnd)) {
+	return ctx, func(pool.TraceEnd) { f(ctx, op) }
+}
+
 // traced opens a pool whose operations from now on are written down.
 func traced(t *testing.T, cfg pool.Config) (*pool.Pool, *recorder) {
 	t.Helper()
