@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -170,6 +171,30 @@ func TestAnotherProcessesLockIsBusyInTheEndAndThePoolRecovers(t *testing.T) {
 			requireAtRest(t, p)
 		}
 	}
+}
+
+func TestACommitOutsideWALWaitsForAnotherProcessesReader(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	p := open(t, pool.Config{Path: path, JournalMode: "delete", BusyTimeout: time.Hour})
+	reader, probe := startOther(t, path), startOther(t, path)
+	probe.do("PRAGMA busy_timeout = 0")
+	for _, way := range ways {
+		if !slices.Contains([]string{"deferred", "immediate", "batch"}, way.name) {
+			continue
+		}
+		reader.do("BEGIN")
+		reader.do("SELECT v FROM n")
+		committed := make(chan struct{})
+		go func() {
+			defer close(committed)
+			assert.NoError(t, way.run(t.Context(), p, "UPDATE n SET v = v + 1"), way.name)
+		}()
+		waitFor(t, "it has tried to commit: new readers are kept out", func() bool { return probe.try("SELECT v FROM n") != "ok" || isDone(committed) })
+		reader.do("COMMIT")
+		<-committed
+	}
+	require.EqualValues(t, 3, get(t, p, "SELECT v FROM n"))
+	requireAtRest(t, p)
 }
 
 func TestADeferredTransactionThatReadFirstWaitsForAnotherProcessesLock(t *testing.T) {

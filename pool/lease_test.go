@@ -299,6 +299,37 @@ func TestTheStatementCacheKeepsTheMostRecentlyUsed(t *testing.T) {
 	require.Zero(t, p.Stats().StatementHits)
 }
 
+func TestAStatementThatWasPreparedTwiceIsCachedOnce(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1, StatementCacheSize: 2})
+	l := acquire(t, p)
+	defer l.Release()
+	const query = "SELECT 1 UNION SELECT 2"
+	outer, err := l.QueryContext(t.Context(), query)
+	require.NoError(t, err)
+	require.True(t, outer.Next())
+	require.NoError(t, do(t.Context(), l, query))
+	require.NoError(t, outer.Close())
+	require.NoError(t, do(t.Context(), l, "SELECT 3"), "there is room for this one too")
+	before := p.Stats().StatementHits
+	require.NoError(t, do(t.Context(), l, query))
+	require.NoError(t, do(t.Context(), l, "SELECT 3"))
+	require.EqualValues(t, 2, p.Stats().StatementHits-before)
+}
+
+func TestATextWithoutAStatementIsNotOneThatIsNeverCached(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1, StatementCacheSize: 1})
+	l := acquire(t, p)
+	defer l.Release()
+	for _, uncached := range []string{"PRAGMA user_version", "SELECT 1; SELECT 2"} {
+		require.NoError(t, do(t.Context(), l, "SELECT 0")) // whatever was cached goes
+		require.NoError(t, do(t.Context(), l, uncached))
+		rows, err := l.QueryContext(t.Context(), "")
+		require.NoError(t, err)
+		require.False(t, rows.Next())
+		require.NoError(t, rows.Close())
+	}
+}
+
 func TestAQueryWithinItsOwnRowsGetsTheRightOnes(t *testing.T) {
 	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
 		run(t, p, "INSERT INTO n VALUES (2, 2), (3, 3)")
