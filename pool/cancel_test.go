@@ -80,6 +80,14 @@ func TestACancelledContextEndsARunningStatement(t *testing.T) {
 	})
 }
 
+func TestACancelledContextEndsAStatementThatHasRunForLong(t *testing.T) {
+	p := open(t, pool.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	const query = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT count(*) FROM c WHERE x <> 1000000 OR signal(?)"
+	require.ErrorIs(t, p.View(ctx, doing(query, onSignal(t, cancel))), context.Canceled)
+	requireAtRest(t, p)
+}
+
 func TestADeadlineEndsARunningStatement(t *testing.T) {
 	p := open(t, pool.Config{})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
