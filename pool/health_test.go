@@ -283,6 +283,21 @@ func isDone(c <-chan struct{}) bool {
 	}
 }
 
+func TestAFileThatIsMovedWhileAWriteRunsIsNotWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	p := open(t, pool.Config{Path: path, JournalMode: "delete", HealthCheckInterval: -1, Logger: slog.New(new(logbook))})
+	away := onSignal(t, func() { assert.NoError(t, os.Rename(path, path+".away")) })
+	err := p.InTx(t.Context(), pool.Immediate, doing("INSERT INTO n VALUES (7, signal(?))", away)) // the pool has looked, SQLite has not
+	require.ErrorIs(t, err, pool.ErrMoved)
+	require.NotErrorIs(t, err, pool.ErrReadOnly)
+	require.NoFileExists(t, path)
+	require.NoError(t, os.Rename(path+".away", path))
+	require.EqualValues(t, 1, p.Stats().Broken)
+	require.NoError(t, p.InTx(t.Context(), pool.Immediate, doing("UPDATE n SET v = 1")))
+	require.EqualValues(t, 1, get(t, p, "SELECT count(*) FROM n"))
+	requireAtRest(t, p)
+}
+
 func TestANegativeIntervalMeansNoPeriodicChecks(t *testing.T) {
 	p := open(t, pool.Config{HealthCheckInterval: -1, MaxConns: 2, MinConns: 2})
 	for round := range uint64(5) { // Reset gives maintenance something else to do

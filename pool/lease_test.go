@@ -110,6 +110,20 @@ func TestAFaultyStatementIsSQLitesError(t *testing.T) {
 	require.NoError(t, do(t.Context(), l, "SELECT 1"))
 }
 
+func TestAWriteThatSQLiteItselfRefusesIsReadOnlyToo(t *testing.T) {
+	p := open(t, pool.Config{})
+	l := acquire(t, p)
+	require.NoError(t, do(t.Context(), l, "PRAGMA query_only = on"))
+	err := do(t.Context(), l, "UPDATE n SET v = 1")
+	require.ErrorIs(t, err, pool.ErrReadOnly)
+	code, _ := pool.Code(err)
+	require.Equal(t, 8, code)
+	l.Release()
+	require.EqualValues(t, 1, p.Stats().Broken, "its connection may be one that was opened for reading alone")
+	run(t, p, "UPDATE n SET v = 1")
+	requireAtRest(t, p)
+}
+
 func TestAnAcquireTimeoutNamesTheHolders(t *testing.T) {
 	p := open(t, pool.Config{MaxConns: 3, AcquireTimeout: 10 * time.Millisecond})
 	ctx := t.Context()
@@ -214,6 +228,20 @@ func TestTheNextLeaseNeverSeesWhatALeaseDidToItsConnection(t *testing.T) {
 			require.EqualValues(t, 1, get(t, p, c.see))
 			requireAtRest(t, p)
 		})
+	}
+}
+
+func TestABusyTimeoutThatALeaseSetsIsTheOneItSees(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1})
+	l := acquire(t, p)
+	defer l.Release()
+	for set, want := range map[string]int64{"PRAGMA busy_timeout = 77": 77, "PRAGMA busy_timeout = 0": 0, "PRAGMA busy_timeout = -5": 0, "PRAGMA busy_timeout(12345)": 12345} {
+		require.NoError(t, do(t.Context(), l, set))
+		for _, look := range []string{"PRAGMA busy_timeout", "SELECT timeout FROM pragma_busy_timeout", "SELECT 1; PRAGMA busy_timeout"} {
+			n, err := number(t.Context(), l, look)
+			require.NoError(t, err)
+			require.Equal(t, want, n, "%s, %s", set, look)
+		}
 	}
 }
 

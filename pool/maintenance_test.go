@@ -815,6 +815,40 @@ func TestThePausesGrowWhileNoConnectionCanBeOpened(t *testing.T) {
 	requireAtRest(t, p)
 }
 
+func TestTheOldestReaderThatKeepsALargeLogIsToldOf(t *testing.T) {
+	book := new(logbook)
+	p := open(t, pool.Config{MaxConns: 4, MinConns: 4, HealthCheckInterval: -1, Logger: slog.New(book)})
+	told := func() []logEntry { return book.saying(slog.LevelWarn, "keeps the write-ahead log") }
+	before := time.Now()
+	var readers [2]*pool.Tx
+	for i, label := range []string{"the oldest", "a younger one"} {
+		var err error
+		readers[i], err = p.Begin(pool.WithLabel(t.Context(), label), pool.Deferred)
+		require.NoError(t, err)
+		_, err = number(t.Context(), readers[i], "SELECT v FROM n")
+		require.NoError(t, err)
+	}
+	grow := func(bytes int) {
+		require.NoError(t, p.InTx(t.Context(), pool.Immediate, doing("INSERT INTO heap VALUES (zeroblob(?))", bytes)))
+	}
+	acquired := p.Stats().Acquires
+	grow(20 << 20)
+	waitFor(t, "the pool has tried to begin the log anew", func() bool { return p.Stats().Acquires >= acquired+2 })
+	p.Reset()
+	waitFor(t, "the round is over", func() bool { return p.Stats().Reset == 2 }) // the two that nobody has
+	require.Empty(t, told(), "it is not large yet")
+	grow(50 << 20)
+	waitFor(t, "it is told of", func() bool { return len(told()) > 0 })
+	e := told()[0]
+	require.Equal(t, "the oldest", e.attrs["label"])
+	require.Contains(t, e.attrs["stack"], "TestTheOldestReaderThatKeepsALargeLogIsToldOf")
+	require.LessOrEqual(t, e.age(t), e.at.Sub(before), "since it began, not since the pool was opened")
+	for _, tx := range readers {
+		require.NoError(t, tx.Rollback(t.Context()))
+	}
+	requireAtRest(t, p)
+}
+
 // TestTheLogStaysBoundedUnderSteadyReadersAndWriters: readers overlap, so the log
 // is in use at every moment, and yet it begins anew.
 func TestTheLogStaysBoundedUnderSteadyReadersAndWriters(t *testing.T) {

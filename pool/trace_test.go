@@ -102,6 +102,17 @@ func (f ending) Start(ctx context.Context, op pool.TraceOp) (context.Context, fu
 	return ctx, func(pool.TraceEnd) { f(ctx, op) }
 }
 
+// requireWithin sees that no operation tells of more time than there was: each
+// moment is of one kind.
+func (r *recorder) requireWithin(t testing.TB, all time.Duration) {
+	t.Helper()
+	r.requireWhole(t)
+	for _, o := range r.all() {
+		end := o.end(t)
+		require.LessOrEqual(t, end.Lane+end.Lock+end.Execution, all, "%+v", o.op)
+	}
+}
+
 // traced opens a pool whose operations from now on are written down.
 func traced(t *testing.T, cfg pool.Config) (*pool.Pool, *recorder) {
 	t.Helper()
@@ -560,6 +571,7 @@ func TestWaitingForTheWriteLaneIsTold(t *testing.T) {
 		l, err := p.Acquire(ctx)
 		require.NoError(t, err)
 		defer l.Release()
+		before := time.Now()
 		lineUp(
 			t, p,
 			func() { assert.NoError(t, p.InTx(ctx, pool.Immediate, doing("UPDATE n SET v = 1"))) },
@@ -567,7 +579,7 @@ func TestWaitingForTheWriteLaneIsTold(t *testing.T) {
 			func() { assert.NoError(t, p.InTx(ctx, pool.Deferred, doing("UPDATE n SET v = 3"))) },
 			func() { assert.NoError(t, p.Batch(ctx, doing("UPDATE n SET v = 4"))) },
 		)
-		r.requireWhole(t)
+		r.requireWithin(t, time.Since(before))
 		require.Positive(t, r.query(t, "UPDATE n SET v = 1").parent.within(t, r, "acquire").end(t).Lane)
 		require.Zero(t, r.query(t, "UPDATE n SET v = 1").end(t).Lane, "it had the lane already")
 		require.Positive(t, r.query(t, "UPDATE n SET v = 2").end(t).Lane)
@@ -606,7 +618,9 @@ func TestWaitingForAnotherProcessIsTold(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Release()
 
+	before := time.Now()
 	require.ErrorIs(t, do(ctx, l, "UPDATE n SET v = 1"), pool.ErrBusy)
+	r.requireWithin(t, time.Since(before))
 	end := r.query(t, "UPDATE n SET v = 1").end(t)
 	require.ErrorIs(t, end.Err, pool.ErrBusy)
 	require.Positive(t, end.Lock)
