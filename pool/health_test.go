@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -119,6 +120,38 @@ func TestAHealthCheckMindsItsContext(t *testing.T) {
 		l.Release()
 		require.NoError(t, p.HealthCheck(t.Context()))
 	})
+}
+
+func TestAHealthCheckTakesOneLeaseIfThatAnswersOrWaitsInVain(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 2, AcquireTimeout: 10 * time.Millisecond, HealthCheckInterval: -1})
+	before := p.Stats()
+	require.NoError(t, p.HealthCheck(t.Context()))
+	require.EqualValues(t, 1, p.Stats().Acquires-before.Acquires)
+	l := acquire(t, p)
+	require.ErrorIs(t, p.HealthCheck(t.Context()), pool.ErrAcquireTimeout)
+	require.EqualValues(t, 1, p.Stats().Timeouts-before.Timeouts)
+	l.Release()
+}
+
+func TestAHealthCheckGivesTheNextConnectionAChance(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	var sound []byte
+	p := open(t, pool.Config{Path: path, JournalMode: "delete", HealthCheckInterval: -1, Logger: slog.New(new(logbook)), Tracer: ending(func(_ context.Context, op pool.TraceOp) {
+		if op.Name == "query" && sound != nil {
+			assert.NoError(t, os.WriteFile(path, sound, 0o600))
+			sound = nil
+		}
+	})})
+	image, err := os.ReadFile(path)
+	require.NoError(t, err)
+	sound = image
+	require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte("nonsense"), 1024), 0o600))
+	before := p.Stats().Broken
+	require.NoError(t, p.HealthCheck(t.Context()))
+	require.Nil(t, sound, "the first connection met nonsense")
+	require.EqualValues(t, 1, p.Stats().Broken-before)
+	require.Zero(t, p.Stats().HealthFailures)
+	requireAtRest(t, p)
 }
 
 func TestAPoolWhoseConnectionsNeverComeBackIsUnhealthy(t *testing.T) {
