@@ -3,6 +3,10 @@ package pool_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"regexp"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -153,6 +157,58 @@ func TestAnAcquireTimeoutNamesTheHolders(t *testing.T) {
 	require.NoError(t, writer.Rollback(ctx))
 	require.EqualValues(t, 5, p.Stats().Timeouts)
 	requireAtRest(t, p)
+}
+
+func TestAnAcquireTimeoutTellsHowLongTheHoldersHaveWhatTheyHave(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 3, AcquireTimeout: 10 * time.Millisecond})
+	before := time.Now()
+	conn, err := p.DB().Conn(t.Context()) // its taker is behind database/sql
+	require.NoError(t, err)
+	l := acquire(t, p)
+	_, err = p.Acquire(t.Context())
+	require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+	holders := regexp.MustCompile(`by (\S+) \(\S+_test\.go:\d+\) for ([^ ,]+)`).FindAllStringSubmatch(err.Error(), -1)
+	require.Len(t, holders, 2, "%v", err)
+	require.Contains(t, holders[0][1], t.Name(), "the first is the first")
+	require.Contains(t, holders[1][1], "pool_test.acquire")
+	for _, holder := range holders {
+		held, err := time.ParseDuration(holder[2])
+		require.NoError(t, err)
+		require.LessOrEqual(t, held, time.Since(before)+time.Millisecond, "but for rounding")
+	}
+	l.Release()
+	require.NoError(t, conn.Close())
+}
+
+// deeply has f called within n functions more.
+func deeply(n int, f func()) {
+	if n > 0 {
+		deeply(n-1, f)
+		return
+	}
+	f()
+}
+
+func TestTheWholeStackIsKeptWhereLeasesHeldForLongAreLogged(t *testing.T) {
+	book := new(logbook)
+	p := open(t, pool.Config{LeakThreshold: time.Millisecond, Logger: slog.New(book)})
+	var l *pool.Lease
+	deeply(6, func() { l = acquire(t, p) })
+	waitFor(t, "it is told of", func() bool { return len(book.saying(slog.LevelWarn, "held for long")) > 0 })
+	require.Contains(t, book.saying(slog.LevelWarn, "held for long")[0].attrs["stack"], t.Name())
+	l.Release()
+
+	p = open(t, pool.Config{Logger: slog.New(book)})
+	var gone sync.WaitGroup
+	gone.Go(func() { deeply(6, func() { acquire(t, p) }) })
+	gone.Wait()
+	waitFor(t, "it is taken back", func() bool {
+		runtime.GC()
+		return len(book.saying(slog.LevelError, "abandoned")) > 0
+	})
+	stack := book.saying(slog.LevelError, "abandoned")[0].attrs["stack"]
+	require.Contains(t, stack, "pool_test.acquire", "who took it")
+	require.Less(t, strings.Count(stack, "deeply"), 6, "not all of those behind: that is dear")
 }
 
 func TestTooManyWaitersAreOverload(t *testing.T) {

@@ -129,6 +129,18 @@ func TestAHundredConnectionsThatExpireTogetherAreReplacedOneAfterTheOther(t *tes
 	requireAtRest(t, p)
 }
 
+func TestAConnectionMayBeIdleForItsWholeTime(t *testing.T) {
+	const idle = 100 * time.Millisecond
+	p := open(t, pool.Config{MaxConns: 3, MaxConnIdleTime: idle, HealthCheckInterval: time.Millisecond})
+	holdAll(t, p, 2)
+	waitFor(t, "the pool is older than that", func() bool { return p.Stats().IdleClosed == 2 })
+	l := acquire(t, p)
+	released := time.Now()
+	l.Release()
+	waitFor(t, "it is closed", func() bool { return p.Stats().IdleClosed == 3 })
+	require.GreaterOrEqual(t, time.Since(released), idle)
+}
+
 func TestConnectionsToMemoryNeitherExpireNorIdle(t *testing.T) {
 	p := open(t, pool.Config{Path: pool.Memory, MaxConns: 4, MaxConnLifetime: time.Millisecond, MaxConnIdleTime: time.Millisecond, HealthCheckInterval: 5 * time.Millisecond})
 	holdAll(t, p, 3)
