@@ -126,6 +126,7 @@ func TestAWriteThatSQLiteItselfRefusesIsReadOnlyToo(t *testing.T) {
 	require.EqualValues(t, 1, p.Stats().Broken, "its connection may be one that was opened for reading alone")
 	run(t, p, "UPDATE n SET v = 1")
 	requireAtRest(t, p)
+	require.EqualValues(t, 1, p.Stats().Broken, "it was counted once")
 }
 
 func TestAnAcquireTimeoutNamesTheHolders(t *testing.T) {
@@ -178,6 +179,16 @@ func TestAnAcquireTimeoutTellsHowLongTheHoldersHaveWhatTheyHave(t *testing.T) {
 	}
 	l.Release()
 	require.NoError(t, conn.Close())
+}
+
+func TestTheTakerIsWhoeverCalledThePoolOrDatabaseSQL(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 2, AcquireTimeout: 10 * time.Millisecond})
+	tx, err := sync.OnceValues(p.DB().Begin)()
+	require.NoError(t, err)
+	err = p.InTx(t.Context(), pool.Immediate, doing("SELECT 1"))
+	require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+	require.ErrorContains(t, err, "sync/oncefunc.go:", "which called Begin, not the test which called that")
+	require.NoError(t, tx.Rollback())
 }
 
 // deeply has f called within n functions more.

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -126,6 +127,77 @@ func TestAHundredConnectionsThatExpireTogetherAreReplacedOneAfterTheOther(t *tes
 	require.Equal(t, conns, p.Stats().Open)
 	require.EqualValues(t, 1, most.Load(), "one opens at a time")
 	require.Zero(t, p.Stats().Broken+p.Stats().Dirty+p.Stats().IdleClosed+p.Stats().Timeouts)
+	requireAtRest(t, p)
+}
+
+func TestJitterAddsToAConnectionsLifetime(t *testing.T) {
+	for _, jitter := range []time.Duration{1, math.MaxInt64 / 4} { // nearly none, and much more than there is to add it to
+		p := open(t, pool.Config{MaxConns: 8, MinConns: 8, MaxConnLifetime: time.Hour, MaxConnLifetimeJitter: jitter, HealthCheckInterval: time.Millisecond})
+		moreRounds(t, p)
+		require.Zero(t, p.Stats().Expired)
+	}
+	p := open(t, pool.Config{MaxConnLifetime: 5, HealthCheckInterval: -1}) // a tenth of that is no time
+	waitFor(t, "connections that are not to grow old don't", func() bool { return p.Stats().Expired > 0 })
+}
+
+func TestTheSuccessorOfAConnectionInUseIsReadyBeforeThatComesBack(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 2, MinConns: 2, HealthCheckInterval: -1})
+	l := acquire(t, p)
+	p.Reset()
+	waitFor(t, "both successors are open", func() bool { return p.Stats().Created == 4 })
+	waitFor(t, "the writer's is replaced", func() bool { return p.Stats().Reset == 1 })
+	l.Release()
+	require.EqualValues(t, 2, p.Stats().Reset)
+	requireAtRest(t, p)
+	require.EqualValues(t, 4, p.Stats().Created)
+}
+
+func TestMaintenanceGoesOnWhileNoConnectionCanBeOpened(t *testing.T) {
+	k := new(keeper)
+	var fails atomic.Bool
+	refuse := refusing(&fails)
+	p := open(t, pool.Config{MaxConns: 2, HealthCheckInterval: time.Millisecond, Logger: slog.New(new(logbook)), OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+		return errors.Join(refuse(ctx, conn), k.onConnect(ctx, conn))
+	}})
+	fails.Store(true)
+	k.breakAll(t)
+	require.ErrorIs(t, p.View(t.Context(), doing("SELECT 1")), pool.ErrUnhealthy)
+	for range 3 {
+		moreRounds(t, p)
+	}
+	fails.Store(false)
+	waitFor(t, "one is open again", func() bool { return p.Stats().Open > 0 })
+	requireAtRest(t, p)
+}
+
+func TestAConnectionThatIsBeingOpenedCountsAmongTheFewest(t *testing.T) {
+	var blocks atomic.Bool
+	opening, goOn := make(chan struct{}), make(chan struct{})
+	p := open(t, pool.Config{MaxConns: 5, MinConns: 3, HealthCheckInterval: time.Millisecond, OnConnect: func(context.Context, *sql.Conn) error {
+		if blocks.CompareAndSwap(true, false) {
+			close(opening)
+			<-goOn
+		}
+		return nil
+	}})
+	one, two := acquire(t, p), acquire(t, p)
+	blocks.Store(true)
+	var opened sync.WaitGroup
+	opened.Go(func() { acquire(t, p).Release() })
+	<-opening
+	require.NoError(t, do(t.Context(), one, "PRAGMA cache_size = 77"))
+	one.Release() // its connection goes
+	for range 3 {
+		moreRounds(t, p)
+	}
+	require.EqualValues(t, 3, p.Stats().Created)
+	close(goOn)
+	opened.Wait()
+	two.Release()
+	for range 3 {
+		moreRounds(t, p)
+	}
+	require.EqualValues(t, 4, p.Stats().Created)
 	requireAtRest(t, p)
 }
 

@@ -591,6 +591,28 @@ func TestWaitingForTheWriteLaneIsTold(t *testing.T) {
 	})
 }
 
+func TestAReadersWaitForTheWriterIsTold(t *testing.T) {
+	for _, mode := range []string{"delete", "memory"} { // where they exclude each other
+		t.Run(mode, func(t *testing.T) {
+			p, r := traced(t, backupConfig(mode, nil))
+			ctx := t.Context()
+			l := acquire(t, p)
+			gate, err := p.Begin(ctx, pool.Immediate)
+			require.NoError(t, err)
+			r.reset()
+			before := time.Now()
+			var wg sync.WaitGroup
+			wg.Go(func() { assert.NoError(t, do(ctx, l, "SELECT v FROM n")) })
+			waitFor(t, "it waits for the writer", func() bool { return p.Stats().Waiting == 1 })
+			require.NoError(t, gate.Rollback(ctx))
+			wg.Wait()
+			r.requireWithin(t, time.Since(before))
+			require.Positive(t, r.query(t, "SELECT v FROM n").end(t).Lane)
+			l.Release()
+		})
+	}
+}
+
 func TestWaitingForALeaseIsTold(t *testing.T) {
 	p, r := traced(t, pool.Config{MaxConns: 2})
 	l, err := p.Acquire(t.Context())
