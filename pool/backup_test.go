@@ -304,6 +304,25 @@ func TestWhereReadersExcludeTheWriterItWaitsForABackup(t *testing.T) {
 	}
 }
 
+func TestABackupThatCannotBeGivenItsNameFails(t *testing.T) {
+	dir := t.TempDir()
+	p := open(t, pool.Config{Tracer: ending(func(_ context.Context, op pool.TraceOp) {
+		if op.Name != "backup" {
+			return
+		}
+		for _, name := range names(t, dir) { // a directory in its place can be synced, but not be linked
+			assert.NoError(t, os.Remove(filepath.Join(dir, name)))
+			assert.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+		}
+	})})
+	err := p.Backup(t.Context(), filepath.Join(dir, "copy.db"))
+	var link *os.LinkError
+	require.ErrorAs(t, err, &link)
+	require.Equal(t, filepath.Join(dir, "copy.db"), link.New)
+	require.Empty(t, names(t, dir))
+	requireAtRest(t, p)
+}
+
 func TestATargetThatExistsIsRefusedAndStays(t *testing.T) {
 	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
 		dir := t.TempDir()

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -140,7 +141,7 @@ var faults = []struct {
 
 func TestAMembersFaultTouchesNobodyElse(t *testing.T) {
 	for _, f := range faults {
-		for _, at := range []int{0, 2, 4} { // first, in the middle, last
+		for _, at := range []int{0, 1, 2, 4} { // first, after one other, in the middle, last
 			t.Run(f.name, func(t *testing.T) {
 				everywhere(t, fullSoon(), func(t *testing.T, p *pool.Pool) {
 					m := &members{t: t, p: p}
@@ -218,6 +219,31 @@ func TestAMemberCancelledInTheQueueLeavesTheOthers(t *testing.T) {
 	require.NoError(t, gate.Rollback(t.Context()))
 	wg.Wait()
 	m.requireKept(0, 2)
+	requireAtRest(t, p)
+}
+
+func TestAMemberCancelledAtTheMomentOfItsTurnLeavesTheOthers(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := open(t, pool.Config{Tracer: ending(func(ctx context.Context, op pool.TraceOp) {
+		if op.Name == "acquire" && ctx.Value(labelled{}) != nil {
+			cancel()
+		}
+	})})
+	pool.TakeAnyTime(p)
+	m := &members{t: t, p: p}
+	before := p.Stats()
+	lineUp(t, p, m.fine(0), func() {
+		assert.ErrorIs(t, p.Batch(context.WithValue(ctx, labelled{}, true), func(context.Context, *pool.Tx) error {
+			t.Error("it ran")
+			return nil
+		}), context.Canceled)
+	}, m.fine(2))
+	m.requireKept(0, 2)
+	require.EqualValues(t, 1, m.runs[0].Load(), "it did not have to run again")
+	require.EqualValues(t, 1, m.runs[2].Load(), "nor did this")
+	after := p.Stats()
+	require.EqualValues(t, 1, after.Batches-before.Batches)
+	require.EqualValues(t, 2, after.BatchMembers-before.BatchMembers)
 	requireAtRest(t, p)
 }
 
@@ -373,6 +399,48 @@ func TestABatchIsBounded(t *testing.T) {
 	lineUp(t, p, m...)
 	require.Greater(t, p.Stats().Batches, uint64(1))
 	require.EqualValues(t, len(m), p.Stats().BatchMembers)
+}
+
+func TestABatchHasAThousandMembersAtMost(t *testing.T) {
+	p := open(t, pool.Config{})
+	pool.TakeAnyTime(p)
+	before := p.Stats().Batches
+	m := make([]func(), 1001)
+	for i := range m {
+		m[i] = func() { assert.NoError(t, p.Batch(t.Context(), doing("SELECT 1"))) }
+	}
+	lineUp(t, p, m[:1000]...)
+	require.EqualValues(t, 1, p.Stats().Batches-before)
+	lineUp(t, p, m...)
+	require.EqualValues(t, 3, p.Stats().Batches-before, "one more is too many for one")
+}
+
+func TestMembersWhoseCommitFailsRunAgainOnTheirOwn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	p := open(t, pool.Config{Path: path, JournalMode: "delete", BusyTimeout: -1})
+	pool.TakeAnyTime(p)
+	other := startOther(t, path)
+	other.do("BEGIN")
+	other.do("SELECT v FROM n") // while it reads nobody commits
+	m := &members{t: t, p: p}
+	stop := sync.OnceFunc(func() { other.do("COMMIT") })
+	member := func(i int) func() {
+		return m.with(i, func(context.Context, *pool.Tx) error {
+			if m.runs[i].Load() == 2 {
+				stop()
+			}
+			return nil
+		})
+	}
+	member(3)()
+	require.ErrorIs(t, m.errs[3], pool.ErrBusy)
+	require.EqualValues(t, 1, m.runs[3].Load(), "alone it knows why")
+	lineUp(t, p, member(0), member(1), member(2))
+	m.requireKept(0, 1, 2)
+	for i := range 3 {
+		require.EqualValues(t, 2, m.runs[i].Load())
+	}
+	requireAtRest(t, p)
 }
 
 func TestRowsThatAMemberLeftOpenAreClosed(t *testing.T) {

@@ -80,6 +80,18 @@ func TestACancelledContextEndsARunningStatement(t *testing.T) {
 	})
 }
 
+func TestACancelledContextEndsAStatementThatHasRunForLong(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1, HealthCheckInterval: time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	require.ErrorIs(t, p.View(ctx, doing(endless(onSignal(t, func() {
+		for range 20 { // at 5 ms or more each, in which nothing else runs
+			moreRounds(t, p)
+		}
+		cancel()
+	})))), context.Canceled)
+	requireAtRest(t, p)
+}
+
 func TestADeadlineEndsARunningStatement(t *testing.T) {
 	p := open(t, pool.Config{})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -120,6 +132,40 @@ func TestACancelledContextEndsASlowStepBetweenRows(t *testing.T) {
 		}))
 		requireAtRest(t, p)
 	})
+}
+
+// beLooked waits until the pool has looked at what runs on all its connections:
+// it interrupts two statements, one after the other.
+func beLooked(t *testing.T, p *pool.Pool) {
+	t.Helper()
+	name := t.Name() + "/looked"
+	defer signals.Delete(name)
+	for range 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		signals.Store(name, func() { cancel() })
+		assert.ErrorIs(t, p.View(ctx, doing(endless(name))), context.Canceled)
+	}
+}
+
+func TestAWriteThatIsNotToBeInterruptedGoesOnThoughItsContextHasEnded(t *testing.T) {
+	p := open(t, pool.Config{})
+	m := &members{t: t, p: p}
+	ctx, cancel := context.WithCancel(t.Context())
+	lineUp(t, p, m.fine(0), func() {
+		m.errs[1] = p.Batch(ctx, func(ctx context.Context, tx *pool.Tx) error {
+			name := onSignal(t, func() {
+				cancel()
+				beLooked(t, p)
+			})
+			assert.NoError(t, do(ctx, tx, "INSERT INTO heap WITH RECURSIVE c(x) AS (SELECT signal(?) UNION ALL SELECT x+1 FROM c LIMIT 1000) SELECT x FROM c", name))
+			return do(ctx, tx, "SELECT 1")
+		})
+	})
+	require.ErrorIs(t, m.errs[1], context.Canceled)
+	m.requireKept(0)
+	require.EqualValues(t, 1, m.runs[0].Load(), "it did not have to run again")
+	require.Zero(t, get(t, p, "SELECT count(*) FROM heap"))
+	requireAtRest(t, p)
 }
 
 func TestACancelledContextEndsAWaitForTheWriteLane(t *testing.T) {

@@ -660,6 +660,23 @@ func TestRowsThatOnConnectLeavesOpenAreClosed(t *testing.T) {
 	require.NoError(t, p.Close())
 }
 
+func TestRowsThatAFailingOnConnectLeavesOpenAreClosedBeforeItsConnection(t *testing.T) {
+	var rows *sql.Rows
+	before := descriptors(t)
+	_, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+		var err error
+		rows, err = conn.QueryContext(ctx, "SELECT 1 UNION SELECT 2")
+		require.NoError(t, err)
+		require.True(t, rows.Next())
+		return errOurs
+	}})
+	require.ErrorIs(t, err, errOurs)
+	require.Equal(t, before, descriptors(t), "a statement that is not ended keeps the file open")
+	require.False(t, rows.Next())
+	require.ErrorIs(t, rows.Err(), pool.ErrClosed)
+	require.NoError(t, rows.Close())
+}
+
 func TestOnConnectGetsOpensContext(t *testing.T) {
 	type key struct{}
 	ctx := context.WithValue(t.Context(), key{}, "value")

@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -24,6 +25,7 @@ type logbook struct {
 }
 
 type logEntry struct {
+	at      time.Time
 	level   slog.Level
 	message string
 	attrs   map[string]string
@@ -34,7 +36,7 @@ func (b *logbook) WithAttrs([]slog.Attr) slog.Handler       { return b }
 func (b *logbook) WithGroup(string) slog.Handler            { return b }
 
 func (b *logbook) Handle(_ context.Context, r slog.Record) error {
-	e := logEntry{level: r.Level, message: r.Message, attrs: map[string]string{}}
+	e := logEntry{at: r.Time, level: r.Level, message: r.Message, attrs: map[string]string{}}
 	r.Attrs(func(a slog.Attr) bool {
 		e.attrs[a.Key] = a.Value.String()
 		return true
@@ -55,6 +57,14 @@ func (b *logbook) saying(level slog.Level, text string) (found []logEntry) {
 		}
 	}
 	return found
+}
+
+// age is the age that an entry tells.
+func (e logEntry) age(t *testing.T) time.Duration {
+	t.Helper()
+	age, err := time.ParseDuration(e.attrs["age"])
+	require.NoError(t, err)
+	return age
 }
 
 // moreRounds waits until two more health checks have begun, so that at least one
@@ -110,6 +120,38 @@ func TestAHealthCheckMindsItsContext(t *testing.T) {
 		l.Release()
 		require.NoError(t, p.HealthCheck(t.Context()))
 	})
+}
+
+func TestAHealthCheckTakesOneLeaseIfThatAnswersOrWaitsInVain(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 2, AcquireTimeout: 10 * time.Millisecond, HealthCheckInterval: -1})
+	before := p.Stats()
+	require.NoError(t, p.HealthCheck(t.Context()))
+	require.EqualValues(t, 1, p.Stats().Acquires-before.Acquires)
+	l := acquire(t, p)
+	require.ErrorIs(t, p.HealthCheck(t.Context()), pool.ErrAcquireTimeout)
+	require.EqualValues(t, 1, p.Stats().Timeouts-before.Timeouts)
+	l.Release()
+}
+
+func TestAHealthCheckGivesTheNextConnectionAChance(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	var sound []byte
+	p := open(t, pool.Config{Path: path, JournalMode: "delete", HealthCheckInterval: -1, Logger: slog.New(new(logbook)), Tracer: ending(func(_ context.Context, op pool.TraceOp) {
+		if op.Name == "query" && sound != nil {
+			assert.NoError(t, os.WriteFile(path, sound, 0o600))
+			sound = nil
+		}
+	})})
+	image, err := os.ReadFile(path)
+	require.NoError(t, err)
+	sound = image
+	require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte("nonsense"), 1024), 0o600))
+	before := p.Stats().Broken
+	require.NoError(t, p.HealthCheck(t.Context()))
+	require.Nil(t, sound, "the first connection met nonsense")
+	require.EqualValues(t, 1, p.Stats().Broken-before)
+	require.Zero(t, p.Stats().HealthFailures)
+	requireAtRest(t, p)
 }
 
 func TestAPoolWhoseConnectionsNeverComeBackIsUnhealthy(t *testing.T) {
@@ -272,6 +314,21 @@ func isDone(c <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+func TestAFileThatIsMovedWhileAWriteRunsIsNotWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	p := open(t, pool.Config{Path: path, JournalMode: "delete", HealthCheckInterval: -1, Logger: slog.New(new(logbook))})
+	away := onSignal(t, func() { assert.NoError(t, os.Rename(path, path+".away")) })
+	err := p.InTx(t.Context(), pool.Immediate, doing("INSERT INTO n VALUES (7, signal(?))", away)) // the pool has looked, SQLite has not
+	require.ErrorIs(t, err, pool.ErrMoved)
+	require.NotErrorIs(t, err, pool.ErrReadOnly)
+	require.NoFileExists(t, path)
+	require.NoError(t, os.Rename(path+".away", path))
+	require.EqualValues(t, 1, p.Stats().Broken)
+	require.NoError(t, p.InTx(t.Context(), pool.Immediate, doing("UPDATE n SET v = 1")))
+	require.EqualValues(t, 1, get(t, p, "SELECT count(*) FROM n"))
+	requireAtRest(t, p)
 }
 
 func TestANegativeIntervalMeansNoPeriodicChecks(t *testing.T) {

@@ -241,6 +241,172 @@ func TestAWaitEndsWithItsTimeout(t *testing.T) {
 	})
 }
 
+func TestEachWaitEndsAtItsOwnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(noLimit, &waiters{})
+		mustLock(t, l, shared)
+		mustLock(t, l, shared)
+		ended := make(map[time.Duration]time.Duration)
+		begin := time.Now()
+		// The nearest end is that of one in the middle, then of one behind it, ...
+		for _, limit := range []time.Duration{4 * time.Second, time.Second, 3 * time.Second, 2 * time.Second, 6 * time.Second, -1} {
+			go func() {
+				err := l.lock(t.Context(), exclusive, limit)
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				ended[limit] = time.Since(begin)
+				if limit < 0 {
+					assert.ErrorIs(t, err, ErrClosed)
+				} else {
+					assert.ErrorIs(t, err, ErrAcquireTimeout)
+				}
+			}()
+			synctest.Wait()
+		}
+		go func() {
+			assert.ErrorIs(t, l.promote(t.Context(), 5*time.Second), ErrAcquireTimeout)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			ended[5*time.Second] = time.Since(begin)
+		}()
+		<-time.After(time.Minute)
+		l.close()
+		synctest.Wait()
+		want := map[time.Duration]time.Duration{-1: time.Minute}
+		for i := range time.Duration(6) {
+			want[(i+1)*time.Second] = (i + 1) * time.Second
+		}
+		require.Equal(t, want, ended)
+		l.unlock(shared)
+		l.unlock(shared)
+		requireFree(t, l)
+	})
+}
+
+func TestAWaitThatIsOverLetsThoseBehindItIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(noLimit, &waiters{})
+		mustLock(t, l, shared)
+		writer := callLane(t, func(ctx context.Context) error { return l.lock(ctx, exclusive, time.Second) })
+		synctest.Wait()
+		reader := queueFor(t, l, shared)
+		requireWaits(t, reader)
+		<-time.After(time.Second)
+		requireFails(t, writer, ErrAcquireTimeout)
+		requireHas(t, reader)
+		l.unlock(shared)
+		l.unlock(shared)
+		requireFree(t, l)
+	})
+}
+
+func TestWhoWouldRatherNotWaitGoesPastNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(3, &waiters{})
+		require.True(t, l.tryLock(exclusive))
+		require.False(t, l.tryLock(exclusive))
+		require.False(t, l.tryLock(shared))
+		l.unlock(exclusive)
+		for range 3 {
+			require.True(t, l.tryLock(shared))
+		}
+		require.False(t, l.tryLock(shared), "the limit")
+		l.unlock(shared)
+		require.False(t, l.tryLock(exclusive))
+		writer := queueFor(t, l, exclusive)
+		require.False(t, l.tryLock(shared), "there is room, but a writer waits")
+		writer.cancel()
+		requireFails(t, writer, context.Canceled)
+		upgrader := promoteIn(t, l)
+		require.False(t, l.tryLock(shared), "there is room, but one of those who share waits to be alone")
+		upgrader.cancel()
+		requireFails(t, upgrader, context.Canceled)
+		require.True(t, l.tryLock(shared))
+		for range 3 {
+			l.unlock(shared)
+		}
+		requireFree(t, l)
+
+		l.refuse()
+		require.False(t, l.tryLock(shared))
+		closed := newLane(3, &waiters{})
+		closed.close()
+		require.False(t, closed.tryLock(shared))
+		require.False(t, closed.tryLock(exclusive))
+	})
+}
+
+func TestAReaderJoinsOthersPastTheQueueButNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(2, &waiters{})
+		require.False(t, l.join(), "there is nobody to join")
+		mustLock(t, l, exclusive)
+		require.False(t, l.join(), "a writer is alone")
+		l.unlock(exclusive)
+		mustLock(t, l, shared)
+		writer := queueFor(t, l, exclusive)
+		require.True(t, l.join())
+		require.False(t, l.join(), "the limit")
+		requireWaits(t, writer)
+		l.unlock(shared)
+		requireWaits(t, writer)
+		l.unlock(shared)
+		requireHas(t, writer)
+		l.unlock(exclusive)
+		mustLock(t, l, shared)
+		l.close()
+		require.False(t, l.join(), "it is closed")
+		l.unlock(shared)
+		requireFree(t, l)
+	})
+}
+
+func TestALimitThatGrowsLetsThoseInWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(1, &waiters{})
+		mustLock(t, l, shared)
+		calls := []*laneCall{queueFor(t, l, shared), queueFor(t, l, shared), queueFor(t, l, shared)}
+		l.limitTo(3)
+		require.Equal(t, 3, l.currentLimit())
+		requireHas(t, calls[0])
+		requireHas(t, calls[1])
+		requireWaits(t, calls[2])
+		l.limitTo(1)
+		l.unlock(shared)
+		l.unlock(shared)
+		requireWaits(t, calls[2])
+		l.unlock(shared)
+		requireHas(t, calls[2])
+		l.unlock(shared)
+		requireFree(t, l)
+	})
+}
+
+func TestHousekeepingWaitsBesideTheCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &waiters{max: 1}
+		l := newLane(noLimit, w)
+		mustLock(t, l, exclusive)
+		first := queueFor(t, l, exclusive)
+		own := callLane(t, func(ctx context.Context) error { return l.lock(housekeeping{ctx}, exclusive, -1) })
+		requireWaits(t, own)
+		require.EqualValues(t, 1, w.count.Load())
+		require.EqualValues(t, 1, l.queued.Load())
+		require.ErrorIs(t, l.lock(t.Context(), shared, -1), ErrOverloaded)
+		<-time.After(time.Second)
+		l.unlock(exclusive)
+		requireHas(t, first)
+		require.EqualValues(t, time.Second, l.waited.Load())
+		requireWaits(t, own)
+		<-time.After(time.Second)
+		l.unlock(exclusive)
+		requireHas(t, own)
+		require.EqualValues(t, time.Second, l.waited.Load(), "nobody waited longer who counts")
+		l.unlock(exclusive)
+		requireFree(t, l)
+	})
+}
+
 func TestTheContextsDeadlineIsNotAnAcquireTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLane(noLimit, &waiters{})

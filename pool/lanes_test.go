@@ -2,9 +2,12 @@ package pool_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,6 +172,80 @@ func TestAnotherProcessesLockIsBusyInTheEndAndThePoolRecovers(t *testing.T) {
 			require.EqualValues(t, len(ways)-1, get(t, p, "SELECT v FROM n"))
 			requireAtRest(t, p)
 		}
+	}
+}
+
+func TestACommitOutsideWALWaitsForAnotherProcessesReader(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	p := open(t, pool.Config{Path: path, JournalMode: "delete", BusyTimeout: time.Hour})
+	reader, probe := startOther(t, path), startOther(t, path)
+	probe.do("PRAGMA busy_timeout = 0")
+	for _, way := range ways {
+		if !slices.Contains([]string{"deferred", "immediate", "batch"}, way.name) {
+			continue
+		}
+		reader.do("BEGIN")
+		reader.do("SELECT v FROM n")
+		committed := make(chan struct{})
+		go func() {
+			defer close(committed)
+			assert.NoError(t, way.run(t.Context(), p, "UPDATE n SET v = v + 1"), way.name)
+		}()
+		waitFor(t, "it has tried to commit: new readers are kept out", func() bool { return probe.try("SELECT v FROM n") != "ok" || isDone(committed) })
+		reader.do("COMMIT")
+		<-committed
+	}
+	require.EqualValues(t, 3, get(t, p, "SELECT v FROM n"))
+	requireAtRest(t, p)
+}
+
+func TestAScriptHasTheWriteLaneFromItsFirstStatementToItsLast(t *testing.T) {
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		l := acquire(t, p)
+		other := make(chan struct{})
+		between := onSignal(t, func() {
+			go func() {
+				defer close(other)
+				assert.NoError(t, p.InTx(t.Context(), pool.Immediate, doing("UPDATE n SET v = v * 10")))
+			}()
+			assert.Eventually(t, func() bool { return p.Stats().WriteQueue == 1 || isDone(other) }, time.Minute, time.Millisecond)
+		})
+		require.NoError(t, do(t.Context(), l, "UPDATE n SET v = 1; SELECT signal('"+between+"'); UPDATE n SET v = v + 1"))
+		<-other
+		l.Release()
+		require.EqualValues(t, 20, get(t, p, "SELECT v FROM n"))
+		requireAtRest(t, p)
+	})
+}
+
+func TestAScriptOfOnConnectLeavesItsPlaceBesideTheWriter(t *testing.T) {
+	for _, mode := range []string{"delete", "memory"} { // where a connection that is set up reads, and the writer waits
+		t.Run(mode, func(t *testing.T) {
+			var p *pool.Pool
+			var opened atomic.Int32
+			other := make(chan struct{})
+			p = open(t, inMode(mode, pool.Config{HealthCheckInterval: -1, OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+				if opened.Add(1) == 1 {
+					return nil // the writer's
+				}
+				if err := do(ctx, conn, "SELECT 1; SELECT 2"); err != nil || p == nil {
+					return err
+				}
+				go func() {
+					defer close(other)
+					assert.NoError(t, p.InTx(t.Context(), pool.Immediate, doing("UPDATE n SET v = 1")))
+				}()
+				assert.Eventually(t, func() bool { return p.Stats().WriteQueue == 1 || isDone(other) }, time.Minute, time.Millisecond)
+				assert.False(t, isDone(other))
+				return do(ctx, conn, "SELECT count(*) FROM sqlite_schema")
+			}}))
+			l, more := acquire(t, p), acquire(t, p)
+			<-other
+			more.Release()
+			l.Release()
+			require.EqualValues(t, 1, get(t, p, "SELECT v FROM n"))
+			requireAtRest(t, p)
+		})
 	}
 }
 

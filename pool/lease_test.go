@@ -3,6 +3,10 @@ package pool_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"regexp"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -110,6 +114,21 @@ func TestAFaultyStatementIsSQLitesError(t *testing.T) {
 	require.NoError(t, do(t.Context(), l, "SELECT 1"))
 }
 
+func TestAWriteThatSQLiteItselfRefusesIsReadOnlyToo(t *testing.T) {
+	p := open(t, pool.Config{})
+	l := acquire(t, p)
+	require.NoError(t, do(t.Context(), l, "PRAGMA query_only = on"))
+	err := do(t.Context(), l, "UPDATE n SET v = 1")
+	require.ErrorIs(t, err, pool.ErrReadOnly)
+	code, _ := pool.Code(err)
+	require.Equal(t, 8, code)
+	l.Release()
+	require.EqualValues(t, 1, p.Stats().Broken, "its connection may be one that was opened for reading alone")
+	run(t, p, "UPDATE n SET v = 1")
+	requireAtRest(t, p)
+	require.EqualValues(t, 1, p.Stats().Broken, "it was counted once")
+}
+
 func TestAnAcquireTimeoutNamesTheHolders(t *testing.T) {
 	p := open(t, pool.Config{MaxConns: 3, AcquireTimeout: 10 * time.Millisecond})
 	ctx := t.Context()
@@ -139,6 +158,68 @@ func TestAnAcquireTimeoutNamesTheHolders(t *testing.T) {
 	require.NoError(t, writer.Rollback(ctx))
 	require.EqualValues(t, 5, p.Stats().Timeouts)
 	requireAtRest(t, p)
+}
+
+func TestAnAcquireTimeoutTellsHowLongTheHoldersHaveWhatTheyHave(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 3, AcquireTimeout: 10 * time.Millisecond})
+	before := time.Now()
+	conn, err := p.DB().Conn(t.Context()) // its taker is behind database/sql
+	require.NoError(t, err)
+	l := acquire(t, p)
+	_, err = p.Acquire(t.Context())
+	require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+	holders := regexp.MustCompile(`by (\S+) \(\S+_test\.go:\d+\) for ([^ ,]+)`).FindAllStringSubmatch(err.Error(), -1)
+	require.Len(t, holders, 2, "%v", err)
+	require.Contains(t, holders[0][1], t.Name(), "the first is the first")
+	require.Contains(t, holders[1][1], "pool_test.acquire")
+	for _, holder := range holders {
+		held, err := time.ParseDuration(holder[2])
+		require.NoError(t, err)
+		require.LessOrEqual(t, held, time.Since(before)+time.Millisecond, "but for rounding")
+	}
+	l.Release()
+	require.NoError(t, conn.Close())
+}
+
+func TestTheTakerIsWhoeverCalledThePoolOrDatabaseSQL(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 2, AcquireTimeout: 10 * time.Millisecond})
+	tx, err := sync.OnceValues(p.DB().Begin)()
+	require.NoError(t, err)
+	err = p.InTx(t.Context(), pool.Immediate, doing("SELECT 1"))
+	require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+	require.ErrorContains(t, err, "sync/oncefunc.go:", "which called Begin, not the test which called that")
+	require.NoError(t, tx.Rollback())
+}
+
+// deeply has f called within n functions more.
+func deeply(n int, f func()) {
+	if n > 0 {
+		deeply(n-1, f)
+		return
+	}
+	f()
+}
+
+func TestTheWholeStackIsKeptWhereLeasesHeldForLongAreLogged(t *testing.T) {
+	book := new(logbook)
+	p := open(t, pool.Config{LeakThreshold: time.Millisecond, Logger: slog.New(book)})
+	var l *pool.Lease
+	deeply(6, func() { l = acquire(t, p) })
+	waitFor(t, "it is told of", func() bool { return len(book.saying(slog.LevelWarn, "held for long")) > 0 })
+	require.Contains(t, book.saying(slog.LevelWarn, "held for long")[0].attrs["stack"], t.Name())
+	l.Release()
+
+	p = open(t, pool.Config{Logger: slog.New(book)})
+	var gone sync.WaitGroup
+	gone.Go(func() { deeply(6, func() { acquire(t, p) }) })
+	gone.Wait()
+	waitFor(t, "it is taken back", func() bool {
+		runtime.GC()
+		return len(book.saying(slog.LevelError, "abandoned")) > 0
+	})
+	stack := book.saying(slog.LevelError, "abandoned")[0].attrs["stack"]
+	require.Contains(t, stack, "pool_test.acquire", "who took it")
+	require.Less(t, strings.Count(stack, "deeply"), 6, "not all of those behind: that is dear")
 }
 
 func TestTooManyWaitersAreOverload(t *testing.T) {
@@ -214,6 +295,20 @@ func TestTheNextLeaseNeverSeesWhatALeaseDidToItsConnection(t *testing.T) {
 			require.EqualValues(t, 1, get(t, p, c.see))
 			requireAtRest(t, p)
 		})
+	}
+}
+
+func TestABusyTimeoutThatALeaseSetsIsTheOneItSees(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1})
+	l := acquire(t, p)
+	defer l.Release()
+	for set, want := range map[string]int64{"PRAGMA busy_timeout = 77": 77, "PRAGMA busy_timeout = 0": 0, "PRAGMA busy_timeout = -5": 0, "PRAGMA busy_timeout(12345)": 12345} {
+		require.NoError(t, do(t.Context(), l, set))
+		for _, look := range []string{"PRAGMA busy_timeout", "SELECT timeout FROM pragma_busy_timeout", "SELECT 1; PRAGMA busy_timeout"} {
+			n, err := number(t.Context(), l, look)
+			require.NoError(t, err)
+			require.Equal(t, want, n, "%s, %s", set, look)
+		}
 	}
 }
 
@@ -297,6 +392,37 @@ func TestTheStatementCacheKeepsTheMostRecentlyUsed(t *testing.T) {
 	run(t, p, "SELECT 1")
 	run(t, p, "SELECT 1")
 	require.Zero(t, p.Stats().StatementHits)
+}
+
+func TestAStatementThatWasPreparedTwiceIsCachedOnce(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1, StatementCacheSize: 2})
+	l := acquire(t, p)
+	defer l.Release()
+	const query = "SELECT 1 UNION SELECT 2"
+	outer, err := l.QueryContext(t.Context(), query)
+	require.NoError(t, err)
+	require.True(t, outer.Next())
+	require.NoError(t, do(t.Context(), l, query))
+	require.NoError(t, outer.Close())
+	require.NoError(t, do(t.Context(), l, "SELECT 3"), "there is room for this one too")
+	before := p.Stats().StatementHits
+	require.NoError(t, do(t.Context(), l, query))
+	require.NoError(t, do(t.Context(), l, "SELECT 3"))
+	require.EqualValues(t, 2, p.Stats().StatementHits-before)
+}
+
+func TestATextWithoutAStatementIsNotOneThatIsNeverCached(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1, StatementCacheSize: 1})
+	l := acquire(t, p)
+	defer l.Release()
+	for _, uncached := range []string{"PRAGMA user_version", "SELECT 1; SELECT 2"} {
+		require.NoError(t, do(t.Context(), l, "SELECT 0")) // whatever was cached goes
+		require.NoError(t, do(t.Context(), l, uncached))
+		rows, err := l.QueryContext(t.Context(), "")
+		require.NoError(t, err)
+		require.False(t, rows.Next())
+		require.NoError(t, rows.Close())
+	}
 }
 
 func TestAQueryWithinItsOwnRowsGetsTheRightOnes(t *testing.T) {

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -127,6 +128,89 @@ func TestAHundredConnectionsThatExpireTogetherAreReplacedOneAfterTheOther(t *tes
 	require.EqualValues(t, 1, most.Load(), "one opens at a time")
 	require.Zero(t, p.Stats().Broken+p.Stats().Dirty+p.Stats().IdleClosed+p.Stats().Timeouts)
 	requireAtRest(t, p)
+}
+
+func TestJitterAddsToAConnectionsLifetime(t *testing.T) {
+	for _, jitter := range []time.Duration{1, math.MaxInt64 / 4} { // nearly none, and much more than there is to add it to
+		p := open(t, pool.Config{MaxConns: 8, MinConns: 8, MaxConnLifetime: time.Hour, MaxConnLifetimeJitter: jitter, HealthCheckInterval: time.Millisecond})
+		moreRounds(t, p)
+		require.Zero(t, p.Stats().Expired)
+	}
+	p := open(t, pool.Config{MaxConnLifetime: 5, HealthCheckInterval: -1}) // a tenth of that is no time
+	waitFor(t, "connections that are not to grow old don't", func() bool { return p.Stats().Expired > 0 })
+}
+
+func TestTheSuccessorOfAConnectionInUseIsReadyBeforeThatComesBack(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 2, MinConns: 2, HealthCheckInterval: -1})
+	l := acquire(t, p)
+	p.Reset()
+	waitFor(t, "both successors are open", func() bool { return p.Stats().Created == 4 })
+	waitFor(t, "the writer's is replaced", func() bool { return p.Stats().Reset == 1 })
+	l.Release()
+	require.EqualValues(t, 2, p.Stats().Reset)
+	requireAtRest(t, p)
+	require.EqualValues(t, 4, p.Stats().Created)
+}
+
+func TestMaintenanceGoesOnWhileNoConnectionCanBeOpened(t *testing.T) {
+	k := new(keeper)
+	var fails atomic.Bool
+	refuse := refusing(&fails)
+	p := open(t, pool.Config{MaxConns: 2, HealthCheckInterval: time.Millisecond, Logger: slog.New(new(logbook)), OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+		return errors.Join(refuse(ctx, conn), k.onConnect(ctx, conn))
+	}})
+	fails.Store(true)
+	k.breakAll(t)
+	require.ErrorIs(t, p.View(t.Context(), doing("SELECT 1")), pool.ErrUnhealthy)
+	for range 3 {
+		moreRounds(t, p)
+	}
+	fails.Store(false)
+	waitFor(t, "one is open again", func() bool { return p.Stats().Open > 0 })
+	requireAtRest(t, p)
+}
+
+func TestAConnectionThatIsBeingOpenedCountsAmongTheFewest(t *testing.T) {
+	var blocks atomic.Bool
+	opening, goOn := make(chan struct{}), make(chan struct{})
+	p := open(t, pool.Config{MaxConns: 5, MinConns: 3, HealthCheckInterval: time.Millisecond, OnConnect: func(context.Context, *sql.Conn) error {
+		if blocks.CompareAndSwap(true, false) {
+			close(opening)
+			<-goOn
+		}
+		return nil
+	}})
+	one, two := acquire(t, p), acquire(t, p)
+	blocks.Store(true)
+	var opened sync.WaitGroup
+	opened.Go(func() { acquire(t, p).Release() })
+	<-opening
+	require.NoError(t, do(t.Context(), one, "PRAGMA cache_size = 77"))
+	one.Release() // its connection goes
+	for range 3 {
+		moreRounds(t, p)
+	}
+	require.EqualValues(t, 3, p.Stats().Created)
+	close(goOn)
+	opened.Wait()
+	two.Release()
+	for range 3 {
+		moreRounds(t, p)
+	}
+	require.EqualValues(t, 4, p.Stats().Created)
+	requireAtRest(t, p)
+}
+
+func TestAConnectionMayBeIdleForItsWholeTime(t *testing.T) {
+	const idle = 100 * time.Millisecond
+	p := open(t, pool.Config{MaxConns: 3, MaxConnIdleTime: idle, HealthCheckInterval: time.Millisecond})
+	holdAll(t, p, 2)
+	waitFor(t, "the pool is older than that", func() bool { return p.Stats().IdleClosed == 2 })
+	l := acquire(t, p)
+	released := time.Now()
+	l.Release()
+	waitFor(t, "it is closed", func() bool { return p.Stats().IdleClosed == 3 })
+	require.GreaterOrEqual(t, time.Since(released), idle)
 }
 
 func TestConnectionsToMemoryNeitherExpireNorIdle(t *testing.T) {
@@ -325,6 +409,22 @@ func TestALeaseHeldForLongIsToldOfOnce(t *testing.T) {
 	lease.Release()
 }
 
+func TestALeaseIsNotToldOfBeforeItsTime(t *testing.T) {
+	const threshold = 100 * time.Millisecond
+	book := new(logbook)
+	p := open(t, pool.Config{LeakThreshold: threshold, HealthCheckInterval: time.Millisecond, Logger: slog.New(book)})
+	first := acquire(t, p)
+	waitFor(t, "the pool is older than the threshold", func() bool { return len(book.saying(slog.LevelWarn, "held for long")) == 1 })
+	before := time.Now()
+	second := acquire(t, p)
+	waitFor(t, "both are told of", func() bool { return len(book.saying(slog.LevelWarn, "held for long")) == 2 })
+	told := book.saying(slog.LevelWarn, "held for long")[1]
+	require.GreaterOrEqual(t, told.age(t), threshold)
+	require.LessOrEqual(t, told.age(t), told.at.Sub(before), "since it was taken, not since the pool was opened")
+	first.Release()
+	second.Release()
+}
+
 // dropLease and its like take something and leave it behind.
 func dropLease(ctx context.Context, t *testing.T, p *pool.Pool) {
 	l, err := p.Acquire(pool.WithLabel(ctx, "dropped"))
@@ -381,6 +481,44 @@ func TestWhatIsAbandonedIsTakenBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestLeasesThatAreAbandonedAreFoundAmongAnyOthers(t *testing.T) {
+	const some = 10 // of each kind: abandoned, in use, idle
+	book := new(logbook)
+	p := open(t, pool.Config{MaxConns: 3*some + 1, MinConns: 3*some + 1, HealthCheckInterval: time.Millisecond, Logger: slog.New(book)})
+	gate, err := p.Begin(t.Context(), pool.Immediate)
+	require.NoError(t, err)
+	var users sync.WaitGroup
+	for i := range some {
+		users.Go(func() {
+			l := acquire(t, p)
+			defer l.Release()
+			assert.NoError(t, do(t.Context(), l, "UPDATE n SET v = v + 1"))
+		})
+		waitFor(t, "it waits for the write lane", func() bool { return p.Stats().WriteQueue == i+1 })
+	}
+	before := time.Now()
+	var gone sync.WaitGroup
+	gone.Go(func() {
+		for range some {
+			acquire(t, p)
+		}
+	})
+	gone.Wait()
+	for range 3 { // to see them, to miss them, and once more
+		moreRounds(t, p)
+		runtime.GC()
+	}
+	moreRounds(t, p)
+	require.EqualValues(t, some, p.Stats().Reclaimed)
+	for _, e := range book.saying(slog.LevelError, "abandoned") {
+		require.LessOrEqual(t, e.age(t), e.at.Sub(before), "since it was taken, not since the pool was opened")
+	}
+	require.NoError(t, gate.Rollback(t.Context()))
+	users.Wait()
+	require.EqualValues(t, some, get(t, p, "SELECT v FROM n"))
+	requireAtRest(t, p)
 }
 
 // refusing is an OnConnect that fails while it is told to.
@@ -758,6 +896,40 @@ func TestThePausesGrowWhileNoConnectionCanBeOpened(t *testing.T) {
 
 	fails.Store(false)
 	waitFor(t, "all are replaced", func() bool { return p.Stats().Reset == 3 })
+	requireAtRest(t, p)
+}
+
+func TestTheOldestReaderThatKeepsALargeLogIsToldOf(t *testing.T) {
+	book := new(logbook)
+	p := open(t, pool.Config{MaxConns: 4, MinConns: 4, HealthCheckInterval: -1, Logger: slog.New(book)})
+	told := func() []logEntry { return book.saying(slog.LevelWarn, "keeps the write-ahead log") }
+	before := time.Now()
+	var readers [2]*pool.Tx
+	for i, label := range []string{"the oldest", "a younger one"} {
+		var err error
+		readers[i], err = p.Begin(pool.WithLabel(t.Context(), label), pool.Deferred)
+		require.NoError(t, err)
+		_, err = number(t.Context(), readers[i], "SELECT v FROM n")
+		require.NoError(t, err)
+	}
+	grow := func(bytes int) {
+		require.NoError(t, p.InTx(t.Context(), pool.Immediate, doing("INSERT INTO heap VALUES (zeroblob(?))", bytes)))
+	}
+	acquired := p.Stats().Acquires
+	grow(20 << 20)
+	waitFor(t, "the pool has tried to begin the log anew", func() bool { return p.Stats().Acquires >= acquired+2 })
+	p.Reset()
+	waitFor(t, "the round is over", func() bool { return p.Stats().Reset == 2 }) // the two that nobody has
+	require.Empty(t, told(), "it is not large yet")
+	grow(50 << 20)
+	waitFor(t, "it is told of", func() bool { return len(told()) > 0 })
+	e := told()[0]
+	require.Equal(t, "the oldest", e.attrs["label"])
+	require.Contains(t, e.attrs["stack"], "TestTheOldestReaderThatKeepsALargeLogIsToldOf")
+	require.LessOrEqual(t, e.age(t), e.at.Sub(before), "since it began, not since the pool was opened")
+	for _, tx := range readers {
+		require.NoError(t, tx.Rollback(t.Context()))
+	}
 	requireAtRest(t, p)
 }
 

@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"database/sql"
 	"path/filepath"
 	"testing"
 	"time"
@@ -56,4 +57,16 @@ func TestRollbackAfterCloseSaysSo(t *testing.T) {
 		require.ErrorIs(t, tx.Rollback(t.Context()), pool.ErrClosed)
 		require.ErrorIs(t, tx.Commit(t.Context()), pool.ErrClosed)
 	})
+}
+
+func TestAttemptsToOpenWhatIsBusyAreSpaced(t *testing.T) {
+	attempts := 0
+	_, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory, BusyTimeout: -1, OnConnect: func(context.Context, *sql.Conn) error {
+		attempts++
+		return pool.ErrBusy
+	}})
+	require.ErrorIs(t, err, pool.ErrBusy)
+	// A second's worth, at 1, 2, 4, 8, 16 and from then on 25 ms: no timer is early.
+	require.Greater(t, attempts, 1)
+	require.Less(t, attempts, 50)
 }

@@ -71,6 +71,31 @@ func descriptors(t *testing.T) (n int) {
 	return n
 }
 
+func TestWhatWouldWaitForItsOwnTransactionIsNoNewWorkUnlessItIs(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 3})
+	l := acquire(t, p)
+	shut := make(chan error, 1)
+	require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
+		_, err := p.Begin(ctx, pool.Immediate)
+		require.ErrorIs(t, err, pool.ErrDeadlock)
+		go func() { shut <- p.Shutdown(t.Context()) }()
+		waitFor(t, "new work is refused", func() bool {
+			l, err := p.Acquire(t.Context())
+			if err == nil {
+				l.Release()
+			}
+			return errors.Is(err, pool.ErrClosed)
+		})
+		_, err = p.Begin(ctx, pool.Immediate)
+		require.ErrorIs(t, err, pool.ErrClosed, "whatever it would wait for")
+		require.ErrorIs(t, do(ctx, l, "UPDATE n SET v = 1"), pool.ErrDeadlock, "a lease that is there already goes on")
+		return do(ctx, tx, "UPDATE n SET v = 2")
+	}))
+	require.NoError(t, do(t.Context(), l, "UPDATE n SET v = v + 1"))
+	l.Release()
+	require.NoError(t, <-shut)
+}
+
 func TestShutdownWaitsForWhatRunsAndWakesWhatWaits(t *testing.T) {
 	everywhere(t, pool.Config{MaxConns: 2, MinConns: 2}, func(t *testing.T, p *pool.Pool) {
 		var wg sync.WaitGroup

@@ -161,6 +161,12 @@ var splitCases = []struct {
 	{"a parameter as in Tcl", "SELECT $x(a;b), $a::b(;), @n, :m; SELECT ?1", []string{"SELECT $x(a;b), $a::b(;), @n, :m", "SELECT ?1"}},
 	{"a colon alone", "SELECT :", []string{"SELECT :"}},
 	{"only NUL", "\x00SELECT 1", nil},
+	{"a parameter's index behind colons", "SELECT $a::(;); SELECT 2", []string{"SELECT $a::(;)", "SELECT 2"}},
+	{"a parameter's index without an end", "SELECT $a(b", []string{"SELECT $a(b"}},
+	{"a colon behind a parameter", "SELECT $a:; SELECT 2", []string{"SELECT $a:", "SELECT 2"}},
+	{"colons alone", "SELECT ::", []string{"SELECT ::"}},
+	{"an index without a parameter", "SELECT @(;); SELECT 2", []string{"SELECT @(", ")", "SELECT 2"}},
+	{"a byte order mark as a parameter's name", "SELECT :\ufeff; SELECT 2", []string{"SELECT :\ufeff", "SELECT 2"}},
 
 	{"one", "SELECT 1", []string{"SELECT 1"}},
 	{"one with a semicolon", "SELECT 1;", []string{"SELECT 1"}},
@@ -197,6 +203,8 @@ var splitCases = []struct {
 	{"an unterminated backtick", "SELECT `a; SELECT 3", []string{"SELECT `a; SELECT 3"}},
 	{"parameters", "SELECT ?1, :a, @b, $c; SELECT ?", []string{"SELECT ?1, :a, @b, $c", "SELECT ?"}},
 	{"letters beyond ASCII", "SELECT 'ß;' AS größe; SELECT 2", []string{"SELECT 'ß;' AS größe", "SELECT 2"}},
+	{"a quote at the end", "SELECT 'a'", []string{"SELECT 'a'"}},
+	{"a semicolon at a bracket's end", "SELECT 1 AS [a;]; SELECT 2", []string{"SELECT 1 AS [a;]", "SELECT 2"}},
 	{"BEGIN is no trigger", "BEGIN; SELECT 1; END; SELECT 2", []string{"BEGIN", "SELECT 1", "END", "SELECT 2"}},
 	{"CASE ends nothing", "SELECT CASE 1 WHEN 1 THEN 2 END; SELECT 2", []string{"SELECT CASE 1 WHEN 1 THEN 2 END", "SELECT 2"}},
 
@@ -232,6 +240,8 @@ var splitCases = []struct {
 	{"a trigger's plan", "explain query plan " + splitTrigger + "; SELECT 2", []string{"explain query plan " + splitTrigger + ";", "SELECT 2"}},
 	{"an unterminated trigger", "SELECT 1; CREATE TRIGGER r AFTER INSERT ON a BEGIN SELECT 1; SELECT 2;", []string{"SELECT 1", "CREATE TRIGGER r AFTER INSERT ON a BEGIN SELECT 1; SELECT 2;"}},
 	{"a temporary table is no trigger", "CREATE TEMP TABLE c (trigger); SELECT 2; END", []string{"CREATE TEMP TABLE c (trigger)", "SELECT 2", "END"}},
+	{"a table called trigger is no trigger", "CREATE TABLE trigger (x); SELECT 2; END", []string{"CREATE TABLE trigger (x)", "SELECT 2", "END"}},
+	{"a faulty trigger", "CREATE TRIGGER r; x; END y; SELECT 2", []string{"CREATE TRIGGER r; x; END y; SELECT 2"}},
 	{"dropping is no trigger", "DROP TRIGGER r; SELECT 2; END", []string{"DROP TRIGGER r", "SELECT 2", "END"}},
 	{"EXPLAIN", "EXPLAIN SELECT 1; EXPLAIN QUERY PLAN SELECT 2", []string{"EXPLAIN SELECT 1", "EXPLAIN QUERY PLAN SELECT 2"}},
 }
@@ -239,6 +249,20 @@ var splitCases = []struct {
 func TestATextIsCutIntoItsStatements(t *testing.T) {
 	for _, c := range splitCases {
 		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, split(c.sql)) })
+	}
+}
+
+// A byte order mark is space, but not behind what a name may end in: it belongs
+// to the name then.
+func TestANameMayEndInAByteOrderMark(t *testing.T) {
+	for _, last := range []string{"a", "z", "A", "Z", "0", "9", "_", "$", "\u0080", "\u0100", "\u07ff"} {
+		name := "x" + last + "\ufeff"
+		require.Equal(t, []string{"SELECT 1 AS " + name, "SELECT 2"}, split("SELECT 1 AS "+name+"; SELECT 2"), "%q", name)
+		compareSplit(t, "SELECT 1 AS "+name+"; SELECT 2")
+	}
+	for _, other := range []string{"'x'", "(1)", "1 + ?"} {
+		require.Equal(t, []string{"SELECT " + other, "SELECT 2"}, split("SELECT "+other+"\ufeff; SELECT 2"))
+		compareSplit(t, "SELECT "+other+"\ufeff; SELECT 2")
 	}
 }
 

@@ -25,7 +25,7 @@ func TestATextTransactionThatSQLiteLostCannotHalfCommit(t *testing.T) {
 				require.NoError(t, do(t.Context(), conn, query))
 			}
 			require.Error(t, do(t.Context(), conn, "INSERT INTO n VALUES (11, -13)"))
-			for _, query := range []string{"INSERT INTO n VALUES (12, 1)", "SELECT 1", "BEGIN", "SAVEPOINT a", "ROLLBACK TO a", "SELECT 1; COMMIT"} {
+			for _, query := range []string{"INSERT INTO n VALUES (12, 1)", "SELECT 1", "BEGIN", "SAVEPOINT a", "ROLLBACK TO a", "SELECT 1; COMMIT", "COMMIT; SELECT 1", "ROLLBACK; SELECT 1", "", "-- nothing"} {
 				require.ErrorIs(t, do(t.Context(), conn, query), pool.ErrTxLost, query)
 			}
 			err := do(t.Context(), conn, end)

@@ -206,10 +206,16 @@ func startOther(t *testing.T, path string) *other {
 // do has the other process run one statement.
 func (o *other) do(query string) {
 	o.t.Helper()
+	require.Equal(o.t, "ok", o.try(query))
+}
+
+// try is do for a statement that may fail: it returns "ok" or the error's text.
+func (o *other) try(query string) string {
+	o.t.Helper()
 	_, err := fmt.Fprintln(o.in, query)
 	require.NoError(o.t, err)
 	require.True(o.t, o.outs.Scan(), "the other process ended")
-	require.Equal(o.t, "ok", o.outs.Text())
+	return o.outs.Text()
 }
 
 // beOther runs the statements that come in, one a line, on one plain connection.

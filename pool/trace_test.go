@@ -95,6 +95,24 @@ func (r *recorder) requireWhole(t testing.TB) {
 	}
 }
 
+// ending is a Tracer that is called at the end of each operation alone.
+type ending func(ctx context.Context, op pool.TraceOp)
+
+func (f ending) Start(ctx context.Context, op pool.TraceOp) (context.Context, func(pool.TraceEnd)) {
+	return ctx, func(pool.TraceEnd) { f(ctx, op) }
+}
+
+// requireWithin sees that no operation tells of more time than there was: each
+// moment is of one kind.
+func (r *recorder) requireWithin(t testing.TB, all time.Duration) {
+	t.Helper()
+	r.requireWhole(t)
+	for _, o := range r.all() {
+		end := o.end(t)
+		require.LessOrEqual(t, end.Lane+end.Lock+end.Execution, all, "%+v", o.op)
+	}
+}
+
 // traced opens a pool whose operations from now on are written down.
 func traced(t *testing.T, cfg pool.Config) (*pool.Pool, *recorder) {
 	t.Helper()
@@ -553,6 +571,7 @@ func TestWaitingForTheWriteLaneIsTold(t *testing.T) {
 		l, err := p.Acquire(ctx)
 		require.NoError(t, err)
 		defer l.Release()
+		before := time.Now()
 		lineUp(
 			t, p,
 			func() { assert.NoError(t, p.InTx(ctx, pool.Immediate, doing("UPDATE n SET v = 1"))) },
@@ -560,7 +579,7 @@ func TestWaitingForTheWriteLaneIsTold(t *testing.T) {
 			func() { assert.NoError(t, p.InTx(ctx, pool.Deferred, doing("UPDATE n SET v = 3"))) },
 			func() { assert.NoError(t, p.Batch(ctx, doing("UPDATE n SET v = 4"))) },
 		)
-		r.requireWhole(t)
+		r.requireWithin(t, time.Since(before))
 		require.Positive(t, r.query(t, "UPDATE n SET v = 1").parent.within(t, r, "acquire").end(t).Lane)
 		require.Zero(t, r.query(t, "UPDATE n SET v = 1").end(t).Lane, "it had the lane already")
 		require.Positive(t, r.query(t, "UPDATE n SET v = 2").end(t).Lane)
@@ -570,6 +589,28 @@ func TestWaitingForTheWriteLaneIsTold(t *testing.T) {
 			require.Zero(t, o.end(t).Lock, "no other process had a lock")
 		}
 	})
+}
+
+func TestAReadersWaitForTheWriterIsTold(t *testing.T) {
+	for _, mode := range []string{"delete", "memory"} { // where they exclude each other
+		t.Run(mode, func(t *testing.T) {
+			p, r := traced(t, backupConfig(mode, nil))
+			ctx := t.Context()
+			l := acquire(t, p)
+			gate, err := p.Begin(ctx, pool.Immediate)
+			require.NoError(t, err)
+			r.reset()
+			before := time.Now()
+			var wg sync.WaitGroup
+			wg.Go(func() { assert.NoError(t, do(ctx, l, "SELECT v FROM n")) })
+			waitFor(t, "it waits for the writer", func() bool { return p.Stats().Waiting == 1 })
+			require.NoError(t, gate.Rollback(ctx))
+			wg.Wait()
+			r.requireWithin(t, time.Since(before))
+			require.Positive(t, r.query(t, "SELECT v FROM n").end(t).Lane)
+			l.Release()
+		})
+	}
 }
 
 func TestWaitingForALeaseIsTold(t *testing.T) {
@@ -599,7 +640,9 @@ func TestWaitingForAnotherProcessIsTold(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Release()
 
+	before := time.Now()
 	require.ErrorIs(t, do(ctx, l, "UPDATE n SET v = 1"), pool.ErrBusy)
+	r.requireWithin(t, time.Since(before))
 	end := r.query(t, "UPDATE n SET v = 1").end(t)
 	require.ErrorIs(t, end.Err, pool.ErrBusy)
 	require.Positive(t, end.Lock)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -361,6 +362,32 @@ func TestPreparingTransactionControlIsRefused(t *testing.T) {
 	require.EqualValues(t, 1, get(t, p, "SELECT v FROM n"))
 }
 
+func TestPreparingTransactionControlIsRefusedAtOnce(t *testing.T) {
+	p := open(t, pool.Config{})
+	std, err := p.DB().BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	for _, word := range []string{"BEGIN", "COMMIT", "END", "ROLLBACK"} {
+		_, err := std.PrepareContext(t.Context(), word)
+		require.ErrorIs(t, err, pool.ErrTxControl)
+		require.ErrorContains(t, err, "instead of "+word)
+	}
+	for _, text := range []string{"SAVEPOINT mine", "RELEASE mine", "ROLLBACK TO mine"} {
+		s, err := std.PrepareContext(t.Context(), text)
+		require.NoError(t, err, "savepoints are allowed there")
+		require.NoError(t, s.Close())
+	}
+	require.NoError(t, std.Rollback())
+	require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
+		for _, text := range []string{"SAVEPOINT mine", "RELEASE mine", "ROLLBACK TO mine", "BEGIN", "COMMIT"} {
+			_, err := tx.PrepareContext(ctx, text)
+			require.ErrorIs(t, err, pool.ErrTxControl)
+			word, _, _ := strings.Cut(text, " ")
+			require.ErrorContains(t, err, "instead of "+word)
+		}
+		return nil
+	}))
+}
+
 func TestVacuumIsNoTransactionControl(t *testing.T) {
 	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
 		for _, text := range []string{"VACUUM", "ANALYZE", "REINDEX", "PRAGMA user_version = 3", "PRAGMA optimize"} {
@@ -461,6 +488,21 @@ func TestAViewInATransactionSeesItsWorkAndRefusesWritesMeanwhile(t *testing.T) {
 			return do(ctx, tx, "UPDATE n SET v = v + 1")
 		}))
 		require.EqualValues(t, 6, get(t, p, "SELECT v FROM n"))
+		requireAtRest(t, p)
+	})
+}
+
+func TestAForeignKeyMayBeUnmetUntilTheTransactionsEnd(t *testing.T) {
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		for i, level := range levels {
+			require.NoError(t, p.InTx(t.Context(), level, func(ctx context.Context, tx *pool.Tx) error {
+				require.NoError(t, tx.Savepoint(ctx, doing("INSERT INTO child VALUES (?, ?)", i, i)), "at a savepoint's end")
+				require.NoError(t, p.InTx(ctx, pool.Deferred, doing("SELECT 1")))
+				require.NoError(t, p.View(ctx, doing("SELECT 1")), "at a view's")
+				return do(ctx, tx, "INSERT INTO parent VALUES (?)", i)
+			}))
+		}
+		require.EqualValues(t, len(levels), get(t, p, "SELECT count(*) FROM child"))
 		requireAtRest(t, p)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,6 +60,17 @@ func requireAlone(t *testing.T, file string) {
 	require.Equal(t, filepath.Base(file), entries[0].Name())
 }
 
+func TestWhatStandsBesideTheGoFilesIsPassedBy(t *testing.T) {
+	files := querier("Get(ctx context.Context) error", "-- name: Get :exec\nSELECT 1")
+	maps.Copy(files, map[string]string{"README.md": "# no Go", "all_test.go": "package other\n", "queries.sql": "SELECT 1", "zzz.txt": "no Go"})
+	out := filepath.Join(t.TempDir(), "repo.go")
+	code, _, stderr := repogen("-gen", package1(t, files), "-out", out, "-import", "example.org/gen", "-package", "store")
+	require.Zero(t, code, stderr)
+	text, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "func (r *Repo) Get(")
+}
+
 func TestTypesThatNoQueryHasAreRefusedWhereverTheyStand(t *testing.T) {
 	const unknown = "query Get: its signature has a type of a form that repogen does not know"
 	for _, signature := range []string{
@@ -101,6 +113,7 @@ func TestBadPackagesAreOneClearLineEach(t *testing.T) {
 		"a Querier of a kind":                    {map[string]string{"a.go": "package gen\n\ntype Querier struct{}\n"}, "has no interface Querier"},
 		"another interface":                      {map[string]string{"a.go": "package gen\n\ntype Queries interface{}\n"}, "has no interface Querier"},
 		"a union":                                {querier("int | string"), "embeds something"},
+		"a function embedded":                    {querier("func(ctx context.Context) error", "-- name: Get :exec\nSELECT 1"), "embeds something"},
 		"two names":                              {querier("Get(context.Context) error", "-- name: Get :exec\nSELECT 1"), "its first parameter is no context.Context"},
 		"no parameter":                           {querier("Get() error", "-- name: Get :exec\nSELECT 1"), "its first parameter is no context.Context"},
 		"the context last":                       {querier("Get(id int64, ctx context.Context) error", "-- name: Get :exec\nSELECT 1"), "its first parameter is no context.Context"},
@@ -349,6 +362,24 @@ func TestOddQueriesAreToldApart(t *testing.T) {
 	}
 }
 
+// Each of these names would be a verb without the letter at its end, and its
+// query would read.
+func TestANameThatHoldsAVerbMakesNoQueryRead(t *testing.T) {
+	for _, name := range []string{
+		"SELECTa", "SELECTz", "SELECTA", "SELECTZ", "SELECT0", "SELECT9", "SELECT_", "SELECT$", "SELECT\u0100",
+		"aSELECT", "zSELECT", "ASELECT", "ZSELECT", "_SELECT", "\u0100SELECT", "z0SELECT", "z9SELECT", "z$SELECT",
+	} {
+		dir := package1(t, querier("Put(ctx context.Context) error", "-- name: Put :exec\nWITH "+name+" AS (VALUES (1)) DELETE FROM t"))
+		out := filepath.Join(t.TempDir(), "repo.go")
+		code, _, stderr := repogen("-gen", dir, "-out", out, "-import", "example.org/gen", "-package", "store")
+		require.Zero(t, code, stderr)
+		text, err := os.ReadFile(out)
+		require.NoError(t, err)
+		require.Contains(t, string(text), "r.pool.Batch(ctx, func", name)
+		require.NotContains(t, string(text), "func (q reader) Put(", name)
+	}
+}
+
 func TestConstantsThatAreNoQueriesArePassedBy(t *testing.T) {
 	texts := make(map[string]string)
 	addText(texts, &ast.ValueSpec{Values: []ast.Expr{
@@ -502,6 +533,28 @@ func TestPackagesAreFoundUnderTheirImportPaths(t *testing.T) {
 		"github.com/x/decimal-go": "decimal", "time": "time", "example.org/a/v": "v",
 	} {
 		require.Contains(t, packageNames(at), name, at)
+	}
+}
+
+func TestAPackageThatIsNotCalledLikeItsImportPathIsImportedOnce(t *testing.T) {
+	for _, c := range []struct {
+		imports, a, b string // what the package says, and the two packages that its query names
+		want          []string
+	}{
+		{`"example.org/go-ksuid"; "example.org/uuid-go"`, "ksuid", "uuid", []string{`ksuid "example.org/go-ksuid"`, `uuid "example.org/uuid-go"`}},
+		{`"example.org/big-int"; "example.org/clock/v2"`, "bigint", "clock", []string{`bigint "example.org/big-int"`, `clock "example.org/clock/v2"`}},
+		{`"example.org/go-ksuid"; "example.org/goksuid"`, "ksuid", "goksuid", []string{`ksuid "example.org/go-ksuid"`, `"example.org/goksuid"`}},
+	} {
+		text := "package gen\n\nimport (\"context\"; " + c.imports + ")\n\nconst get = `-- name: Get :exec\nSELECT 1`\n\n" +
+			"type Querier interface {\n\tGet(ctx context.Context, a " + c.a + ".ID, b " + c.b + ".ID) error\n}\n"
+		out := filepath.Join(t.TempDir(), "repo.go")
+		code, _, stderr := repogen("-gen", package1(t, map[string]string{"a.go": text}), "-out", out, "-import", "example.org/gen", "-package", "store")
+		require.Zero(t, code, stderr)
+		made, err := os.ReadFile(out)
+		require.NoError(t, err)
+		for _, line := range c.want {
+			require.Contains(t, string(made), "\t"+line+"\n")
+		}
 	}
 }
 

@@ -114,9 +114,9 @@ func TestAnUnwritableOutputIsOneClearLine(t *testing.T) {
 
 	directory := filepath.Join(t.TempDir(), "repo.go")
 	require.NoError(t, os.Mkdir(directory, 0o755))
-	code, _, stderr = repogen("-gen", "testdata/shop/gen", "-out", directory)
+	code, _, stderr = repogen("-gen", "testdata/shop/gen", "-out", directory, "-package", "store")
 	require.Equal(t, 1, code)
-	require.Regexp(t, `^repogen: [^\n]+\n$`, stderr)
+	require.Regexp(t, `^repogen: rename [^\n]+\n$`, stderr, "all but the last step was done")
 	left, err := os.ReadDir(filepath.Dir(directory))
 	require.NoError(t, err)
 	require.Len(t, left, 1, "no temporary file is left")
