@@ -366,3 +366,58 @@ func TestAContextOutlivesItsTransactionWithoutBeingADeadlock(t *testing.T) {
 		})
 	}
 }
+
+func TestATimeoutForTheWriteLaneNamesWhateverKindOfHolderByItsLabel(t *testing.T) {
+	everywhere(t, pool.Config{AcquireTimeout: 10 * time.Millisecond}, func(t *testing.T, p *pool.Pool) {
+		refused := func(label string) {
+			t.Helper()
+			err := p.InTx(t.Context(), pool.Immediate, doing("SELECT 1"))
+			require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+			require.ErrorContains(t, err, label)
+			require.ErrorContains(t, err, "TestATimeoutForTheWriteLane")
+		}
+		l, err := p.Acquire(pool.WithLabel(t.Context(), "a lease with rows"))
+		require.NoError(t, err)
+		rows, err := l.QueryContext(t.Context(), "INSERT INTO n(v) VALUES (1), (2) RETURNING id")
+		require.NoError(t, err)
+		refused("a lease with rows")
+		require.NoError(t, rows.Close())
+		l.Release()
+
+		tx, err := p.Begin(pool.WithLabel(t.Context(), "a late writer"), pool.Deferred)
+		require.NoError(t, err)
+		require.NoError(t, do(t.Context(), tx, "UPDATE n SET v = 1"))
+		refused("a late writer")
+		require.NoError(t, tx.Rollback(t.Context()))
+
+		require.NoError(t, p.Batch(pool.WithLabel(t.Context(), "a batch"), func(context.Context, *pool.Tx) error {
+			refused("a batch")
+			return nil
+		}))
+		requireAtRest(t, p)
+	})
+}
+
+func TestWhereTheJournalStaysWritersAndReadersStillTakeTurns(t *testing.T) {
+	for _, mode := range []string{"truncate", "persist"} {
+		t.Run(mode, func(t *testing.T) {
+			p := open(t, pool.Config{JournalMode: mode, BusyTimeout: -1, MaxConns: 4, MinConns: 4})
+			var wg sync.WaitGroup
+			for i := range 8 {
+				wg.Go(func() {
+					assert.NoError(t, p.InTx(t.Context(), levels[i%3], func(ctx context.Context, tx *pool.Tx) error {
+						v, err := number(ctx, tx, "SELECT v FROM n WHERE id = 1")
+						if err != nil {
+							return err
+						}
+						return do(ctx, tx, "UPDATE n SET v = ? WHERE id = 1", v+1)
+					}, pool.Repeatable()))
+					assert.NoError(t, p.View(t.Context(), doing("SELECT count(*) FROM n")))
+				})
+			}
+			wg.Wait()
+			require.EqualValues(t, 8, get(t, p, "SELECT v FROM n WHERE id = 1"))
+			requireAtRest(t, p)
+		})
+	}
+}
