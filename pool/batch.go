@@ -38,8 +38,13 @@ func (p *Pool) batchOne(ctx context.Context, fn func(ctx context.Context, tx *Tx
 		return err
 	}
 	err = b.turn(ctx, fn)
-	if errors.Is(err, errRunAlone) {
-		return p.runTx(ctx, Immediate, false, fn)
+	if !errors.Is(err, errRunAlone) {
+		return err
+	}
+	p.counts.retries.Add(1)
+	if err = p.runTx(ctx, Immediate, false, fn); err == nil {
+		p.counts.batches.Add(1)
+		p.counts.batchMembers.Add(1)
 	}
 	return err
 }
@@ -146,9 +151,9 @@ func (b *batch) run(ctx context.Context, fn func(context.Context, *Tx) error) er
 // carryOn hands the transaction on to the next who waits for the write lane, if
 // that is a member too, or ends it.
 func (b *batch) carryOn() {
-	lost := b.tx.cleanUp()
+	lost, changed := b.tx.cleanUp()
 	p := b.tx.pool
-	if !lost && !b.broken && b.joined < maxBatchMembers && time.Since(b.began) < p.batchTime {
+	if !lost && !changed && !b.broken && b.joined < maxBatchMembers && time.Since(b.began) < p.batchTime {
 		if b.pass() {
 			return
 		}
@@ -183,13 +188,14 @@ func (b *batch) pass() bool {
 }
 
 // cleanUp takes back what a member may have left in a transaction that goes on,
-// and reports whether the transaction is lost.
-func (t *Tx) cleanUp() (lost bool) {
+// and reports whether the transaction is lost, or the connection not what the next
+// member expects.
+func (t *Tx) cleanUp() (lost, changed bool) {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.guard.lost != nil || !c.leased || c.epoch != t.lease.epoch {
-		return true
+		return true, false
 	}
 	if c.guard.deferring {
 		c.guard.deferring = false
@@ -197,5 +203,5 @@ func (t *Tx) cleanUp() (lost bool) {
 			c.guard.lost = err
 		}
 	}
-	return c.guard.lost != nil
+	return c.guard.lost != nil, c.dirty
 }

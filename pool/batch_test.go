@@ -440,6 +440,8 @@ func TestMembersWhoseCommitFailsRunAgainOnTheirOwn(t *testing.T) {
 	for i := range 3 {
 		require.EqualValues(t, 2, m.runs[i].Load())
 	}
+	require.EqualValues(t, 3, p.Stats().Retries)
+	require.EqualValues(t, 3, p.Stats().BatchMembers, "each in a batch of its own")
 	requireAtRest(t, p)
 }
 

@@ -39,7 +39,9 @@ type Config struct {
 	// one more gets ErrOverloaded. Default: 0, no limit.
 	MaxWaiters int
 
-	// AcquireTimeout is the longest wait for a lease or for the write lane.
+	// AcquireTimeout is the longest wait for a lease or for the write lane. To open
+	// a connection, where a new one is needed, is no such wait: the context,
+	// BusyTimeout and OnConnect decide how long that takes.
 	// Default: 5s. Negative: only the context limits it.
 	AcquireTimeout time.Duration
 	// BusyTimeout is how long to wait for a lock that another process holds.
@@ -94,9 +96,9 @@ type Config struct {
 	TraceArguments bool
 	// OnConnect is called with each new connection, after everything else was
 	// set up; an error refuses the connection. It may not keep conn. It should
-	// not write the main database where readers and the writer exclude each other
-	// (outside WAL mode, in memory): others that open a connection have read
-	// already and wait for it, and it for them, until AcquireTimeout.
+	// not write the main database: a writer may hold the write lane and wait until
+	// it may open a connection, and this one waits for the lane, until
+	// AcquireTimeout.
 	OnConnect func(ctx context.Context, conn *sql.Conn) error
 }
 

@@ -333,7 +333,10 @@ func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (*rows
 		c.cache.give(s)
 		return nil, c.leave(cl, err)
 	}
-	r := &rows{cursor: under, conn: c, call: cl, stmt: s}
+	r := &rows{cursor: under, columns: under.Columns(), conn: c, call: cl, stmt: s}
+	if _, ours := under.(*steps); ours {
+		r.types = s.types
+	}
 	c.open = append(c.open, r)
 	return r, c.leave(cl, nil)
 }

@@ -159,3 +159,13 @@ func TestADeferredForeignKeyFoundByTheBatchReadsLikeSQLites(t *testing.T) {
 	err := p.Batch(t.Context(), doing("INSERT INTO child VALUES (1, 99)"))
 	require.ErrorContains(t, err, "FOREIGN KEY constraint failed")
 }
+
+func TestRowsOfNoStatementThatNobodyClosedHoldNothingUp(t *testing.T) {
+	p := open(t, pool.Config{})
+	l := acquire(t, p)
+	rows, err := l.QueryContext(t.Context(), "-- nothing")
+	require.NoError(t, err)
+	l.Release()
+	require.NoError(t, p.Close()) // waited for the rows
+	require.NoError(t, rows.Close())
+}

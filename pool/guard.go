@@ -113,8 +113,9 @@ func (g *guard) pragma(name, arg string) {
 	case "table_info", "table_xinfo", "table_list", "index_info", "index_xinfo", "index_list",
 		"foreign_key_list", "foreign_key_check", "integrity_check", "quick_check",
 		"wal_checkpoint", "incremental_vacuum", "user_version", "application_id": // the database's, not the connection's
-	case "defer_foreign_keys": // ends with the transaction
-		g.deferring = g.deferring || arg != ""
+	case "defer_foreign_keys": // ends with the transaction, if there is one
+		g.deferring = g.deferring || g.sets
+		g.seen.state = g.sets && len(g.serials) == 0 && !g.textual
 	default:
 		if g.sets {
 			g.seen.state = true

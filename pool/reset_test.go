@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"math"
 	"sync"
 	"testing"
 
@@ -28,4 +29,10 @@ func TestReplacingConnectionsIsInNobodysWay(t *testing.T) {
 			requireAtRest(t, p)
 		})
 	}
+}
+
+func TestResetWorksHoweverManyConnectionsThereMayBe(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: math.MaxInt})
+	p.Reset()
+	waitFor(t, "it is replaced", func() bool { return p.Stats().Reset > 0 })
 }

@@ -12,6 +12,8 @@ import (
 // lease, transaction or savepoint does in which they were opened.
 type rows struct {
 	cursor
+	columns  []string // as they were when it began: the statement may run again with others
+	types    []string // likewise, if the statement is read here; nil if the driver reads it
 	conn     *conn
 	call     *call
 	stmt     *statement
@@ -72,7 +74,7 @@ func (r *rows) step(dest []driver.Value) error {
 // readAhead ends the statement and keeps its rows.
 func (r *rows) readAhead() {
 	for {
-		row := make([]driver.Value, len(r.Columns()))
+		row := make([]driver.Value, len(r.columns))
 		if r.step(row) != nil {
 			break
 		}
@@ -134,6 +136,17 @@ func (r *rows) end(reason error) error {
 		r.call.span.finish(errors.Join(r.failed, err))
 	}
 	return err
+}
+
+// Columns implements driver.Rows.
+func (r *rows) Columns() []string { return r.columns }
+
+// ColumnTypeDatabaseTypeName implements driver.RowsColumnTypeDatabaseTypeName.
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
+	if r.types != nil {
+		return r.types[i]
+	}
+	return r.cursor.ColumnTypeDatabaseTypeName(i)
 }
 
 // ColumnTypeScanType implements driver.RowsColumnTypeScanType: it asks SQLite

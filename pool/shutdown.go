@@ -96,13 +96,11 @@ func (p *Pool) closeAll() error {
 	p.retired, p.spare = nil, nil
 	p.mu.Unlock()
 	errs := []error{p.closeFace()}
-	for _, c := range conns {
-		if c != primary {
-			errs = append(errs, p.closeConn(c))
-		}
+	if i := slices.Index(conns, primary); i >= 0 {
+		conns = append(slices.Delete(conns, i, i+1), primary)
 	}
-	if primary != nil {
-		errs = append(errs, p.closeConn(primary))
+	for i, c := range conns {
+		errs = append(errs, p.closeConn(c, i == len(conns)-1))
 	}
 	if p.watcher != nil {
 		p.watcher.close()
@@ -118,10 +116,13 @@ func (p *Pool) closeAll() error {
 
 // closeConn rolls back whatever is open on a connection and closes it. Its
 // lease, if there is one, finds it closed.
-func (p *Pool) closeConn(c *conn) error {
+func (p *Pool) closeConn(c *conn, last bool) error {
 	c.mu.Lock()
 	leased := c.leased
 	err := c.clean(ErrClosed)
+	if last {
+		c.removeJournal()
+	}
 	c.leased = false
 	c.mu.Unlock()
 	p.remove(c)
@@ -131,4 +132,15 @@ func (p *Pool) closeConn(c *conn) error {
 		return errors.Join(err, c.shut())
 	}
 	return errors.Join(err, c.discard())
+}
+
+// removeJournal removes the journal that SQLite keeps from commit to commit in
+// the modes truncate and persist: to leave such a mode deletes it, unless another
+// process is at work (https://www.sqlite.org/pragma.html#pragma_journal_mode).
+func (c *conn) removeJournal() {
+	if mode := c.pool.cfg.JournalMode; c.closed || c.pool.write == nil || mode != "truncate" && mode != "persist" {
+		return
+	}
+	c.locks.exempt = true
+	_, _ = c.word(ownCall(), "PRAGMA journal_mode=delete") // what is left does no harm
 }

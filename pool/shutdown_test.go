@@ -279,3 +279,38 @@ func TestNewWorkOfATransactionIsRefusedWhileItDrains(t *testing.T) {
 		require.NoError(t, <-shut)
 	})
 }
+
+func TestCloseEndsAShutdownThatWaitsForLeases(t *testing.T) {
+	p := open(t, pool.Config{})
+	l := acquire(t, p)
+	defer l.Release()
+	ended := make(chan error)
+	go func() { ended <- p.Shutdown(context.Background()) }()
+	waitFor(t, "it has begun", func() bool {
+		other, err := p.Acquire(t.Context())
+		if err == nil {
+			other.Release()
+		}
+		return err != nil
+	})
+	require.NoError(t, p.Close())
+	require.NoError(t, <-ended) // waited for the lease, which the closed pool would not even reclaim
+}
+
+func TestAfterTheLastCloseNothingLiesBesideTheFile(t *testing.T) {
+	for _, mode := range []string{"wal", "delete", "truncate", "persist"} {
+		t.Run(mode, func(t *testing.T) {
+			dir := t.TempDir()
+			cfg := pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: mode}
+			first := open(t, cfg)
+			second, err := pool.Open(t.Context(), cfg)
+			require.NoError(t, err)
+			run(t, first, "INSERT INTO n VALUES (2, 2)")
+			require.NoError(t, second.Batch(t.Context(), doing("INSERT INTO n VALUES (3, 3)")))
+			require.NoError(t, first.Close())
+			run(t, second, "INSERT INTO n VALUES (4, 4)")
+			require.NoError(t, second.Close())
+			require.Equal(t, []string{"app.db"}, names(t, dir))
+		})
+	}
+}

@@ -309,6 +309,10 @@ func (s *statement) open(args []driver.NamedValue) (cursor, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
+	if s.times && !s.writes { // only now: the schema has changed
+		_ = s.reset()
+		return s.open(args)
+	}
 	s.ahead, s.done = err == nil, err != nil
 	return (*steps)(s), nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -242,4 +243,45 @@ func TestAWriteWhoseRowsWereNotAllReadIsDone(t *testing.T) {
 		require.EqualValues(t, 10, get(t, p, "SELECT count(*) FROM n"))
 		requireAtRest(t, p)
 	})
+}
+
+func TestAColumnThatIsAddedAsATimeIsReadAsOneAtOnce(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1})
+	run(t, p, "CREATE TABLE events (id INTEGER PRIMARY KEY)")
+	run(t, p, "INSERT INTO events VALUES (1)")
+	const query = "SELECT * FROM events"
+	run(t, p, query) // it is cached
+	run(t, p, "ALTER TABLE events ADD COLUMN at DATETIME DEFAULT '2026-01-02 03:04:05'")
+	l := acquire(t, p)
+	defer l.Release()
+	for range 2 {
+		var id int64
+		var at time.Time
+		require.NoError(t, l.QueryRowContext(t.Context(), query).Scan(&id, &at))
+		require.Equal(t, 2026, at.Year())
+	}
+}
+
+func TestRowsThatAreOverKeepTheirColumns(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1})
+	run(t, p, "CREATE TABLE wide (a, b)")
+	const query = "SELECT * FROM wide"
+	l := acquire(t, p)
+	rows, err := l.QueryContext(t.Context(), query)
+	require.NoError(t, err)
+	l.Release()
+	var users sync.WaitGroup
+	users.Go(func() {
+		for i := range 20 {
+			run(t, p, fmt.Sprintf("ALTER TABLE wide ADD COLUMN c%d", i))
+			run(t, p, query)
+		}
+	})
+	for range 1000 {
+		columns, err := rows.Columns()
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "b"}, columns)
+	}
+	users.Wait()
+	require.NoError(t, rows.Close())
 }

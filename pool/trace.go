@@ -8,7 +8,8 @@ import (
 // Tracer is told what a pool does. Start is called before an operation, and the
 // context that it returns is the operation's, and that of the operations within
 // it; the function that it returns is called once at the end and may be nil. A
-// Tracer must be safe for concurrent use, and may not use the pool.
+// Tracer must be safe for concurrent use, and may neither use the pool nor panic:
+// what the operation holds would stay held.
 type Tracer interface {
 	Start(ctx context.Context, op TraceOp) (_ context.Context, end func(TraceEnd))
 }

@@ -660,3 +660,18 @@ func TestARepeatableFunctionWhoseContextEndedIsNotRunAgainAndSaysSo(t *testing.T
 	require.Equal(t, 1, runs)
 	requireAtRest(t, p)
 }
+
+func TestARepeatableFunctionIsRunOnceMoreAndNotForEver(t *testing.T) {
+	p := open(t, pool.Config{})
+	runs := 0
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	err := p.InTx(ctx, pool.Deferred, func(context.Context, *pool.Tx) error {
+		if runs++; runs == 100 {
+			cancel()
+		}
+		return pool.ErrConflict // of another lease, or another pool
+	}, pool.Repeatable())
+	require.ErrorIs(t, err, pool.ErrConflict)
+	require.Equal(t, 2, runs)
+}
