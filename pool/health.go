@@ -15,7 +15,7 @@ func (p *Pool) HealthCheck(ctx context.Context) error {
 	if err == nil {
 		err = p.checkAnswer(ctx)
 	}
-	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrClosed) { // or it tells nothing of the pool's health
+	if err != nil {
 		p.counts.healthFailures.Add(1)
 	}
 	return err

@@ -429,13 +429,3 @@ func TestAHealthCheckDoesNotQueueBehindAWriterThatWaitsForIt(t *testing.T) {
 	wg.Wait()
 	require.NoError(t, written)
 }
-
-func TestAHealthCheckThatWasCutShortIsNoFailure(t *testing.T) {
-	p := open(t, pool.Config{})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.ErrorIs(t, p.HealthCheck(ctx), context.Canceled)
-	require.NoError(t, p.Close())
-	require.ErrorIs(t, p.HealthCheck(t.Context()), pool.ErrClosed)
-	require.Zero(t, p.Stats().HealthFailures)
-}
