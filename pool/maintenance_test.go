@@ -131,13 +131,18 @@ func TestAHundredConnectionsThatExpireTogetherAreReplacedOneAfterTheOther(t *tes
 }
 
 func TestJitterAddsToAConnectionsLifetime(t *testing.T) {
-	for _, jitter := range []time.Duration{1, math.MaxInt64 / 4} { // nearly none, and much more than there is to add it to
-		p := open(t, pool.Config{MaxConns: 8, MinConns: 8, MaxConnLifetime: time.Hour, MaxConnLifetimeJitter: jitter, HealthCheckInterval: time.Millisecond})
-		moreRounds(t, p)
-		require.Zero(t, p.Stats().Expired)
-	}
-	p := open(t, pool.Config{MaxConnLifetime: 5, HealthCheckInterval: -1}) // a tenth of that is no time
-	waitFor(t, "connections that are not to grow old don't", func() bool { return p.Stats().Expired > 0 })
+	p := open(t, pool.Config{MaxConns: 8, MinConns: 8, MaxConnLifetime: time.Hour, MaxConnLifetimeJitter: 1, HealthCheckInterval: time.Millisecond})
+	moreRounds(t, p)
+	require.Zero(t, p.Stats().Expired, "it is not all there is")
+
+	const lifetime = 100 * time.Millisecond
+	before := time.Now()
+	p = open(t, pool.Config{MaxConns: 8, MinConns: 8, MaxConnLifetime: lifetime, MaxConnLifetimeJitter: lifetime, HealthCheckInterval: time.Millisecond})
+	waitFor(t, "the first is replaced", func() bool { return p.Stats().Expired > 0 })
+	require.GreaterOrEqual(t, time.Since(before), lifetime, "it takes nothing away")
+
+	p = open(t, pool.Config{MaxConnLifetime: 5, HealthCheckInterval: -1}) // a tenth of that is no time
+	waitFor(t, "one is replaced", func() bool { return p.Stats().Expired > 0 })
 }
 
 func TestTheSuccessorOfAConnectionInUseIsReadyBeforeThatComesBack(t *testing.T) {
