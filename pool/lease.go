@@ -188,11 +188,15 @@ func (p *Pool) checkOut(ctx context.Context, primary bool, h *holder) (*conn, er
 	case ctx.Err() != nil, p.closing, errors.Is(err, ErrMoved), errors.Is(err, ErrDeadlock), errors.Is(err, ErrAcquireTimeout) && !refused:
 		p.endLeaseLocked()
 		return nil, err
-	case primary && len(p.idle) > 0: // one of the readers' must do
-		c, p.idle = p.idle[0], p.idle[1:]
 	default:
-		p.endLeaseLocked()
-		return nil, &noConnectionError{err}
+		c = nil
+		if primary { // one of the readers' must do
+			c = p.readyLocked(false)
+		}
+		if c == nil {
+			p.endLeaseLocked()
+			return nil, &noConnectionError{err}
+		}
 	}
 	if primary {
 		p.primary = c

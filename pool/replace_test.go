@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
+	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,4 +125,19 @@ func TestAReaderBesideItsOwnViewDoesNotQueueBehindAWriter(t *testing.T) {
 		wg.Wait()
 		requireAtRest(t, p)
 	})
+}
+
+func TestAWriterThatMustDoWithAReadersConnectionTakesNoneThatIsClosed(t *testing.T) {
+	k := new(keeper)
+	var fails atomic.Bool
+	refuse := refusing(&fails)
+	p := open(t, pool.Config{MaxConns: 2, HealthCheckInterval: -1, Logger: slog.New(new(logbook)), OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+		return errors.Join(refuse(ctx, conn), k.onConnect(ctx, conn))
+	}})
+	fails.Store(true)
+	k.breakAll(t)
+	require.ErrorIs(t, p.Batch(t.Context(), doing("SELECT 1")), pool.ErrUnhealthy)
+	fails.Store(false)
+	require.NoError(t, p.Batch(t.Context(), doing("SELECT 1")))
+	requireAtRest(t, p)
 }
