@@ -175,37 +175,6 @@ func TestMaintenanceGoesOnWhileNoConnectionCanBeOpened(t *testing.T) {
 	requireAtRest(t, p)
 }
 
-func TestAConnectionThatIsBeingOpenedCountsAmongTheFewest(t *testing.T) {
-	var blocks atomic.Bool
-	opening, goOn := make(chan struct{}), make(chan struct{})
-	p := open(t, pool.Config{MaxConns: 5, MinConns: 3, HealthCheckInterval: time.Millisecond, OnConnect: func(context.Context, *sql.Conn) error {
-		if blocks.CompareAndSwap(true, false) {
-			close(opening)
-			<-goOn
-		}
-		return nil
-	}})
-	one, two := acquire(t, p), acquire(t, p)
-	blocks.Store(true)
-	var opened sync.WaitGroup
-	opened.Go(func() { acquire(t, p).Release() })
-	<-opening
-	require.NoError(t, do(t.Context(), one, "PRAGMA cache_size = 77"))
-	one.Release() // its connection goes
-	for range 3 {
-		moreRounds(t, p)
-	}
-	require.EqualValues(t, 3, p.Stats().Created)
-	close(goOn)
-	opened.Wait()
-	two.Release()
-	for range 3 {
-		moreRounds(t, p)
-	}
-	require.EqualValues(t, 4, p.Stats().Created)
-	requireAtRest(t, p)
-}
-
 func TestAConnectionMayBeIdleForItsWholeTime(t *testing.T) {
 	const idle = 100 * time.Millisecond
 	p := open(t, pool.Config{MaxConns: 3, MaxConnIdleTime: idle, HealthCheckInterval: time.Millisecond})
