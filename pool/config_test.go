@@ -724,3 +724,14 @@ func TestParseLevelNamesWhatItCannotRead(t *testing.T) {
 		require.NotEmpty(t, own.Op)
 	}
 }
+
+func TestFullIsExtraWhereTheJournalIsDeleted(t *testing.T) {
+	for mode, value := range map[string]int64{"delete": 3, "truncate": 2, "persist": 2, "wal": 2} {
+		cfg, err := pool.ParseConfig(filepath.Join(t.TempDir(), "0") + "?journal_mode=" + strings.ToUpper(mode))
+		require.NoError(t, err)
+		p, err := pool.Open(t.Context(), cfg)
+		require.NoError(t, err)
+		require.Equal(t, value, get(t, p, "PRAGMA synchronous"), mode)
+		require.NoError(t, p.Close())
+	}
+}
