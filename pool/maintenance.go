@@ -390,24 +390,16 @@ func (p *Pool) checkIdle(ctx context.Context, c *conn) (healthy bool) {
 	if p.read == nil || c == p.primaryNow() {
 		lane, want = p.write, exclusive
 	}
-	beside := func() {}
-	if lane == p.read && p.excluding { // a check does not queue behind the writer
+	beside, handedOver := lane == p.read && p.excluding, false
+	if beside { // a check does not queue behind the writer
 		if !p.write.tryLock(shared) {
 			return true
 		}
-		own := false
 		defer func() {
-			if own {
-				return
+			if !handedOver {
+				p.write.unlock(shared)
 			}
-			p.write.unlock(shared)
 		}()
-		beside = func() { // it is the connection's from now on: a second one would queue behind a writer that waits for the first
-			own = true
-			c.mu.Lock()
-			c.locks.shared.Store(true)
-			c.mu.Unlock()
-		}
 	}
 	if !lane.tryLock(want) {
 		return true // they are in use, and tell by themselves
@@ -432,7 +424,12 @@ func (p *Pool) checkIdle(ctx context.Context, c *conn) (healthy bool) {
 	p.mu.Unlock()
 	l := &Lease{pool: p, lane: lane, had: want}
 	l.hold(c, false)
-	beside()
+	if beside { // the connection's from now on: a second one would queue behind a writer that waits for the first
+		handedOver = true
+		c.mu.Lock()
+		c.locks.shared.Store(true)
+		c.mu.Unlock()
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	err := l.readSchema(ctx)
