@@ -28,21 +28,26 @@ func (p *Pool) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 	ctx, span := p.trace(ctx, TraceOp{Name: "batch"})
 	var err error
 	defer func() { span.finish(err) }()
-	err = p.batchOne(ctx, fn, span)
+	err = p.batchOne(ctx, member{fn: fn}, span)
 	return err
 }
 
-func (p *Pool) batchOne(ctx context.Context, fn func(ctx context.Context, tx *Tx) error, span *span) error {
-	b, err := p.joinBatch(ctx, span)
-	if err != nil {
+func (p *Pool) batchOne(ctx context.Context, m member, span *span) error {
+	m.ctx = ctx
+	b, err := p.joinBatch(ctx, &m, span)
+	switch {
+	case err != nil:
 		return err
+	case m.claimed:
+		err = m.err
+	default:
+		err = b.turn(&m)
 	}
-	err = b.turn(ctx, fn)
 	if !errors.Is(err, errRunAlone) {
 		return err
 	}
 	p.counts.retries.Add(1)
-	if err = p.runTx(ctx, Immediate, false, fn); err == nil {
+	if err = p.runTx(ctx, Immediate, false, m.fn); err == nil {
 		p.counts.batches.Add(1)
 		p.counts.batchMembers.Add(1)
 	}
@@ -64,26 +69,37 @@ const (
 type batch struct {
 	tx     *Tx
 	began  time.Time
-	joined int  // members whose work is in the transaction
-	broken bool // the first member's work, which has no savepoint, must be undone
+	joined int       // members whose work is in the transaction
+	broken bool      // somebody's work must be undone that has no savepoint
+	behind []*waiter // members whose statements were run for them
 
-	done chan struct{} // closed at the end
-	err  error         // what became of it; read after done
+	done chan struct{} // closed at the end; nil while only one waits for that
+	err  error         // what became of it; read after the end
 }
 
 // member is one caller of Batch in the write lane's queue.
 type member struct {
-	shared *batch // the open transaction that it was handed, if it was
+	ctx    context.Context
+	fn     func(context.Context, *Tx) error
+	single *single // fn is this statement, which others may run
+	shared *batch  // the open transaction that it was handed, if it was
+
+	claimed bool  // somebody else runs the statement, and will wake it
+	err     error // of that
 }
 
 // joinBatch waits for the write lane, and returns the transaction that came
-// along with it or a new one.
-func (p *Pool) joinBatch(ctx context.Context, span *span) (*batch, error) {
-	m := new(member)
+// along with it or a new one. It returns when all is over if somebody else runs
+// the member's statement meanwhile.
+func (p *Pool) joinBatch(ctx context.Context, m *member, span *span) (*batch, error) {
 	h := holder{label: labelOf(ctx)}
-	h.depth = runtime.Callers(4, p.frames(&h)) // past Batch and what it calls
+	skip := 4 // Batch, and what it calls
+	if m.single != nil {
+		skip = 5 // Writer's methods are one more
+	}
+	h.depth = runtime.Callers(skip, p.frames(&h))
 	l, err := p.lease(ctx, "batch", true, m, &h)
-	if err != nil {
+	if err != nil || m.claimed {
 		return nil, err
 	}
 	if m.shared != nil {
@@ -95,35 +111,41 @@ func (p *Pool) joinBatch(ctx context.Context, span *span) (*batch, error) {
 		return nil, p.failTx("batch", Immediate, nil, err)
 	}
 	tx.span = nil // each member has its own
-	return &batch{tx: tx, began: time.Now(), done: make(chan struct{})}, nil
+	return &batch{tx: tx, began: time.Now()}, nil
 }
 
-// turn is one member's: run fn, see to it that somebody carries on, and wait.
-func (b *batch) turn(ctx context.Context, fn func(context.Context, *Tx) error) error {
+// turn is one member's: run its work, see to it that somebody carries on, and wait.
+func (b *batch) turn(m *member) error {
 	returned := false
 	defer func() {
 		if !returned { // a panic or Goexit is passing through
-			b.carryOn()
+			b.carryOn(false)
 		}
 	}()
-	err := b.run(ctx, fn)
+	var err error
+	if m.single != nil {
+		err = b.runSingle(m, b.joined > 0)
+	} else {
+		err = b.run(m)
+	}
 	returned = true
 	if err == nil {
 		b.joined++
 	}
-	b.carryOn()
+	passed := b.carryOn(err == nil)
 	if err != nil {
 		return err
 	}
-	<-b.done
+	if passed != nil {
+		<-passed
+	}
 	return b.err
 }
 
 // run calls fn within the shared transaction. The first member needs no
 // savepoint: while it is alone, the transaction is its own.
-func (b *batch) run(ctx context.Context, fn func(context.Context, *Tx) error) error {
-	if err := ctx.Err(); err != nil { // cancelled at the moment of its turn
-		b.broken = b.broken || b.joined == 0
+func (b *batch) run(m *member) error {
+	if err := m.ctx.Err(); err != nil { // cancelled at the moment of its turn
 		return b.tx.pool.fail("batch", nil, err)
 	}
 	if b.joined == 0 {
@@ -132,40 +154,126 @@ func (b *batch) run(ctx context.Context, fn func(context.Context, *Tx) error) er
 			b.broken = true
 			return err
 		}
-		return tx.run(ctx, fn, func(_ context.Context, keep bool) error {
+		return tx.run(m.ctx, m.fn, func(_ context.Context, keep bool) error {
 			err := tx.closePart(keep)
 			b.broken = !keep || err != nil
 			return err
 		})
 	}
-	tx, err := b.tx.openSavepoint(context.WithoutCancel(ctx))
+	tx, err := b.tx.openSavepoint(context.WithoutCancel(m.ctx))
 	if err != nil {
 		return err
 	}
 	tx.gentle = true // others' work is pending: an interrupted write would take it along
-	return tx.run(ctx, fn, func(ctx context.Context, keep bool) error {
+	return tx.run(m.ctx, m.fn, func(ctx context.Context, keep bool) error {
 		return tx.closeSavepoint(context.WithoutCancel(ctx), keep)
 	})
 }
 
-// carryOn hands the transaction on to the next who waits for the write lane, if
-// that is a member too, or ends it.
-func (b *batch) carryOn() {
-	lost, changed := b.tx.cleanUp()
-	p := b.tx.pool
-	if !lost && !changed && !b.broken && b.joined < maxBatchMembers && time.Since(b.began) < p.batchTime {
-		if b.pass() {
-			return
+// runSingle runs a member's statement within the shared transaction. It needs no
+// savepoint: SQLite undoes a statement that fails
+// (https://www.sqlite.org/lang_conflict.html). Where that is not so, or where a
+// deferred foreign key is left unmet, the whole transaction goes, and everybody
+// runs alone.
+func (b *batch) runSingle(m *member, gentle bool) error {
+	if err := m.ctx.Err(); err != nil {
+		return b.tx.pool.fail("batch", nil, err)
+	}
+	c := b.tx.conn
+	cl := b.tx.call(m.ctx)
+	cl.gentle = gentle
+	before := c.changes()
+	err := m.single.run(c, cl)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed: // by Shutdown
+	case err != nil:
+		code, _ := Code(err)
+		b.broken = b.broken || c.h.changes() != before || code == lib.SQLITE_CONSTRAINT_TRIGGER
+	case c.debt() != nil:
+		b.broken = true
+		err = errRunAlone
+	}
+	return err
+}
+
+// carryOn runs the statements of those who wait next, if serving is true. Then it
+// ends the transaction, or hands it on to the next who waits for the write lane,
+// if that is a member too; what is closed at the end is returned then.
+func (b *batch) carryOn(serving bool) (passed <-chan struct{}) {
+	over := false
+	defer func() {
+		if !over { // Goexit is passing through, of a function that SQL calls
+			b.broken = true
+			b.end()
+		}
+	}()
+	waited := false
+	for b.open() {
+		if serving && b.serveNext() {
+			continue
+		}
+		if passed = b.pass(); passed != nil {
+			over = true
+			return passed
 		}
 		// Members of the last batch were woken by its commit, all at once. Those
 		// that are on their way here come along if they may run first.
-		if p.crowded.Load() {
-			runtime.Gosched()
-			if b.pass() {
-				return
-			}
+		if waited || !b.tx.pool.crowded.Load() {
+			break
 		}
+		waited = true
+		runtime.Gosched()
 	}
+	over = true
+	b.end()
+	return nil
+}
+
+// open reports that the transaction may take another member.
+func (b *batch) open() bool {
+	lost, changed := b.tx.cleanUp()
+	return !lost && !changed && !b.broken && b.joined < maxBatchMembers && time.Since(b.began) < b.tx.pool.batchTime
+}
+
+// serveNext runs the statement of the next in the queue, if that is a member
+// whose statement is known to be harmless: its own goroutine would notice no
+// difference.
+func (b *batch) serveNext() bool {
+	c := b.tx.conn
+	c.mu.Lock()
+	w := b.tx.lease.lane.claim(func(m *member) bool { return m.single != nil && c.cache.harmless(m.single.query) })
+	c.mu.Unlock()
+	if w == nil {
+		return false
+	}
+	b.serve(w)
+	return true
+}
+
+func (b *batch) serve(w *waiter) {
+	m := w.member
+	m.err = errRunAlone
+	defer func() {
+		if m.err != errRunAlone && m.err != nil {
+			w.ready <- struct{}{}
+			return
+		}
+		b.behind = append(b.behind, w)
+		if m.err != nil && recover() != nil { // the panic comes again where it belongs
+			b.broken = true
+		}
+	}()
+	if m.err = b.runSingle(m, true); m.err == nil {
+		b.joined++
+	}
+}
+
+// end commits the transaction, or undoes it, and tells everybody.
+func (b *batch) end() {
+	p := b.tx.pool
+	lost, _ := b.tx.cleanUp()
 	keep := !lost && !b.broken && b.joined > 0
 	p.crowded.Store(b.joined > 1)
 	b.err = b.tx.end(context.Background(), keep)
@@ -179,12 +287,32 @@ func (b *batch) carryOn() {
 	case b.joined > 1 || !keep:
 		b.err = errRunAlone // if the commit failed, each finds out for itself why
 	}
-	close(b.done)
+	for _, w := range b.behind {
+		if w.member.err == nil {
+			w.member.err = b.err
+		}
+		w.ready <- struct{}{}
+	}
+	if b.done != nil {
+		close(b.done)
+	}
 }
 
-// pass hands the transaction to the next in the queue, if that is a member.
-func (b *batch) pass() bool {
-	return b.tx.lease.lane.pass(func(m *member) { m.shared = b }) != nil
+// pass hands the transaction to the next in the queue, if that is a member, and
+// returns what is closed at its end.
+func (b *batch) pass() <-chan struct{} {
+	done := b.done
+	passed := b.tx.lease.lane.pass(func(m *member) {
+		if done == nil {
+			done = make(chan struct{})
+			b.done = done
+		}
+		m.shared = b
+	})
+	if passed == nil {
+		return nil
+	}
+	return done
 }
 
 // cleanUp takes back what a member may have left in a transaction that goes on,

@@ -30,6 +30,13 @@ func (c *cache) take(text string) *statement {
 	return s
 }
 
+// harmless reports that the text is a known statement that does nothing but read
+// and write the database, without a function of the program's.
+func (c *cache) harmless(text string) bool {
+	s := c.byText[text]
+	return s != nil && !s.taken && s.effects == effects{}
+}
+
 // give ends the use of a statement.
 func (c *cache) give(s *statement) {
 	s.taken = false

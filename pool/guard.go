@@ -27,6 +27,7 @@ type guard struct {
 	owned      string // it was refused since it would set what this field of Config is for
 	refused    bool   // it was refused since it would have
 	seen       effects
+	builtin    map[string]bool // the functions that are SQLite's own; the pool's, which nobody changes
 
 	busyTimeout time.Duration // what PRAGMA busy_timeout shows
 }
@@ -40,6 +41,7 @@ type effects struct {
 	reads   bool // it only reads although SQLite says that it writes
 	pragma  bool // it is a PRAGMA: some of them act while they are prepared
 	timeout bool // it reads or sets the busy timeout
+	calls   bool // it calls a function of the program's
 }
 
 // install makes SQLite ask the guard: the authorizer while a statement is
@@ -85,6 +87,8 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ s
 		}
 	case sqlite.AuthReindex:
 		g.seen.writes = true
+	case sqlite.AuthFunction:
+		g.seen.calls = g.seen.calls || !g.builtin[strings.ToLower(arg2)]
 	case sqlite.AuthAttach, sqlite.AuthDetach,
 		sqlite.AuthCreateTempIndex, sqlite.AuthCreateTempTable, sqlite.AuthCreateTempTrigger, sqlite.AuthCreateTempView,
 		sqlite.AuthDropTempIndex, sqlite.AuthDropTempTable, sqlite.AuthDropTempTrigger, sqlite.AuthDropTempView:

@@ -85,6 +85,10 @@ func (h *handle) transaction() txnState {
 	return txnState(lib.Xsqlite3_txn_state(h.tls, h.db, 0))
 }
 
+// changes counts the rows that the connection has written, triggers included.
+// See https://www.sqlite.org/c3ref/total_changes.html.
+func (h *handle) changes() int32 { return lib.Xsqlite3_total_changes(h.tls, h.db) }
+
 // setBusyTimeout is PRAGMA busy_timeout without a statement.
 // See https://www.sqlite.org/c3ref/busy_timeout.html.
 func (h *handle) setBusyTimeout(d time.Duration) {

@@ -283,6 +283,22 @@ func (l *lane) pass(take func(*member)) *member {
 	return m
 }
 
+// claim takes the next out of the queue, if that is a batch member of whom may is
+// true, which is called inside the critical section. It goes on waiting until the
+// caller signals it.
+func (l *lane) claim(may func(*member) bool) *waiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.head
+	if w == nil || w.member == nil || !may(w.member) {
+		return nil
+	}
+	l.remove(w)
+	l.waited.Add(int64(time.Since(w.since)))
+	w.member.claimed = true
+	return w
+}
+
 // refuse wakes newcomers that wait with ErrClosed and turns away who comes.
 func (l *lane) refuse() {
 	l.mu.Lock()
@@ -323,7 +339,7 @@ func (l *lane) fail(w *waiter, err error) {
 
 func (l *lane) wait(ctx context.Context, w *waiter) error {
 	defer func() {
-		if !w.uncounted {
+		if !w.uncounted && !w.claimed() {
 			l.waited.Add(int64(time.Since(w.since)))
 		}
 		l.waiting.put(w)
@@ -336,6 +352,11 @@ func (l *lane) wait(ctx context.Context, w *waiter) error {
 		err = ctx.Err()
 	}
 	l.mu.Lock()
+	if w.claimed() { // its statement runs, or has run
+		l.mu.Unlock()
+		<-w.ready
+		return nil
+	}
 	defer l.mu.Unlock()
 	if w.granted && w.member != nil && w.member.shared != nil {
 		// The transaction that came along must be carried on by somebody.
@@ -359,6 +380,10 @@ func (l *lane) wait(ctx context.Context, w *waiter) error {
 	}
 	return err
 }
+
+// claimed reports that a batch has taken it out of the queue. It is read by who
+// holds lane.mu, or after the signal.
+func (w *waiter) claimed() bool { return w.member != nil && w.member.claimed }
 
 // free reports whether somebody could be let in now. The caller holds mu.
 func (l *lane) free(want access) bool {

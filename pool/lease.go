@@ -101,7 +101,7 @@ func (p *Pool) leaseOn(ctx context.Context, op string, lane *lane, want access, 
 	if err != nil {
 		return nil, p.waitFailed(op, err)
 	}
-	if m != nil && m.shared != nil {
+	if m != nil && (m.shared != nil || m.claimed) {
 		return nil, nil // the transaction that came along has its lease
 	}
 	got := false
@@ -391,10 +391,14 @@ func (c *conn) runQueryRow(cl *call, query string, args []any) *sql.Row {
 	defer c.calls.RUnlock()
 	row := c.pinned.QueryRowContext(cl, query, args...)
 	if errors.Is(row.Err(), sql.ErrConnDone) {
-		// database/sql makes a Row with an error for a context that has one.
-		return new(sql.DB).QueryRowContext(ended{context.Background(), c.afterwards(cl, row.Err())}, "")
+		return failedRow(c.afterwards(cl, row.Err()))
 	}
 	return row
+}
+
+// failedRow is a Row with an error: database/sql makes one for a context that has one.
+func failedRow(err error) *sql.Row {
+	return new(sql.DB).QueryRowContext(ended{context.Background(), err}, "")
 }
 
 // afterwards translates database/sql's word for a connection that was closed

@@ -191,6 +191,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
 	c.h.setBusyTimeout(0) // the waiting is ours: see patiently
 	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)
+	c.guard.builtin = p.builtin
 	names := slices.Sorted(maps.Keys(p.cfg.Pragmas))
 	set := func(name string) error {
 		if err := c.control(cl, "PRAGMA "+name+"="+p.cfg.Pragmas[name]); err != nil {
@@ -225,7 +226,23 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 			return err
 		}
 	}
-	return c.control(cl, "PRAGMA synchronous="+p.synchronous())
+	if err := c.control(cl, "PRAGMA synchronous="+p.synchronous()); err != nil || mode != journalSet {
+		return err
+	}
+	return p.learnFunctions(c, cl)
+}
+
+// learnFunctions asks which functions are SQLite's own, so that those which the
+// program registered with the driver can be told from them.
+// See https://www.sqlite.org/pragma.html#pragma_function_list.
+func (p *Pool) learnFunctions(c *conn, cl *call) error {
+	names, err := c.word(cl, "SELECT group_concat(name) FROM (SELECT name FROM pragma_function_list GROUP BY name HAVING min(builtin))")
+	p.builtin = map[string]bool{}
+	for name := range strings.SplitSeq(names, ",") {
+		p.builtin[strings.ToLower(name)] = true
+	}
+	c.guard.builtin = p.builtin
+	return err
 }
 
 // onConnectError tells what OnConnect says from what happens to the caller.

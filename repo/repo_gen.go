@@ -167,14 +167,7 @@ func poolError(op string, err error, failed bool) error {
 
 // AppendLog records an indexing run.
 func (r *Repo) AppendLog(ctx context.Context, arg gen.AppendLogParams) (result gen.IndexingLog, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).AppendLog(ctx, arg)
-		return result, dberr.Wrap("AppendLog", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).AppendLog(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).AppendLog(ctx, arg)
 	return result, dberr.Wrap("AppendLog", err)
 }
 
@@ -209,14 +202,7 @@ func (t *Tx) CountFiles(ctx context.Context, directory string) (result gen.Count
 
 // CreateTab adds a search category behind the others. The filter is JSON.
 func (r *Repo) CreateTab(ctx context.Context, arg gen.CreateTabParams) (result gen.Tab, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).CreateTab(ctx, arg)
-		return result, dberr.Wrap("CreateTab", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).CreateTab(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).CreateTab(ctx, arg)
 	return result, dberr.Wrap("CreateTab", err)
 }
 
@@ -228,14 +214,7 @@ func (t *Tx) CreateTab(ctx context.Context, arg gen.CreateTabParams) (result gen
 
 // DeleteBookmark deletes the access grant for a path.
 func (r *Repo) DeleteBookmark(ctx context.Context, path string) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).DeleteBookmark(ctx, path)
-		return result, dberr.Wrap("DeleteBookmark", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).DeleteBookmark(ctx, path)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).DeleteBookmark(ctx, path)
 	return result, dberr.Wrap("DeleteBookmark", err)
 }
 
@@ -248,14 +227,7 @@ func (t *Tx) DeleteBookmark(ctx context.Context, path string) (result int64, err
 // DeleteDirectories deletes a directory and everything below it, with the
 // entries in them. The directory's own entry, in its parent, stays.
 func (r *Repo) DeleteDirectories(ctx context.Context, path string) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).DeleteDirectories(ctx, path)
-		return result, dberr.Wrap("DeleteDirectories", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).DeleteDirectories(ctx, path)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).DeleteDirectories(ctx, path)
 	return result, dberr.Wrap("DeleteDirectories", err)
 }
 
@@ -268,14 +240,7 @@ func (t *Tx) DeleteDirectories(ctx context.Context, path string) (result int64, 
 
 // DeleteFiles deletes entries by their ids.
 func (r *Repo) DeleteFiles(ctx context.Context, ids []int64) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).DeleteFiles(ctx, ids)
-		return result, dberr.Wrap("DeleteFiles", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).DeleteFiles(ctx, ids)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).DeleteFiles(ctx, ids)
 	return result, dberr.Wrap("DeleteFiles", err)
 }
 
@@ -287,14 +252,7 @@ func (t *Tx) DeleteFiles(ctx context.Context, ids []int64) (result int64, err er
 
 // DeleteTab deletes a search category.
 func (r *Repo) DeleteTab(ctx context.Context, id int64) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).DeleteTab(ctx, id)
-		return result, dberr.Wrap("DeleteTab", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).DeleteTab(ctx, id)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).DeleteTab(ctx, id)
 	return result, dberr.Wrap("DeleteTab", err)
 }
 
@@ -307,14 +265,7 @@ func (t *Tx) DeleteTab(ctx context.Context, id int64) (result int64, err error) 
 // DeleteUnseenFiles deletes the entries below a directory that were not met
 // since a time.
 func (r *Repo) DeleteUnseenFiles(ctx context.Context, arg gen.DeleteUnseenFilesParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).DeleteUnseenFiles(ctx, arg)
-		return result, dberr.Wrap("DeleteUnseenFiles", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).DeleteUnseenFiles(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).DeleteUnseenFiles(ctx, arg)
 	return result, dberr.Wrap("DeleteUnseenFiles", err)
 }
 
@@ -843,14 +794,7 @@ func (t *Tx) ListTabs(ctx context.Context) (result []gen.Tab, err error) {
 
 // MarkFileSeen notes that an entry was met, unchanged.
 func (r *Repo) MarkFileSeen(ctx context.Context, arg gen.MarkFileSeenParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).MarkFileSeen(ctx, arg)
-		return result, dberr.Wrap("MarkFileSeen", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).MarkFileSeen(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).MarkFileSeen(ctx, arg)
 	return result, dberr.Wrap("MarkFileSeen", err)
 }
 
@@ -863,14 +807,7 @@ func (t *Tx) MarkFileSeen(ctx context.Context, arg gen.MarkFileSeenParams) (resu
 // MoveDirectory gives one directory its new parent, after RenameDirectories has
 // given it its path.
 func (r *Repo) MoveDirectory(ctx context.Context, arg gen.MoveDirectoryParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).MoveDirectory(ctx, arg)
-		return result, dberr.Wrap("MoveDirectory", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).MoveDirectory(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).MoveDirectory(ctx, arg)
 	return result, dberr.Wrap("MoveDirectory", err)
 }
 
@@ -884,14 +821,7 @@ func (t *Tx) MoveDirectory(ctx context.Context, arg gen.MoveDirectoryParams) (re
 // MoveFile gives one entry its new directory and name, after RenameFiles has
 // given it its path.
 func (r *Repo) MoveFile(ctx context.Context, arg gen.MoveFileParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).MoveFile(ctx, arg)
-		return result, dberr.Wrap("MoveFile", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).MoveFile(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).MoveFile(ctx, arg)
 	return result, dberr.Wrap("MoveFile", err)
 }
 
@@ -905,14 +835,7 @@ func (t *Tx) MoveFile(ctx context.Context, arg gen.MoveFileParams) (result int64
 // MoveTab puts a search category at a position, counted from 0, and the others
 // around it in their order. The rows exist: the INSERT is an UPDATE from a query.
 func (r *Repo) MoveTab(ctx context.Context, arg gen.MoveTabParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).MoveTab(ctx, arg)
-		return result, dberr.Wrap("MoveTab", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).MoveTab(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).MoveTab(ctx, arg)
 	return result, dberr.Wrap("MoveTab", err)
 }
 
@@ -946,14 +869,7 @@ func (t *Tx) NewestFiles(ctx context.Context, count int64) (result []gen.File, e
 
 // PruneLog deletes the runs before a time.
 func (r *Repo) PruneLog(ctx context.Context, timestamp column.Time) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).PruneLog(ctx, timestamp)
-		return result, dberr.Wrap("PruneLog", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).PruneLog(ctx, timestamp)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).PruneLog(ctx, timestamp)
 	return result, dberr.Wrap("PruneLog", err)
 }
 
@@ -965,14 +881,7 @@ func (t *Tx) PruneLog(ctx context.Context, timestamp column.Time) (result int64,
 
 // PutBookmark stores an access grant for a path, in place of an older one.
 func (r *Repo) PutBookmark(ctx context.Context, arg gen.PutBookmarkParams) (result gen.PermissionBookmark, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).PutBookmark(ctx, arg)
-		return result, dberr.Wrap("PutBookmark", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).PutBookmark(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).PutBookmark(ctx, arg)
 	return result, dberr.Wrap("PutBookmark", err)
 }
 
@@ -1005,14 +914,7 @@ func (t *Tx) RecentLog(ctx context.Context, count int64) (result []gen.IndexingL
 
 // RenameDirectories gives a directory and everything below it another path.
 func (r *Repo) RenameDirectories(ctx context.Context, arg gen.RenameDirectoriesParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).RenameDirectories(ctx, arg)
-		return result, dberr.Wrap("RenameDirectories", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).RenameDirectories(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).RenameDirectories(ctx, arg)
 	return result, dberr.Wrap("RenameDirectories", err)
 }
 
@@ -1025,14 +927,7 @@ func (t *Tx) RenameDirectories(ctx context.Context, arg gen.RenameDirectoriesPar
 // RenameFiles gives an entry and everything below it another path. Rename the
 // directories along with it, in one transaction: RenameDirectories.
 func (r *Repo) RenameFiles(ctx context.Context, arg gen.RenameFilesParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).RenameFiles(ctx, arg)
-		return result, dberr.Wrap("RenameFiles", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).RenameFiles(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).RenameFiles(ctx, arg)
 	return result, dberr.Wrap("RenameFiles", err)
 }
 
@@ -1091,14 +986,7 @@ func (t *Tx) SearchFilesBySubstring(ctx context.Context, arg gen.SearchFilesBySu
 
 // SetDirectoryPermission notes whether the directory may be read.
 func (r *Repo) SetDirectoryPermission(ctx context.Context, arg gen.SetDirectoryPermissionParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).SetDirectoryPermission(ctx, arg)
-		return result, dberr.Wrap("SetDirectoryPermission", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).SetDirectoryPermission(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).SetDirectoryPermission(ctx, arg)
 	return result, dberr.Wrap("SetDirectoryPermission", err)
 }
 
@@ -1110,14 +998,7 @@ func (t *Tx) SetDirectoryPermission(ctx context.Context, arg gen.SetDirectoryPer
 
 // SetDirectoryRule says whether and how a directory is indexed.
 func (r *Repo) SetDirectoryRule(ctx context.Context, arg gen.SetDirectoryRuleParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).SetDirectoryRule(ctx, arg)
-		return result, dberr.Wrap("SetDirectoryRule", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).SetDirectoryRule(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).SetDirectoryRule(ctx, arg)
 	return result, dberr.Wrap("SetDirectoryRule", err)
 }
 
@@ -1131,14 +1012,7 @@ func (t *Tx) SetDirectoryRule(ctx context.Context, arg gen.SetDirectoryRuleParam
 // directory from what lies in it, all levels down, and returns how many changed.
 // The rows exist: the INSERT is an UPDATE from a query, and only that.
 func (r *Repo) SetFolderSizes(ctx context.Context, directory string) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).SetFolderSizes(ctx, directory)
-		return result, dberr.Wrap("SetFolderSizes", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).SetFolderSizes(ctx, directory)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).SetFolderSizes(ctx, directory)
 	return result, dberr.Wrap("SetFolderSizes", err)
 }
 
@@ -1152,14 +1026,7 @@ func (t *Tx) SetFolderSizes(ctx context.Context, directory string) (result int64
 
 // SetTabFilter replaces a search category's filter, which is JSON.
 func (r *Repo) SetTabFilter(ctx context.Context, arg gen.SetTabFilterParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).SetTabFilter(ctx, arg)
-		return result, dberr.Wrap("SetTabFilter", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).SetTabFilter(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).SetTabFilter(ctx, arg)
 	return result, dberr.Wrap("SetTabFilter", err)
 }
 
@@ -1171,14 +1038,7 @@ func (t *Tx) SetTabFilter(ctx context.Context, arg gen.SetTabFilterParams) (resu
 
 // SetTabVisible shows or hides a search category.
 func (r *Repo) SetTabVisible(ctx context.Context, arg gen.SetTabVisibleParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).SetTabVisible(ctx, arg)
-		return result, dberr.Wrap("SetTabVisible", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).SetTabVisible(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).SetTabVisible(ctx, arg)
 	return result, dberr.Wrap("SetTabVisible", err)
 }
 
@@ -1214,14 +1074,7 @@ func (t *Tx) SummarizeCategories(ctx context.Context) (result []gen.SummarizeCat
 // UpsertDirectory records a directory under its path and returns the row. The
 // rule and the permission state of a directory that is known stay.
 func (r *Repo) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryParams) (result gen.Directory, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).UpsertDirectory(ctx, arg)
-		return result, dberr.Wrap("UpsertDirectory", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).UpsertDirectory(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).UpsertDirectory(ctx, arg)
 	return result, dberr.Wrap("UpsertDirectory", err)
 }
 
@@ -1235,14 +1088,7 @@ func (t *Tx) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryParams)
 // UpsertFile records an entry under its path and returns the row. The id, the
 // creation date and the folder size of an entry that is known stay.
 func (r *Repo) UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (result gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).UpsertFile(ctx, arg)
-		return result, dberr.Wrap("UpsertFile", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).UpsertFile(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).UpsertFile(ctx, arg)
 	return result, dberr.Wrap("UpsertFile", err)
 }
 
@@ -1255,14 +1101,7 @@ func (t *Tx) UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (result g
 
 // UpsertFileType says what an extension (lower case, no dot) means.
 func (r *Repo) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams) (result gen.FileType, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).UpsertFileType(ctx, arg)
-		return result, dberr.Wrap("UpsertFileType", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).UpsertFileType(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).UpsertFileType(ctx, arg)
 	return result, dberr.Wrap("UpsertFileType", err)
 }
 

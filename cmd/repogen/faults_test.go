@@ -304,7 +304,7 @@ func TestEveryAnnotationBecomesAMethodOfItsKind(t *testing.T) {
 		require.True(t, found, name)
 		body, _, _ = strings.Cut(body, "\n}\n")
 		assert.Equal(t, reading, strings.Contains(body, "r.pool.Acquire(ctx)"), name)
-		assert.Equal(t, !reading, strings.Contains(body, "r.pool.Batch(ctx"), name)
+		assert.Equal(t, !reading, strings.Contains(body, "r.pool.Writer()"), name)
 		assert.Equal(t, reading, strings.Contains(text, "func (q reader) "+name+"("), name)
 	}
 }
@@ -375,7 +375,7 @@ func TestANameThatHoldsAVerbMakesNoQueryRead(t *testing.T) {
 		require.Zero(t, code, stderr)
 		text, err := os.ReadFile(out)
 		require.NoError(t, err)
-		require.Contains(t, string(text), "r.pool.Batch(ctx, func", name)
+		require.Contains(t, string(text), "r.pool.Writer()", name)
 		require.NotContains(t, string(text), "func (q reader) Put(", name)
 	}
 }

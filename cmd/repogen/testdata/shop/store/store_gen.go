@@ -110,14 +110,7 @@ func poolError(op string, err error, failed bool) error {
 
 // AddCustomer adds a customer and returns the id.
 func (r *Repo) AddCustomer(ctx context.Context, arg gen.AddCustomerParams) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).AddCustomer(ctx, arg)
-		return result, dberr.Wrap("AddCustomer", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).AddCustomer(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).AddCustomer(ctx, arg)
 	return result, dberr.Wrap("AddCustomer", err)
 }
 
@@ -129,14 +122,7 @@ func (t *Tx) AddCustomer(ctx context.Context, arg gen.AddCustomerParams) (result
 
 // AddOrder runs the query of that name.
 func (r *Repo) AddOrder(ctx context.Context, arg gen.AddOrderParams) (result gen.Order, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).AddOrder(ctx, arg)
-		return result, dberr.Wrap("AddOrder", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).AddOrder(ctx, arg)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).AddOrder(ctx, arg)
 	return result, dberr.Wrap("AddOrder", err)
 }
 
@@ -148,14 +134,7 @@ func (t *Tx) AddOrder(ctx context.Context, arg gen.AddOrderParams) (result gen.O
 
 // DropOrders deletes the orders below a price.
 func (r *Repo) DropOrders(ctx context.Context, cents int64) (result sql.Result, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).DropOrders(ctx, cents)
-		return result, dberr.Wrap("DropOrders", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).DropOrders(ctx, cents)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).DropOrders(ctx, cents)
 	return result, dberr.Wrap("DropOrders", err)
 }
 
@@ -253,14 +232,7 @@ func (t *Tx) ListOrders(ctx context.Context, poolArg string) (result []gen.ListO
 
 // Raise makes every order dearer.
 func (r *Repo) Raise(ctx context.Context, cents int64) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).Raise(ctx, cents)
-		return result, dberr.Wrap("Raise", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).Raise(ctx, cents)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).Raise(ctx, cents)
 	return result, dberr.Wrap("Raise", err)
 }
 
@@ -272,14 +244,7 @@ func (t *Tx) Raise(ctx context.Context, cents int64) (result int64, err error) {
 
 // RenameCustomer runs the query of that name.
 func (r *Repo) RenameCustomer(ctx context.Context, arg gen.RenameCustomerParams) (err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		err = gen.New(tx).RenameCustomer(ctx, arg)
-		return dberr.Wrap("RenameCustomer", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		err = gen.New(tx).RenameCustomer(ctx, arg)
-		return err
-	})
+	err = gen.New(r.pool.Writer()).RenameCustomer(ctx, arg)
 	return dberr.Wrap("RenameCustomer", err)
 }
 

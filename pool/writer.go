@@ -1,0 +1,200 @@
+package pool
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Writer runs single statements, each as a member of a [Pool.Batch] of its own:
+// it returns when its work is durable, and those who wait for the write lane next
+// to each other are committed together. It does so with less ado than Batch:
+// whoever has the shared transaction runs the statements of those who wait behind
+// it, so none of them needs a savepoint or a turn of its own.
+//
+// It is sqlc's DBTX, but for PrepareContext, and safe for concurrent use. All rows
+// of a statement are read before the commit and kept until they are scanned. A
+// statement that only reads belongs on a [Lease]: here it waits for the write
+// lane. Within a transaction of its context a statement runs in that one.
+type Writer struct{ pool *Pool }
+
+// Writer returns what runs single writing statements on the pool.
+func (p *Pool) Writer() Writer { return Writer{p} }
+
+// ExecContext runs a statement or a script.
+func (w Writer) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if tx := w.pool.TxFromContext(ctx); tx != nil {
+		return tx.ExecContext(ctx, query, args...)
+	}
+	s, err := w.run(ctx, query, args, false)
+	if err != nil {
+		return nil, err
+	}
+	return s.result, nil
+}
+
+// QueryContext runs a statement that returns rows.
+func (w Writer) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if tx := w.pool.TxFromContext(ctx); tx != nil {
+		return tx.QueryContext(ctx, query, args...)
+	}
+	s, err := w.run(ctx, query, args, true)
+	if err != nil {
+		return nil, err
+	}
+	return w.pool.results.QueryContext(s, query)
+}
+
+// QueryRowContext is QueryContext for at most one row; Scan reports the errors.
+func (w Writer) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if tx := w.pool.TxFromContext(ctx); tx != nil {
+		return tx.QueryRowContext(ctx, query, args...)
+	}
+	s, err := w.run(ctx, query, args, true)
+	if err != nil {
+		return failedRow(err)
+	}
+	return w.pool.results.QueryRowContext(s, query)
+}
+
+// PrepareContext is refused: the connection that a statement runs on is not known
+// before. Every connection keeps its statements prepared anyway.
+func (w Writer) PrepareContext(context.Context, string) (*sql.Stmt, error) {
+	return nil, w.pool.fail("prepare", errors.ErrUnsupported, nil, "a Writer has no connection to prepare on; use a Lease or a Tx")
+}
+
+func (w Writer) run(ctx context.Context, query string, args []any, rows bool) (*single, error) {
+	values, err := namedValues(args)
+	if err != nil {
+		return nil, err
+	}
+	s := &single{Context: context.Background(), query: query, args: values, wantsRows: rows}
+	if w.pool.cfg.Tracer != nil { // each query is told in the goroutine that asked for it
+		return s, w.pool.Batch(ctx, s.in)
+	}
+	return s, w.pool.batchOne(ctx, member{fn: s.in, single: s}, nil)
+}
+
+// single is one statement and what became of it. It is the rows that it left, and
+// the context in which they travel through database/sql.
+type single struct {
+	context.Context // of the travel: it never ends
+	query           string
+	args            []driver.NamedValue
+	wantsRows       bool
+
+	result         driver.Result
+	columns, types []string
+	values         []driver.Value // row after row
+	count          int            // of rows
+}
+
+// in is the statement as a function for a transaction.
+func (s *single) in(ctx context.Context, tx *Tx) error { return s.run(tx.conn, tx.call(ctx)) }
+
+// run runs the statement to its end.
+func (s *single) run(c *conn, cl *call) (err error) {
+	s.result, s.columns, s.types, s.values, s.count = nil, nil, nil, nil, 0
+	if !s.wantsRows {
+		s.result, err = c.exec(cl, s.query, s.args)
+		return err
+	}
+	r, err := c.query(cl, s.query, s.args)
+	if err != nil {
+		return err
+	}
+	s.columns = r.Columns()
+	if ours, ok := r.(*rows); ok {
+		s.types = ours.types
+	}
+	for n := len(s.columns); err == nil; {
+		s.values = slices.Grow(s.values, n)
+		if err = r.Next(s.values[len(s.values) : len(s.values)+n]); err == nil {
+			s.values = s.values[:len(s.values)+n]
+			s.count++
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return errors.Join(err, r.Close())
+}
+
+// Columns implements driver.Rows.
+func (s *single) Columns() []string { return s.columns }
+
+// ColumnTypeDatabaseTypeName implements driver.RowsColumnTypeDatabaseTypeName.
+func (s *single) ColumnTypeDatabaseTypeName(i int) string {
+	if i < len(s.types) {
+		return s.types[i]
+	}
+	return ""
+}
+
+// Next implements driver.Rows.
+func (s *single) Next(dest []driver.Value) error {
+	if s.count == 0 {
+		return io.EOF
+	}
+	s.count--
+	n := copy(dest, s.values)
+	s.values = s.values[n:]
+	return nil
+}
+
+// Close implements driver.Rows.
+func (s *single) Close() error { return nil }
+
+// namedValues is what database/sql does to arguments
+// (https://pkg.go.dev/database/sql/driver#NamedValueChecker, the default).
+func namedValues(args []any) ([]driver.NamedValue, error) {
+	values := make([]driver.NamedValue, len(args))
+	for i, arg := range args {
+		v := &values[i]
+		v.Ordinal = i + 1
+		if named, ok := arg.(sql.NamedArg); ok {
+			v.Name, arg = named.Name, named.Value
+		}
+		var err error
+		if v.Value, err = driver.DefaultParameterConverter.ConvertValue(arg); err != nil {
+			return nil, fmt.Errorf("argument %d: %w", v.Ordinal, err)
+		}
+	}
+	return values, nil
+}
+
+// results is a connection of database/sql that hands over rows which a statement
+// left. It leads to no database.
+type results struct{}
+
+// openResults returns such a connection. Nothing of database/sql stays behind it
+// that would have to be closed.
+func openResults(ctx context.Context) (*sql.Conn, error) {
+	db := sql.OpenDB(results{})
+	defer db.Close() // its goroutine; the connection that is out stays usable
+	return db.Conn(ctx)
+}
+
+// Connect implements driver.Connector.
+func (r results) Connect(context.Context) (driver.Conn, error) { return r, nil }
+
+// Driver implements driver.Connector.
+func (results) Driver() driver.Driver { return nil }
+
+// QueryContext implements driver.QueryerContext.
+func (results) QueryContext(ctx context.Context, _ string, _ []driver.NamedValue) (driver.Rows, error) {
+	return ctx.(*single), nil
+}
+
+// Prepare implements driver.Conn.
+func (results) Prepare(string) (driver.Stmt, error) { return nil, errors.ErrUnsupported }
+
+// Begin implements driver.Conn.
+func (results) Begin() (driver.Tx, error) { return nil, errors.ErrUnsupported }
+
+// Close implements driver.Conn.
+func (results) Close() error { return nil }
