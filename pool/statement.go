@@ -40,11 +40,16 @@ type statement struct {
 	times    bool     // a column is declared as a time, which the driver reads
 	compiled int32    // how often SQLite compiled it again when the columns were looked at
 	bound    []uintptr
-	running  bool // begun and not reset
-	ahead    bool // the current row was not read yet
-	done     bool // there are no more rows
-	spent    bool // finalized
+	texts    []byte // the short texts of the row that is being read
+	ends     []end  // where each of them ends
+	running  bool   // begun and not reset
+	ahead    bool   // the current row was not read yet
+	done     bool   // there are no more rows
+	spent    bool   // finalized
 }
+
+// end is where the text of a column ends among those of its row.
+type end struct{ column, at int }
 
 // param says which argument a parameter takes
 // (https://www.sqlite.org/lang_expr.html#varparam).
@@ -346,7 +351,19 @@ func (c *steps) Next(dest []driver.Value) error {
 		return io.EOF
 	}
 	c.ahead = false
+	c.read(dest)
+	return nil
+}
+
+// shortText is the length up to which the texts of a row share their memory: one
+// allocation instead of many. A long one has its own, lest it be kept by a short
+// one beside it.
+const shortText = 128
+
+// read reads the current row.
+func (c *steps) read(dest []driver.Value) {
 	tls := c.h.tls
+	c.texts, c.ends = c.texts[:0], c.ends[:0]
 	for i := range dest {
 		// One look at the column instead of three: nobody else uses the connection.
 		v := lib.Xsqlite3_column_value(tls, c.pstmt, int32(i))
@@ -357,7 +374,13 @@ func (c *steps) Next(dest []driver.Value) error {
 			dest[i] = lib.Xsqlite3_value_double(tls, v)
 		case lib.SQLITE_TEXT:
 			p := lib.Xsqlite3_value_text(tls, v) // before the length, which depends on it
-			dest[i] = string(libc.GoBytes(p, int(lib.Xsqlite3_value_bytes(tls, v))))
+			text := libc.GoBytes(p, int(lib.Xsqlite3_value_bytes(tls, v)))
+			if len(text) > shortText {
+				dest[i] = string(text)
+				continue
+			}
+			c.texts = append(c.texts, text...)
+			c.ends = append(c.ends, end{column: i, at: len(c.texts)})
 		case lib.SQLITE_BLOB:
 			p := lib.Xsqlite3_value_blob(tls, v)
 			dest[i] = append([]byte(nil), libc.GoBytes(p, int(lib.Xsqlite3_value_bytes(tls, v)))...)
@@ -365,7 +388,11 @@ func (c *steps) Next(dest []driver.Value) error {
 			dest[i] = nil
 		}
 	}
-	return nil
+	texts, start := string(c.texts), 0
+	for _, e := range c.ends {
+		dest[e.column] = texts[start:e.at]
+		start = e.at
+	}
 }
 
 // storage is the class of the current row's value.

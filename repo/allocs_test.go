@@ -46,8 +46,8 @@ func TestATypedPointReadAllocatesItsRowAndLittleElse(t *testing.T) {
 		if _, err := r.GetFileByPath(ctx, path); err != nil {
 			panic(err)
 		}
-	}), 25.0,
-		"15 are the values of the row and their way through any, 6 database/sql's Rows and Row, 2 the argument's, and one each the lease, the call and the rows; SQLite's side allocates nothing")
+	}), 23.0,
+		"13 are the values of the row and their way through any, 6 database/sql's Rows and Row, 2 the argument's, and one each the lease, the call and the rows; SQLite's side allocates nothing")
 }
 
 func TestAWriteAloneAllocatesATransactionAndLittleElse(t *testing.T) {

@@ -12,9 +12,10 @@
 // [Repo] and [Tx] both are a gen.Querier, so code written against that interface
 // runs in either. A context that comes from a transaction's function carries the
 // transaction: methods of Repo called with it join in. Outside a transaction a
-// reading method leases a connection of the read lane, and a writing one goes
-// through [Repo.Batch], which commits concurrent callers together. [Reader] has
-// the reading methods alone; a [Repo.View] is given no more.
+// reading method leases a connection of the read lane, and a writing one is a
+// member of a batch, as with [Repo.Batch], which commits concurrent callers
+// together: see [pool.Writer]. [Reader] has the reading methods alone; a
+// [Repo.View] is given no more.
 //
 // All errors of queries can be told apart with errors.Is: see package dberr.
 //
