@@ -178,7 +178,7 @@ func (x *indexer) sumUp(ctx context.Context, root string) error {
 // known of them, and the difference is written in one transaction for each chunk.
 // Concurrent ones share their commits.
 func (x *indexer) directories(ctx context.Context, dirs []folder, root string) error {
-	const chunk = 1000
+	const chunk = 500
 	var changes []change
 	var below []folder
 	for i, dir := range dirs {
