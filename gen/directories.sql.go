@@ -266,6 +266,24 @@ func (q *Queries) SetDirectoryRule(ctx context.Context, arg SetDirectoryRulePara
 	return result.RowsAffected()
 }
 
+const upsertDirectories = `-- name: UpsertDirectories :execrows
+INSERT INTO directories (path, parent_id)
+SELECT d.value ->> 'path', d.value ->> 'parent_id' FROM json_each(CAST(?1 AS TEXT)) AS d
+WHERE true
+ON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id)
+`
+
+// UpsertDirectories records directories as UpsertDirectory does, all of them or
+// none. They are a JSON array of objects with the columns' names as keys: path
+// and parent_id.
+func (q *Queries) UpsertDirectories(ctx context.Context, directories string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, upsertDirectories, directories)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const upsertDirectory = `-- name: UpsertDirectory :one
 INSERT INTO directories (path, parent_id) VALUES (?1, ?2)
 ON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id)

@@ -129,6 +129,10 @@ type Querier interface {
 	// SummarizeCategories returns the number of files and their total size for each
 	// category; files without a type count as other.
 	SummarizeCategories(ctx context.Context) ([]SummarizeCategoriesRow, error)
+	// UpsertDirectories records directories as UpsertDirectory does, all of them or
+	// none. They are a JSON array of objects with the columns' names as keys: path
+	// and parent_id.
+	UpsertDirectories(ctx context.Context, directories string) (int64, error)
 	// UpsertDirectory records a directory under its path and returns the row. The
 	// rule and the permission state of a directory that is known stay.
 	UpsertDirectory(ctx context.Context, arg UpsertDirectoryParams) (Directory, error)
@@ -137,6 +141,10 @@ type Querier interface {
 	UpsertFile(ctx context.Context, arg UpsertFileParams) (File, error)
 	// UpsertFileType says what an extension (lower case, no dot) means.
 	UpsertFileType(ctx context.Context, arg UpsertFileTypeParams) (FileType, error)
+	// UpsertFiles records entries as UpsertFile does, all of them or none. They are a
+	// JSON array of objects with the columns' names as keys, times in nanoseconds.
+	// OFFSET keeps SQLite from making an entry's text anew for each of its columns.
+	UpsertFiles(ctx context.Context, entries string) (int64, error)
 }
 
 var _ Querier = (*Queries)(nil)

@@ -5,6 +5,15 @@ INSERT INTO directories (path, parent_id) VALUES (sqlc.arg('path'), sqlc.narg('p
 ON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id)
 RETURNING *;
 
+-- name: UpsertDirectories :execrows
+-- UpsertDirectories records directories as UpsertDirectory does, all of them or
+-- none. They are a JSON array of objects with the columns' names as keys: path
+-- and parent_id.
+INSERT INTO directories (path, parent_id)
+SELECT d.value ->> 'path', d.value ->> 'parent_id' FROM json_each(CAST(sqlc.arg('directories') AS TEXT)) AS d
+WHERE true
+ON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id);
+
 -- name: GetDirectory :one
 -- GetDirectory returns a directory by its id.
 SELECT * FROM directories WHERE id = ?;

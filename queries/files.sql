@@ -21,6 +21,31 @@ ON CONFLICT (path) DO UPDATE SET
     folder_size    = CASE WHEN excluded.is_directory = 1 THEN files.folder_size END
 RETURNING *;
 
+-- name: UpsertFiles :execrows
+-- UpsertFiles records entries as UpsertFile does, all of them or none. They are a
+-- JSON array of objects with the columns' names as keys, times in nanoseconds.
+-- OFFSET keeps SQLite from making an entry's text anew for each of its columns.
+INSERT INTO files (directory_id, path, name, name_lower, extension, file_type_id, is_directory, size,
+                   date_created, date_modified, cloud_provider, cloud_status, indexed_at)
+SELECT e.entry ->> 'directory_id', e.entry ->> 'path', e.entry ->> 'name', e.entry ->> 'name_lower', e.entry ->> 'extension',
+       (SELECT t.id FROM file_types AS t WHERE t.extension = e.entry ->> 'extension'), e.entry ->> 'is_directory', e.entry ->> 'size',
+       e.entry ->> 'date_created', e.entry ->> 'date_modified', e.entry ->> 'cloud_provider', e.entry ->> 'cloud_status', e.entry ->> 'indexed_at'
+FROM (SELECT j.value AS entry FROM json_each(CAST(sqlc.arg('entries') AS TEXT)) AS j LIMIT -1 OFFSET 0) AS e
+WHERE true
+ON CONFLICT (path) DO UPDATE SET
+    directory_id   = excluded.directory_id,
+    name           = excluded.name,
+    name_lower     = excluded.name_lower,
+    extension      = excluded.extension,
+    file_type_id   = excluded.file_type_id,
+    is_directory   = excluded.is_directory,
+    size           = excluded.size,
+    date_modified  = excluded.date_modified,
+    cloud_provider = excluded.cloud_provider,
+    cloud_status   = excluded.cloud_status,
+    indexed_at     = excluded.indexed_at,
+    folder_size    = CASE WHEN excluded.is_directory = 1 THEN files.folder_size END;
+
 -- name: GetFile :one
 -- GetFile returns an entry by its id.
 SELECT * FROM files WHERE id = ?;

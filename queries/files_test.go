@@ -1,8 +1,11 @@
 package queries_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +43,107 @@ func TestUpsertFileKeepsIDAndCreationAndReturnsTheRow(t *testing.T) {
 	require.ErrorIs(t, err, repo.ErrCheck, "a local file has a size")
 	_, err = q.UpsertFile(t.Context(), entry(99, "/b/x", false, 1))
 	require.ErrorIs(t, err, repo.ErrForeignKey)
+}
+
+// listed is the list of one entry that UpsertFiles takes, or of several.
+func listed(t *testing.T, entries ...gen.UpsertFileParams) string {
+	t.Helper()
+	list := []map[string]any{}
+	for _, e := range entries {
+		list = append(list, map[string]any{
+			"directory_id": e.DirectoryID, "path": e.Path, "name": e.Name, "name_lower": e.NameLower, "extension": e.Extension,
+			"is_directory": e.IsDirectory, "size": e.Size, "date_created": e.DateCreated.UnixNano(), "date_modified": e.DateModified.UnixNano(),
+			"cloud_provider": e.CloudProvider, "cloud_status": e.CloudStatus, "indexed_at": e.IndexedAt.UnixNano(),
+		})
+	}
+	text, err := json.Marshal(list)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// TestUpsertFilesDoesWhatUpsertFileDoes, to two indexes that are the same.
+func TestUpsertFilesDoesWhatUpsertFileDoes(t *testing.T) {
+	one, many := open(t), open(t)
+	var dir, other int64
+	for _, q := range []gen.Querier{one, many} {
+		for _, path := range []string{"/a/old.go", "/a/sub/", "/a/was-dir/", "/a/was-file", "/b/x"} { // in this order
+			plant(t, q, tree{path: 1})
+		}
+		a, err := q.GetDirectoryByPath(t.Context(), "/a")
+		require.NoError(t, err)
+		b, err := q.GetDirectoryByPath(t.Context(), "/b")
+		require.NoError(t, err)
+		dir, other = a.ID, b.ID
+		_, err = q.SetFolderSizes(t.Context(), "/a")
+		require.NoError(t, err)
+	}
+
+	known := entry(dir, "/a/old.go", false, math.MaxInt64)
+	known.DirectoryID, known.Name, known.NameLower, known.Extension = other, "Other.png", "other.png", "png"
+	known.CloudProvider, known.CloudStatus = column.ICloud, column.Downloaded
+	known.DateCreated, known.DateModified, known.IndexedAt = later(time.Hour), column.At(time.Unix(0, math.MaxInt64)), column.At(time.Unix(0, math.MinInt64+1))
+	cloud := entry(dir, "/a/far.unknown", false, 0)
+	cloud.Size, cloud.CloudProvider, cloud.CloudStatus = nil, column.Dropbox, column.CloudOnly
+	early := entry(dir, "/a/early", false, 1<<53+1) // no double has this size
+	early.DateCreated, early.DateModified = column.At(time.Unix(0, math.MinInt64+1)), column.At(time.Unix(0, 1<<60+1))
+	entries := []gen.UpsertFileParams{known, cloud, early, entry(dir, "/a/sub", true, 0), entry(dir, "/a/was-dir", false, 3), entry(dir, "/a/was-file", true, 0)}
+	for i, name := range []string{`quo"te's`, `back\slash\u0041`, "new\nline\ttab\r\x01\x1f\x7f", "\u2028\u2029", "\U0001F600\U0010FFFF\uFFFD", "<&>", "[1]", `{"path": 1}`, "null", "1e3", "007"} {
+		entries = append(entries, entry(dir, "/a/"+name, false, int64(i)), entry(dir, "/a/"+name+".png", false, int64(i)))
+	}
+	entries = append(entries, entry(dir, "/a/null", false, 77)) // the same twice: the last one counts
+
+	for _, e := range entries {
+		_, err := one.UpsertFile(t.Context(), e)
+		require.NoError(t, err)
+	}
+	n, err := many.UpsertFiles(t.Context(), listed(t, entries...))
+	require.NoError(t, err)
+	require.EqualValues(t, len(entries), n)
+	all := func(q gen.Querier) []gen.File {
+		files, err := q.SearchFilesByPrefix(t.Context(), gen.SearchFilesByPrefixParams{Count: 100})
+		require.NoError(t, err)
+		return files
+	}
+	want := all(one)
+	require.Len(t, want, 5+len(entries)-5, "four were known and one comes twice; /b/x stays")
+	require.Equal(t, want, all(many))
+}
+
+func TestUpsertFilesTakesAllEntriesOrNone(t *testing.T) {
+	q := open(t)
+	dir := plant(t, q, tree{"/a/known": 1})["/a"]
+	before, err := q.GetFileByPath(t.Context(), "/a/known")
+	require.NoError(t, err)
+	changed, good := entry(dir, "/a/known", false, 2), entry(dir, "/a/good", false, 1)
+	nameless, far, away, lost := entry(dir, "/a/x", false, 1), entry(dir, "/a/x", false, 1), entry(dir, "/a/x", false, 1), entry(99, "/b/x", false, 1)
+	nameless.Name = ""
+	far.CloudStatus = column.CloudOnly
+	away.CloudProvider = "elsewhere"
+	for _, c := range []struct {
+		list, constraint string
+		want             error
+	}{
+		{listed(t, changed, good, nameless), "files_name_not_empty", repo.ErrCheck},
+		{listed(t, changed, good, far), "files_size_unless_cloud_only", repo.ErrCheck},
+		{listed(t, changed, good, away), "files_cloud_provider_known", repo.ErrCheck},
+		{listed(t, changed, good, lost), "FOREIGN KEY", repo.ErrForeignKey},
+		{strings.Replace(listed(t, changed, good), `"name"`, `"Name"`, 1), "files.name", nil},
+		{strings.Replace(listed(t, changed, good), `"size":1`, `"size":1.5`, 1), "files.size", nil},
+		{listed(t, changed, good)[1:], "malformed JSON", nil},
+		{strings.Replace(listed(t, changed, good), "]", ",7]", 1), "NOT NULL", nil},
+	} {
+		_, err := q.UpsertFiles(t.Context(), c.list)
+		require.ErrorContains(t, err, c.constraint)
+		if c.want != nil {
+			require.ErrorIs(t, err, c.want)
+		}
+		all, err := q.SearchFilesByPrefix(t.Context(), gen.SearchFilesByPrefixParams{Count: 10})
+		require.NoError(t, err)
+		require.Equal(t, []gen.File{before}, all, c.list)
+	}
+	n, err := q.UpsertFiles(t.Context(), "[]")
+	require.NoError(t, err)
+	require.Zero(t, n)
 }
 
 func TestGetFileAndGetFileByPathFindTheSameRow(t *testing.T) {

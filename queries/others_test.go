@@ -1,6 +1,7 @@
 package queries_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -24,6 +25,55 @@ func TestUpsertDirectoryKeepsTheRule(t *testing.T) {
 	require.Equal(t, d, again)
 	_, err = q.UpsertDirectory(t.Context(), gen.UpsertDirectoryParams{Path: ""})
 	require.ErrorIs(t, err, repo.ErrCheck)
+}
+
+func TestUpsertDirectoriesDoesWhatUpsertDirectoryDoesOrNothing(t *testing.T) {
+	q := open(t)
+	ids := plant(t, q, tree{"/a/known/": 0, "/b/": 0})
+	_, err := q.SetDirectoryRule(t.Context(), gen.SetDirectoryRuleParams{ID: ids["/a/known"], Priority: 3})
+	require.NoError(t, err)
+	list := func(paths map[string]any) string {
+		all := []map[string]any{}
+		for path, parent := range paths {
+			all = append(all, map[string]any{"path": path, "parent_id": parent})
+		}
+		text, err := json.Marshal(all)
+		require.NoError(t, err)
+		return string(text)
+	}
+	odd := "/a/\"\\\n\u2028\U0001F600"
+	n, err := q.UpsertDirectories(t.Context(), list(map[string]any{odd: ids["/a"], "/a/known": nil, "/b": nil, "/c": nil}))
+	require.NoError(t, err)
+	require.EqualValues(t, 4, n)
+	a := ids["/a"]
+	known, err := q.GetDirectoryByPath(t.Context(), "/a/known")
+	require.NoError(t, err)
+	require.Equal(t, gen.Directory{ID: ids["/a/known"], Path: "/a/known", ParentID: &a, Priority: 3, PermissionState: column.PermissionUnknown}, known, "the rule stays, and the parent if none is given")
+	made, err := q.GetDirectoryByPath(t.Context(), odd)
+	require.NoError(t, err)
+	require.Equal(t, gen.Directory{ID: made.ID, Path: odd, ParentID: &a, Included: true, Recursive: true, PermissionState: column.PermissionUnknown}, made)
+	top, err := q.GetDirectoryByPath(t.Context(), "/c")
+	require.NoError(t, err)
+	require.Nil(t, top.ParentID)
+
+	_, err = q.UpsertDirectories(t.Context(), list(map[string]any{"/a/known": ids["/b"], "/new": nil, "": nil}))
+	require.ErrorIs(t, err, repo.ErrCheck)
+	require.ErrorContains(t, err, "directories_path_not_empty")
+	_, err = q.UpsertDirectories(t.Context(), list(map[string]any{"/a/known": ids["/b"], "/new": 99}))
+	require.ErrorIs(t, err, repo.ErrForeignKey)
+	_, err = q.GetDirectoryByPath(t.Context(), "/new")
+	require.ErrorIs(t, err, repo.ErrNotFound)
+	still, err := q.GetDirectoryByPath(t.Context(), "/a/known")
+	require.NoError(t, err)
+	require.Equal(t, known, still)
+	_, err = q.UpsertDirectories(t.Context(), list(map[string]any{"/a/known": ids["/b"]}))
+	require.NoError(t, err)
+	moved, err := q.GetDirectoryByPath(t.Context(), "/a/known")
+	require.NoError(t, err)
+	require.Equal(t, ids["/b"], *moved.ParentID)
+	n, err = q.UpsertDirectories(t.Context(), "[]")
+	require.NoError(t, err)
+	require.Zero(t, n)
 }
 
 func TestGetDirectoryAndGetDirectoryByPathFindTheSameRow(t *testing.T) {

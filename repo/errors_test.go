@@ -37,6 +37,13 @@ func names(of reflect.Type) (all []string) {
 
 func isReading(method string) bool { return slices.Contains(names(reader), method) }
 
+// lists are the arguments that are JSON, by method.
+var lists = map[string]string{
+	"UpsertDirectories": `[{"path": "a", "parent_id": 1}]`,
+	"UpsertFiles": `[{"directory_id": 2, "path": "a", "name": "a", "name_lower": "a", "extension": "a", "is_directory": true, "size": 2,
+		"date_created": 2, "date_modified": 2, "cloud_provider": "none", "cloud_status": "local", "indexed_at": 2}]`,
+}
+
 // call calls a method of a repository with arguments that fit plant's index.
 func call(ctx context.Context, on any, method string) (any, error) {
 	m := reflect.ValueOf(on).MethodByName(method)
@@ -44,6 +51,9 @@ func call(ctx context.Context, on any, method string) (any, error) {
 	for i := 1; i < m.Type().NumIn(); i++ {
 		arg := reflect.New(m.Type().In(i)).Elem()
 		fill(arg, "")
+		if list, ok := lists[method]; ok {
+			arg.SetString(list)
+		}
 		args = append(args, arg)
 	}
 	out := m.Call(args)

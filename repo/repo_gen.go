@@ -1071,6 +1071,29 @@ func (t *Tx) SummarizeCategories(ctx context.Context) (result []gen.SummarizeCat
 	return result, dberr.Wrap("SummarizeCategories", err)
 }
 
+// UpsertDirectories records directories as UpsertDirectory does, all of them or
+// none. They are a JSON array of objects with the columns' names as keys: path
+// and parent_id.
+func (r *Repo) UpsertDirectories(ctx context.Context, directories string) (result int64, err error) {
+	if tx := r.pool.TxFromContext(ctx); tx != nil {
+		result, err = gen.New(tx).UpsertDirectories(ctx, directories)
+		return result, dberr.Wrap("UpsertDirectories", err)
+	}
+	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
+		result, err = gen.New(tx).UpsertDirectories(ctx, directories)
+		return err
+	})
+	return result, dberr.Wrap("UpsertDirectories", err)
+}
+
+// UpsertDirectories records directories as UpsertDirectory does, all of them or
+// none. They are a JSON array of objects with the columns' names as keys: path
+// and parent_id.
+func (t *Tx) UpsertDirectories(ctx context.Context, directories string) (result int64, err error) {
+	result, err = t.queries.UpsertDirectories(ctx, directories)
+	return result, dberr.Wrap("UpsertDirectories", err)
+}
+
 // UpsertDirectory records a directory under its path and returns the row. The
 // rule and the permission state of a directory that is known stay.
 func (r *Repo) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryParams) (result gen.Directory, err error) {
@@ -1109,6 +1132,29 @@ func (r *Repo) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams)
 func (t *Tx) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams) (result gen.FileType, err error) {
 	result, err = t.queries.UpsertFileType(ctx, arg)
 	return result, dberr.Wrap("UpsertFileType", err)
+}
+
+// UpsertFiles records entries as UpsertFile does, all of them or none. They are a
+// JSON array of objects with the columns' names as keys, times in nanoseconds.
+// OFFSET keeps SQLite from making an entry's text anew for each of its columns.
+func (r *Repo) UpsertFiles(ctx context.Context, entries string) (result int64, err error) {
+	if tx := r.pool.TxFromContext(ctx); tx != nil {
+		result, err = gen.New(tx).UpsertFiles(ctx, entries)
+		return result, dberr.Wrap("UpsertFiles", err)
+	}
+	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
+		result, err = gen.New(tx).UpsertFiles(ctx, entries)
+		return err
+	})
+	return result, dberr.Wrap("UpsertFiles", err)
+}
+
+// UpsertFiles records entries as UpsertFile does, all of them or none. They are a
+// JSON array of objects with the columns' names as keys, times in nanoseconds.
+// OFFSET keeps SQLite from making an entry's text anew for each of its columns.
+func (t *Tx) UpsertFiles(ctx context.Context, entries string) (result int64, err error) {
+	result, err = t.queries.UpsertFiles(ctx, entries)
+	return result, dberr.Wrap("UpsertFiles", err)
 }
 
 // reader is a transaction of which only the reading half can be reached.

@@ -209,6 +209,61 @@ func TestStrangeNamesAndThingsAreNeverFatal(t *testing.T) {
 	require.Contains(t, b.ok("search", "upper"), "UPPER.GO")
 }
 
+func TestNamesThatMeanSomethingInJSONAreIndexedAsTheyAre(t *testing.T) {
+	b, root := newBench(t), t.TempDir()
+	for _, name := range []string{`"`, `""`, `\`, `\\"`, `\u0041`, `\x`, "\n\r\t", "\x01\x1f\x7f", "\u2028\u2029", "\U0001F600.Go", "\uFFFD\U0010FFFF", "</script>&", `{"path":1}`, "[]", "null", "true", "1e3", "' OR 1"} {
+		put(t, filepath.Join(root, name), 1)
+		put(t, filepath.Join(root, "dirs", name, name), 2)
+	}
+	files, dirs, size, folders := walked(t, root)
+	require.Equal(t, report{Path: root, Files: files, Directories: dirs, Bytes: size, Added: files + dirs}, b.index(root))
+	requireFolders(t, b, root, folders)
+	rows := b.rows(root)
+	require.Len(t, rows, int(files+dirs))
+	for path := range rows {
+		_, err := os.Lstat(decode(path))
+		require.NoError(t, err, "every row leads back to its file")
+	}
+	require.Equal(t, report{Path: root, Files: files, Directories: dirs, Bytes: size, Unchanged: files + dirs}, b.index(root))
+}
+
+// TestALargeDirectoryIsTakenUpInChunks: what is in it changes across their bounds.
+func TestALargeDirectoryIsTakenUpInChunks(t *testing.T) {
+	b, root := newBench(t), t.TempDir()
+	for i := range 1100 {
+		put(t, filepath.Join(root, "large", fmt.Sprint("f", i)), 1)
+		if i%100 == 0 {
+			put(t, filepath.Join(root, "large", fmt.Sprint("d", i), "x"), 1)
+		}
+	}
+	files, dirs, size, folders := walked(t, root)
+	require.Equal(t, report{Path: root, Files: files, Directories: dirs, Bytes: size, Added: files + dirs}, b.index(root))
+	requireFolders(t, b, root, folders)
+	for i := range 1100 {
+		file, dir := filepath.Join(root, "large", fmt.Sprint("f", i)), filepath.Join(root, "large", fmt.Sprint("d", i))
+		switch {
+		case i%100 == 0: // they change their places
+			require.NoError(t, os.RemoveAll(dir))
+			require.NoError(t, os.Remove(file))
+			put(t, dir, 3)
+			put(t, filepath.Join(file, "y"), 4)
+		case i%2 == 0:
+			require.NoError(t, os.Remove(file))
+		default:
+			put(t, file, 2)
+		}
+	}
+	files, dirs, size, folders = walked(t, root)
+	r := b.index(root)
+	require.Equal(t, report{
+		Path: root, Files: files, Directories: dirs, Bytes: size,
+		Added: 11, Changed: 550 + 11 + 11 + 1, Removed: 550 - 11,
+	}, r, "the y are new; large itself has changed, and half of the files have grown")
+	require.Len(t, b.rows(root), int(files+dirs))
+	requireFolders(t, b, root, folders)
+	require.Equal(t, files+dirs, b.index(root).Unchanged)
+}
+
 func TestADirectoryBeyondTheSystemsPathLimitIsCountedAndReported(t *testing.T) {
 	b, root := newBench(t), t.TempDir()
 	// Made from inside, step by step: no path leads there.

@@ -114,7 +114,7 @@ func indexTree(ctx context.Context, a *app, root string) (report, error) {
 	return x.report(root, time.Since(start)), err
 }
 
-// walk takes up a tree with many goroutines, each with one directory at a time.
+// walk takes up a tree with many goroutines, each with some directories at a time.
 func (x *indexer) walk(ctx context.Context, root string) error {
 	if _, err := x.repo.UpsertDirectory(ctx, gen.UpsertDirectoryParams{Path: encode(root), ParentID: x.parentOf(ctx, root)}); err != nil {
 		return err
@@ -128,14 +128,15 @@ func (x *indexer) walk(ctx context.Context, root string) error {
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, x.pending.close)()
 	var workers sync.WaitGroup
-	for range max(32, 2*runtime.NumCPU()) { // those that write at the same time share a commit
+	walkers := max(16, 2*runtime.NumCPU()) // those that write at the same time share a commit
+	for range walkers {
 		workers.Go(func() {
 			for {
-				dir, ok := x.pending.pop()
+				dirs, ok := x.pending.pop(walkers)
 				if !ok {
 					return
 				}
-				if err := x.directory(ctx, dir, dir.path == root); err != nil {
+				if err := x.directories(ctx, dirs, root); err != nil {
 					cancel(err)
 				}
 				x.pending.done()
@@ -173,14 +174,39 @@ func (x *indexer) sumUp(ctx context.Context, root string) error {
 	return err
 }
 
-// directory takes up one directory: what is in it is compared with what is known
-// of it, and the difference is written in one transaction for each chunk.
+// directories takes up some directories: what is in them is compared with what is
+// known of them, and the difference is written in one transaction for each chunk.
 // Concurrent ones share their commits.
-func (x *indexer) directory(ctx context.Context, met folder, isRoot bool) error {
+func (x *indexer) directories(ctx context.Context, dirs []folder, root string) error {
+	const chunk = 500
+	var changes []change
+	var below []folder
+	for i, dir := range dirs {
+		more, in, err := x.directory(ctx, dir, dir.path == root)
+		if err != nil {
+			return err
+		}
+		changes, below = append(changes, more...), append(below, in...)
+		if i < len(dirs)-1 && len(changes) < chunk {
+			continue
+		}
+		for some := range slices.Chunk(changes, chunk) {
+			if err := x.apply(ctx, some); err != nil {
+				return err
+			}
+		}
+		x.pending.push(below...) // now that they are known
+		changes, below = nil, nil
+	}
+	return nil
+}
+
+// directory finds what changed in a directory, and which directories lie in it.
+func (x *indexer) directory(ctx context.Context, met folder, isRoot bool) (changes []change, below []folder, err error) {
 	dir := met.path
 	found, err := entries(met)
 	if err != nil {
-		return x.unreadable(ctx, dir, isRoot, err)
+		return nil, nil, x.unreadable(ctx, dir, isRoot, err)
 	}
 	var known []gen.ListEntriesRow
 	var self gen.Directory
@@ -192,21 +218,13 @@ func (x *indexer) directory(ctx context.Context, met folder, isRoot bool) error 
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	changes, below := x.compare(dir, self.ID, found, known)
+	changes, below = x.compare(dir, self.ID, found, known)
 	if self.PermissionState == column.PermissionDenied {
-		if _, err := x.repo.SetDirectoryPermission(ctx, gen.SetDirectoryPermissionParams{ID: self.ID, PermissionState: column.PermissionGranted}); err != nil {
-			return err
-		}
+		_, err = x.repo.SetDirectoryPermission(ctx, gen.SetDirectoryPermissionParams{ID: self.ID, PermissionState: column.PermissionGranted})
 	}
-	for chunk := range slices.Chunk(changes, 1000) {
-		if err := x.apply(ctx, chunk); err != nil {
-			return err
-		}
-	}
-	x.pending.push(below...)
-	return nil
+	return changes, below, err
 }
 
 // entries reads a directory, if it is still the one that was met. A link that was
@@ -235,14 +253,6 @@ func entries(dir folder) ([]fs.DirEntry, error) {
 	return found, err
 }
 
-// change is one row to be written, or removed.
-type change struct {
-	entry   gen.UpsertFileParams
-	remove  int64 // the id of the row; 0: it is written
-	isNew   bool
-	subtree bool // with the directory of that path, and everything below it
-}
-
 // compare finds what changed in a directory, and which directories lie in it.
 func (x *indexer) compare(dir string, id int64, found []fs.DirEntry, known []gen.ListEntriesRow) (changes []change, below []folder) {
 	before := make(map[string]gen.ListEntriesRow, len(known))
@@ -266,20 +276,20 @@ func (x *indexer) compare(dir string, id int64, found []fs.DirEntry, known []gen
 		switch {
 		case !had:
 			changes = append(changes, change{entry: entry, isNew: true})
-		case old.IsDirectory == entry.IsDirectory && old.Size != nil && *old.Size == *entry.Size && old.DateModified == entry.DateModified:
+		case old.IsDirectory == entry.IsDirectory && old.Size != nil && *old.Size == entry.Size && old.DateModified.UnixNano() == entry.DateModified:
 			x.n.unchanged.Add(1)
 		default:
 			changes = append(changes, change{entry: entry, subtree: old.IsDirectory && !entry.IsDirectory})
 		}
 	}
 	for path, row := range before {
-		changes = append(changes, change{remove: row.ID, subtree: row.IsDirectory, entry: gen.UpsertFileParams{Path: path}})
+		changes = append(changes, change{remove: row.ID, subtree: row.IsDirectory, entry: fileRow{Path: path}})
 	}
 	return changes, below
 }
 
 // describe makes the row of an entry. Its path is right even if ok is false.
-func (x *indexer) describe(directory int64, path string, f fs.DirEntry) (entry gen.UpsertFileParams, info fs.FileInfo, ok bool) {
+func (x *indexer) describe(directory int64, path string, f fs.DirEntry) (entry fileRow, info fs.FileInfo, ok bool) {
 	entry.Path = encode(path)
 	info, err := f.Info()
 	if err == nil && len(path) > 1000 { // it may be longer than the system takes
@@ -305,47 +315,42 @@ func (x *indexer) describe(directory int64, path string, f fs.DirEntry) (entry g
 	}
 	entry.NameLower = strings.ToLower(entry.Name)
 	entry.IsDirectory = f.IsDir()
-	size := info.Size()
 	if entry.IsDirectory {
-		size = 0
 		x.n.directories.Add(1)
 	} else {
 		entry.Extension = strings.TrimPrefix(filepath.Ext(entry.NameLower), ".")
+		entry.Size = info.Size()
 		x.n.files.Add(1)
-		x.n.bytes.Add(size)
+		x.n.bytes.Add(entry.Size)
 	}
-	entry.Size = &size
 	// Go's portable interface does not tell when a file was made; the first
 	// modification time seen is the best guess, and it stays.
 	entry.DateModified = moment(info.ModTime())
-	entry.DateCreated, entry.IndexedAt = entry.DateModified, x.now
+	entry.DateCreated, entry.IndexedAt = entry.DateModified, x.now.UnixNano()
 	entry.CloudProvider, entry.CloudStatus = column.NoCloud, column.Local
 	return entry, info, true
 }
 
-// moment keeps a file's time within what the database can hold.
-func moment(t time.Time) column.Time {
+// moment is a file's time in nanoseconds since 1970, as near as the database can
+// hold it.
+func moment(t time.Time) int64 {
 	earliest, latest := time.Unix(0, -1<<63+1), time.Unix(0, 1<<63-1)
 	if t.Before(earliest) {
 		t = earliest
 	} else if t.After(latest) {
 		t = latest
 	}
-	return column.At(t)
+	return t.UnixNano()
 }
 
 // apply writes changes in one transaction. It may run more than once, and counts
 // when it is sure.
 func (x *indexer) apply(ctx context.Context, changes []change) error {
-	err := x.repo.Batch(ctx, func(ctx context.Context, tx *repo.Tx) error {
-		for _, c := range changes {
-			if err := write(ctx, tx, c); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	b, err := newBatch(changes)
 	if err != nil {
+		return err
+	}
+	if err := x.repo.Batch(ctx, b.write); err != nil {
 		return err
 	}
 	for _, c := range changes {
@@ -359,26 +364,6 @@ func (x *indexer) apply(ctx context.Context, changes []change) error {
 		}
 	}
 	return nil
-}
-
-func write(ctx context.Context, tx *repo.Tx, c change) error {
-	if c.subtree {
-		if _, err := tx.DeleteDirectories(ctx, c.entry.Path); err != nil {
-			return err
-		}
-	}
-	if c.remove != 0 {
-		_, err := tx.DeleteFiles(ctx, []int64{c.remove})
-		return err
-	}
-	if _, err := tx.UpsertFile(ctx, c.entry); err != nil {
-		return err
-	}
-	if !c.entry.IsDirectory {
-		return nil
-	}
-	_, err := tx.UpsertDirectory(ctx, gen.UpsertDirectoryParams{Path: c.entry.Path, ParentID: &c.entry.DirectoryID})
-	return err
 }
 
 // unreadable counts a directory that could not be read. What is known of it
@@ -395,7 +380,7 @@ func (x *indexer) unreadable(ctx context.Context, dir string, isRoot bool, err e
 		if err != nil {
 			return err
 		}
-		return x.apply(ctx, []change{{remove: entry.ID, subtree: true, entry: gen.UpsertFileParams{Path: encode(dir)}}})
+		return x.apply(ctx, []change{{remove: entry.ID, subtree: true, entry: fileRow{Path: encode(dir)}}})
 	}
 	if isRoot {
 		return err

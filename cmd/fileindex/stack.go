@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"slices"
 	"sync"
 )
 
@@ -17,7 +18,7 @@ type stack struct {
 	mu      sync.Mutex // guards what follows
 	changed *sync.Cond
 	dirs    []folder
-	busy    int // popped and not done
+	busy    int // pops that are not done
 	closed  bool
 }
 
@@ -36,23 +37,25 @@ func (s *stack) push(dirs ...folder) {
 	s.cond().Broadcast()
 }
 
-// pop waits for a directory. ok is false when none will come any more.
-func (s *stack) pop() (dir folder, ok bool) {
+// pop waits for directories and takes some: what is the share of one of so many
+// callers, but not many. ok is false when none will come any more.
+func (s *stack) pop(callers int) (dirs []folder, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.dirs) == 0 && s.busy > 0 && !s.closed {
 		s.cond().Wait()
 	}
 	if len(s.dirs) == 0 || s.closed {
-		return folder{}, false
+		return nil, false
 	}
-	last := len(s.dirs) - 1
-	dir, s.dirs = s.dirs[last], s.dirs[:last]
+	share := (len(s.dirs) + callers - 1) / callers
+	rest := len(s.dirs) - min(share, 32)
+	dirs, s.dirs = slices.Clone(s.dirs[rest:]), s.dirs[:rest]
 	s.busy++
-	return dir, true
+	return dirs, true
 }
 
-// done says that a directory that was popped has been dealt with.
+// done says that what one pop took has been dealt with.
 func (s *stack) done() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
