@@ -1075,14 +1075,7 @@ func (t *Tx) SummarizeCategories(ctx context.Context) (result []gen.SummarizeCat
 // none. They are a JSON array of objects with the columns' names as keys: path
 // and parent_id.
 func (r *Repo) UpsertDirectories(ctx context.Context, directories string) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).UpsertDirectories(ctx, directories)
-		return result, dberr.Wrap("UpsertDirectories", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).UpsertDirectories(ctx, directories)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).UpsertDirectories(ctx, directories)
 	return result, dberr.Wrap("UpsertDirectories", err)
 }
 
@@ -1138,14 +1131,7 @@ func (t *Tx) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams) (
 // JSON array of objects with the columns' names as keys, times in nanoseconds.
 // OFFSET keeps SQLite from making an entry's text anew for each of its columns.
 func (r *Repo) UpsertFiles(ctx context.Context, entries string) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).UpsertFiles(ctx, entries)
-		return result, dberr.Wrap("UpsertFiles", err)
-	}
-	err = r.pool.Batch(ctx, func(ctx context.Context, tx *pool.Tx) (err error) {
-		result, err = gen.New(tx).UpsertFiles(ctx, entries)
-		return err
-	})
+	result, err = gen.New(r.pool.Writer()).UpsertFiles(ctx, entries)
 	return result, dberr.Wrap("UpsertFiles", err)
 }
 
