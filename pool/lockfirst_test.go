@@ -97,19 +97,17 @@ func TestABatchEndsBeforeWhoLocksFirst(t *testing.T) {
 func TestWhoLocksFirstAndGivesUpInTheMomentOfTheGrantKeepsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLane(noLimit, &waiters{})
-		for range 500 {
-			mustLock(t, l, exclusive)
-			queued := queueFor(t, l, exclusive)
-			first := firstIn(t, l)
-			go first.cancel()
-			l.unlock(exclusive)
-			if err, answered := first.settled(); err == nil {
-				require.True(t, answered)
-				l.unlock(exclusive)
-			}
-			requireHas(t, queued)
-			l.unlock(exclusive)
-			requireFree(t, l)
-		}
+		mustLock(t, l, exclusive)
+		queued := queueFor(t, l, exclusive)
+		first := firstIn(t, l)
+		l.mu.Lock() // so that both happen before it sees either
+		first.cancel()
+		l.alone = false
+		l.serve()
+		l.mu.Unlock()
+		requireFails(t, first, context.Canceled)
+		requireHas(t, queued)
+		l.unlock(exclusive)
+		requireFree(t, l)
 	})
 }
