@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
@@ -163,4 +165,68 @@ func TestACloseEndsACheckpointThatWaits(t *testing.T) {
 	require.ErrorIs(t, writer.Commit(t.Context()), pool.ErrClosed)
 	require.Empty(t, book.saying(slog.LevelInfo, "checkpoint"))
 	require.NoFileExists(t, path+"-wal")
+}
+
+// TestWhoeverCheckpointsMeetsNoErrorOfAnotherPoolOrProcess: two pools and another
+// process write to one file and checkpoint it, each in its own way. Where one
+// has to leave it to another that is a column of its row.
+func TestWhoeverCheckpointsMeetsNoErrorOfAnotherPoolOrProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	book := new(logbook)
+	pools := []*pool.Pool{open(t, pool.Config{Path: path, Logger: slog.New(book)})}
+	second, err := pool.Open(t.Context(), pool.Config{Path: path, Synchronous: "off", AcquireTimeout: time.Minute, Logger: slog.New(book)})
+	require.NoError(t, err)
+	pools = append(pools, second)
+	o := startOther(t, path)
+	const rounds = 40
+	var work errgroup
+	for _, p := range pools {
+		work.run(func() error {
+			for range rounds {
+				if err := p.Batch(t.Context(), pages(200)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		work.run(func() error {
+			for i := range rounds {
+				mode := []string{"PASSIVE", "FULL", "RESTART", "TRUNCATE"}[i%4]
+				if _, err := p.DB().ExecContext(t.Context(), "INSERT INTO n (v) VALUES (5); PRAGMA wal_checkpoint("+mode+"); INSERT INTO n (v) VALUES (6)"); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	for range rounds {
+		o.do("INSERT INTO heap VALUES (zeroblob(400000))")
+		o.do("PRAGMA wal_checkpoint(TRUNCATE)")
+	}
+	require.NoError(t, work.wait())
+	require.EqualValues(t, 3*rounds, get(t, second, "SELECT count(*) FROM heap"))
+	require.EqualValues(t, 4*rounds, get(t, second, "SELECT count(*) FROM n WHERE v IN (5, 6)"))
+	require.NoError(t, second.Close())
+	require.Empty(t, book.saying(slog.LevelInfo, ""))
+}
+
+// errgroup runs functions and tells of their errors.
+type errgroup struct {
+	all  sync.WaitGroup
+	mu   sync.Mutex
+	errs []error
+}
+
+func (g *errgroup) run(f func() error) {
+	g.all.Go(func() {
+		err := f()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.errs = append(g.errs, err)
+	})
+}
+
+func (g *errgroup) wait() error {
+	g.all.Wait()
+	return errors.Join(g.errs...)
 }
