@@ -28,10 +28,8 @@ type Config struct {
 	// Default: false.
 	ReadOnly bool
 
-	// MaxConns is the most connections open at once, the writer's included; beside
-	// them maintenance opens one more, to take another's place or to checkpoint
-	// the write-ahead log. With 1 that one serves reading and writing, and
-	// checkpoints. Default: 4, or the number of
+	// MaxConns is the most connections open at once, the writer's included.
+	// With 1 that one serves reading and writing. Default: 4, or the number of
 	// CPUs and one more if that is greater.
 	MaxConns int
 	// MinConns is how many are kept open and ready, at most MaxConns.

@@ -44,7 +44,6 @@ type call struct {
 	savepoints      bool   // of it, savepoints are
 	steady          bool   // runs to its end even if the context ends
 	gentle          bool   // is cancelled before it runs, not while
-	beside          bool   // needs no lane although it writes: the checkpointer's
 	span            *span  // of the query, if it is traced
 }
 
@@ -222,11 +221,8 @@ func (c *conn) accountForText(s *statement) {
 
 // run runs a statement with patience for other processes' locks.
 func (c *conn) run(cl *call, s *statement, f func() error) error {
-	switch {
-	case s.effects.timeout:
+	if s.effects.timeout {
 		return s.explain(c.withBusyTimeout(f))
-	case s.effects.checkpoint:
-		return c.pool.checkpointer.inTurn(cl.waitContext(), func() error { return s.explain(c.patiently(cl, s, f)) })
 	}
 	return s.explain(c.patiently(cl, s, f))
 }
@@ -357,27 +353,19 @@ func (c *conn) changes() int32 {
 
 // word runs one of the pool's own statements and returns its first column as text.
 func (c *conn) word(cl *call, text string) (string, error) {
-	row, err := c.row(cl, text)
+	s, err := c.prepare(cl, "", text)
 	if err != nil {
 		return "", err
 	}
-	got, _ := row[0].(string)
-	return got, nil
-}
-
-// row runs one of the pool's own statements and returns its first row.
-func (c *conn) row(cl *call, text string) ([]driver.Value, error) {
-	s, err := c.prepare(cl, "", text)
-	if err != nil {
-		return nil, err
-	}
 	r, err := c.queryOne(cl, s, nil)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	values := make([]driver.Value, len(r.columns))
-	err = r.cursor.Next(values)
-	return values, errors.Join(err, r.end(nil))
+	value := make([]driver.Value, 1)
+	err = r.cursor.Next(value)
+	err = errors.Join(err, r.end(nil))
+	got, _ := value[0].(string)
+	return got, err
 }
 
 // closeRows closes the rows opened at depth or below. Whoever still iterates

@@ -42,8 +42,6 @@ type effects struct {
 	pragma  bool // it is a PRAGMA: some of them act while they are prepared
 	timeout bool // it reads or sets the busy timeout
 	calls   bool // it calls a function of the program's
-
-	checkpoint bool // it copies the write-ahead log
 }
 
 // install makes SQLite ask the guard: the authorizer while a statement is
@@ -104,8 +102,6 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ s
 func (g *guard) pragma(name, arg string) {
 	g.seen.pragma = true
 	switch name {
-	case "wal_checkpoint": // the database's, not the connection's, like those below
-		g.seen.checkpoint = true
 	case "optimize":
 		g.seen.writes = true
 	case "journal_mode":
@@ -120,7 +116,7 @@ func (g *guard) pragma(name, arg string) {
 		g.seen.state = true
 	case "table_info", "table_xinfo", "table_list", "index_info", "index_xinfo", "index_list",
 		"foreign_key_list", "foreign_key_check", "integrity_check", "quick_check",
-		"incremental_vacuum", "user_version", "application_id": // the database's, not the connection's
+		"wal_checkpoint", "incremental_vacuum", "user_version", "application_id": // the database's, not the connection's
 	case "defer_foreign_keys": // ends with the transaction, if there is one
 		g.deferring = g.deferring || g.sets
 		g.seen.state = g.sets && len(g.serials) == 0 && !g.textual

@@ -105,34 +105,6 @@ func (l *lane) lock(ctx context.Context, want access, timeout time.Duration) err
 	return l.enqueue(ctx, want, false, nil, timeout)
 }
 
-// lockFirst takes the lane alone, before all who wait. It is for maintenance,
-// seldom and for a short while.
-func (l *lane) lockFirst(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		return ErrClosed
-	}
-	if l.upgrade == nil && l.free(exclusive) {
-		l.grant(exclusive)
-		l.mu.Unlock()
-		return nil
-	}
-	w := l.waiting.get(wish{want: exclusive, uncounted: true})
-	w.next = l.head
-	if l.head == nil {
-		l.tail = w
-	} else {
-		l.head.prev = w
-	}
-	l.head = w
-	l.mu.Unlock()
-	return l.wait(ctx, w)
-}
-
 // lockAs is lock for a newcomer, whom a lane that refuses turns away. As a
 // batch member it may be handed the write slot together with the transaction
 // that is open under it; m.shared is set then.

@@ -24,7 +24,7 @@ const noLimit = math.MaxInt
 // take waits for what the statement needs. A transaction's first write is the
 // moment to see that the file is still there.
 func (k *locks) take(c *conn, cl *call, s *statement) error {
-	if k.exempt || cl.beside || c.pool.write == nil {
+	if k.exempt || c.pool.write == nil {
 		return nil
 	}
 	var err error
@@ -144,7 +144,6 @@ func (k *locks) release(c *conn) {
 	case k.leased: // its end does
 	case k.slot:
 		k.slot = false
-		c.pool.checkpointer.wrote(c)
 		c.pool.writer.CompareAndSwap(c, nil)
 		c.pool.write.unlock(exclusive)
 		c.pool.wroteSomething()

@@ -125,13 +125,6 @@ func (p *Pool) Reset() {
 // stale reports that a connection is to be replaced. The caller holds mu.
 func (p *Pool) stale(c *conn) bool { return c.generation != p.generation || c.expired }
 
-// outdated reports that a connection was opened before the last Reset.
-func (p *Pool) outdated(c *conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return c.generation != p.generation
-}
-
 // exchange puts a fresh connection in the place of one that retires, so that
 // there are never more than before. The caller holds mu, and nobody has old.
 func (p *Pool) exchange(old, fresh *conn) {

@@ -29,23 +29,22 @@ type Pool struct {
 	waiting *waiters             // of both lanes together
 	writer  atomic.Pointer[conn] // who holds the write slot
 
-	db           *sql.DB       // the factory of connections: it never pools
-	results      *sql.Conn     // makes database/sql's types of rows that were read
-	anchor       driver.Conn   // keeps a database in memory alive; nil for files
-	opening      chan struct{} // holds one token: connections are opened one at a time
-	watcher      *watcher
-	checkpointer *checkpointer   // nil if SQLite or others do it
-	maintenance  *maintenance    // nil until the first connection is open
-	identity     os.FileInfo     // of the file that was opened
-	batchTime    time.Duration   // maxBatchTime, but for tests
-	opened       time.Time       // when the pool's clock began
-	builtin      map[string]bool // SQLite's own functions, of which the first connection told; nothing is added later
-	readable     bool            // it could be opened for reading alone: all connections are alike
-	dozing       atomic.Bool     // maintenance rests for long
-	wrote        atomic.Bool     // since the log was last looked at
-	crowded      atomic.Bool     // the last batch had several members
-	moved        atomic.Bool     // the path led elsewhere when it was last looked at
-	counts       counts
+	db          *sql.DB       // the factory of connections: it never pools
+	results     *sql.Conn     // makes database/sql's types of rows that were read
+	anchor      driver.Conn   // keeps a database in memory alive; nil for files
+	opening     chan struct{} // holds one token: connections are opened one at a time
+	watcher     *watcher
+	maintenance *maintenance    // nil until the first connection is open
+	identity    os.FileInfo     // of the file that was opened
+	batchTime   time.Duration   // maxBatchTime, but for tests
+	opened      time.Time       // when the pool's clock began
+	builtin     map[string]bool // SQLite's own functions, of which the first connection told; nothing is added later
+	readable    bool            // it could be opened for reading alone: all connections are alike
+	dozing      atomic.Bool     // maintenance rests for long
+	wrote       atomic.Bool     // since the log was last looked at
+	crowded     atomic.Bool     // the last batch had several members
+	moved       atomic.Bool     // the path led elsewhere when it was last looked at
+	counts      counts
 
 	interrupting atomic.Bool   // patience is over: every statement is interrupted
 	hurry        chan struct{} // closed then
@@ -159,7 +158,6 @@ func (p *Pool) openFirst(ctx context.Context) (err error) {
 		p.park(c, false)
 	}
 	p.startMaintenance()
-	p.startCheckpointer()
 	return nil
 }
 

@@ -23,20 +23,12 @@ const (
 // connect opens a connection and sets it up like every other. It is not yet
 // among the pool's. slotHeld is true if the caller holds the write slot already.
 func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
-	c, err := p.connectPatiently(ctx, mode, slotHeld)
-	if err == nil {
-		p.counts.created.Add(1)
-	}
-	return c, err
-}
-
-// connectPatiently is connect for a connection that does not count.
-func (p *Pool) connectPatiently(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
 	// Another process that opens or closes the file just now passes quickly.
 	wait := newBusyWait(max(p.cfg.BusyTimeout, time.Second))
 	for {
 		c, err := p.connectInTurn(ctx, mode, slotHeld)
 		if err == nil {
+			p.counts.created.Add(1)
 			return c, nil
 		}
 		if !IsBusy(err) {
@@ -273,11 +265,8 @@ func (p *Pool) synchronous() string {
 // when it is begun anew; it is not bounded by it.
 func (p *Pool) logPragmas() []string {
 	pragmas := []string{"journal_size_limit=" + strconv.Itoa(logKept)}
-	switch {
-	case p.cfg.ExternalCheckpoints:
+	if p.cfg.ExternalCheckpoints {
 		pragmas = append(pragmas, "wal_autocheckpoint=0")
-	case p.checkpointsBeside():
-		pragmas = append(pragmas, "wal_autocheckpoint="+strconv.Itoa(backstopPages))
 	}
 	return pragmas
 }

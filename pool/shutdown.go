@@ -86,9 +86,6 @@ func (p *Pool) closeAll() error {
 	if p.maintenance != nil {
 		p.maintenance.stop()
 	}
-	if p.checkpointer != nil {
-		p.checkpointer.stop()
-	}
 	p.opening <- struct{}{} // nobody opens any more; given back by nobody
 	p.mu.Lock()
 	primary := p.primary

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A checkpoint (checkpoint.go) copies the write-ahead log to the database. But
-// the log starts anew only at a moment when no reader uses it, and readers that
-// overlap never let that moment come:
+// SQLite checkpoints a write-ahead log by itself every 1,000 pages, inside the
+// commit and so inside the write slot. But the log starts anew only at a moment
+// when no reader uses it, and readers that overlap never let that moment come:
 // the log would grow without bound (https://www.sqlite.org/wal.html, "Avoiding
 // Excessively Large WAL Files"). So the pool makes one: it keeps the write slot
 // for a short while, in which the readers of the past leave and new ones find
