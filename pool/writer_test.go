@@ -319,13 +319,16 @@ CREATE TRIGGER abort_after AFTER INSERT ON watched WHEN new.k = 'abort after' BE
 CREATE TRIGGER rollback_before BEFORE INSERT ON watched WHEN new.k = 'rollback before' BEGIN SELECT RAISE(ROLLBACK, 'ours'); END;
 CREATE TRIGGER rollback_after AFTER INSERT ON watched WHEN new.k = 'rollback after' BEGIN SELECT RAISE(ROLLBACK, 'ours'); END;
 CREATE TRIGGER step AFTER INSERT ON watched WHEN new.k = 'step' BEGIN INSERT INTO keyed VALUES (50), (51), (50); END;
+CREATE TABLE quiet (k);
+CREATE TRIGGER quietly BEFORE INSERT ON quiet WHEN new.k = 'fail' BEGIN INSERT INTO keyed VALUES (60), (61), (62); END;
+CREATE TRIGGER no_more BEFORE INSERT ON keyed WHEN new.k = 62 BEGIN SELECT RAISE(FAIL, 'ours'); END;
 INSERT INTO parent VALUES (1);
 INSERT INTO heir VALUES (1);
 `
 
 // leftovers counts what is there besides the table n.
 const leftovers = `SELECT (SELECT count(*) FROM keyed) + (SELECT count(*) FROM failing) + (SELECT count(*) FROM strictly) + (SELECT count(*) FROM owned)
-	+ (SELECT count(*) FROM traced) + (SELECT count(*) FROM watched) + (SELECT count(*) FROM child) + (SELECT count(*) FROM ruled) + (SELECT count(*) FROM heap)`
+	+ (SELECT count(*) FROM traced) + (SELECT count(*) FROM watched) + (SELECT count(*) FROM quiet) + (SELECT count(*) FROM child) + (SELECT count(*) FROM ruled) + (SELECT count(*) FROM heap)`
 
 // badStatements fail, and leave something if nobody takes care.
 var badStatements = []struct {
@@ -353,6 +356,7 @@ var badStatements = []struct {
 	{"RAISE(ROLLBACK) after", "INSERT INTO watched VALUES (?)", []any{"well"}, []any{"rollback after"}, 1811},
 	{"a step of a trigger", "INSERT INTO watched VALUES (?)", []any{"well"}, []any{"step"}, 2067},
 	{"a step of a trigger with OR FAIL", "INSERT OR FAIL INTO watched VALUES (?)", []any{"well"}, []any{"step"}, 2067},
+	{"RAISE(FAIL) within a step of a trigger", "INSERT INTO quiet VALUES (?)", []any{"well"}, []any{"fail"}, 1811},
 	{"a foreign key", "INSERT INTO owned VALUES (?), (?)", []any{1, 1}, []any{1, 99}, 787},
 	{"a foreign key that restricts", "DELETE FROM parent WHERE id = ?", []any{99}, []any{1}, 1811},
 	{"a deferred foreign key", "INSERT INTO child VALUES (?, ?)", []any{1, nil}, []any{2, 99}, 787},
@@ -464,11 +468,18 @@ func TestAnUnmetDeferredForeignKeyHasTheOthersRunAgainOnce(t *testing.T) {
 	know(t, p, insert, 2)
 	know(t, p, owe, 1, nil)
 	before := p.Stats()
-	lineUp(t, p, sends(t, p, insert, 100), sends(t, p, insert, 101), func() {
+	lineUp(t, p, func() {
+		rows, err := p.Writer().QueryContext(t.Context(), insert+" RETURNING id", 100)
+		if assert.NoError(t, err) {
+			assert.True(t, rows.Next())
+			assert.False(t, rows.Next(), "the rows of one run, not of both")
+			assert.NoError(t, rows.Close())
+		}
+	}, func() {
 		assert.True(t, pool.IsForeignKey(send(t.Context(), p, owe, 2, 99)))
-	})
+	}, sends(t, p, insert, 101))
 	after := p.Stats()
-	require.EqualValues(t, 3, after.Retries-before.Retries)
+	require.EqualValues(t, 2, after.Retries-before.Retries, "the debt is found at once, not by the commit")
 	require.EqualValues(t, 2, after.BatchMembers-before.BatchMembers)
 	require.EqualValues(t, 2, after.Batches-before.Batches, "each in one of its own")
 	require.EqualValues(t, 2, get(t, p, "SELECT count(*) FROM n WHERE id >= 100"))
@@ -597,7 +608,12 @@ func TestAStatementCancelledInTheQueueOrAtItsTurnDoesNotRun(t *testing.T) {
 				defer close(left)
 				assert.ErrorIs(t, send(queued, p, query, 101), context.Canceled)
 			},
-			func() { assert.ErrorIs(t, send(overtaken{late}, p, query, 102), context.Canceled) },
+			func() {
+				err := send(overtaken{late}, p, query, 102)
+				assert.ErrorIs(t, err, context.Canceled)
+				_, ours := errors.AsType[*pool.Error](err)
+				assert.True(t, ours, "%T", err)
+			},
 			sends(t, p, insert, 103),
 		} {
 			wg.Go(f)
@@ -620,34 +636,37 @@ func TestAStatementCancelledInTheQueueOrAtItsTurnDoesNotRun(t *testing.T) {
 }
 
 func TestAStatementThatIsCancelledWhileItRunsForAnotherMemberGoesOn(t *testing.T) {
+	const three = "INSERT INTO texts VALUES (?), (?), (?)"
 	for name, c := range map[string]struct {
 		query string
 		send  func(context.Context, *pool.Pool, string, ...any) error
+		err   error
 		kept  int64
 	}{
-		"":          {insertTexts, send, 1},
-		" for rows": {insertTexts + " RETURNING s", sendRows, 0}, // its rows are not read any more
+		"":          {three, send, nil, 3},
+		" for rows": {three + " RETURNING s", sendRows, context.Canceled, 0}, // they are not read any more
 	} {
 		t.Run(name, func(t *testing.T) {
-			everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
-				run(t, p, texts)
-				know(t, p, insert, 2)
-				know(t, p, c.query, "known")
-				ctx, cancel := context.WithCancel(t.Context())
-				text := onSignal(t, cancel)
-				lineUp(t, p, sends(t, p, insert, 100), func() {
-					err := c.send(ctx, p, c.query, text)
-					if c.kept > 0 {
-						assert.NoError(t, err)
-					} else {
-						assert.ErrorIs(t, err, context.Canceled)
-					}
-				}, sends(t, p, insert, 101))
-				require.Error(t, ctx.Err())
-				require.EqualValues(t, 2+c.kept, get(t, p, "SELECT count(*) FROM texts"))
-				require.EqualValues(t, 2, get(t, p, "SELECT count(*) FROM n WHERE id >= 100"))
-				requireAtRest(t, p)
+			p := open(t, pool.Config{})
+			pool.TakeAnyTime(p)
+			run(t, p, texts)
+			know(t, p, insert, 2)
+			know(t, p, c.query, "k", "l", "m")
+			ctx, cancel := context.WithCancel(t.Context())
+			text := onSignal(t, func() {
+				cancel()
+				beLooked(t, p)
 			})
+			lineUp(t, p, sends(t, p, insert, 100), func() {
+				assert.ErrorIs(t, c.send(ctx, p, c.query, text, "x", "y"), c.err)
+			}, sends(t, p, insert, 101))
+			require.Error(t, ctx.Err())
+			require.EqualValues(t, 4+c.kept, get(t, p, "SELECT count(*) FROM texts"))
+			require.EqualValues(t, 2, get(t, p, "SELECT count(*) FROM n WHERE id >= 100"))
+			if c.err == nil {
+				require.Zero(t, p.Stats().Retries, "an interrupted write would have taken the transaction along")
+			}
+			requireAtRest(t, p)
 		})
 	}
 }
