@@ -57,6 +57,8 @@ var ways = []struct {
 		return p.InTx(ctx, pool.Immediate, doing(query))
 	}},
 	{"batch", func(ctx context.Context, p *pool.Pool, query string) error { return p.Batch(ctx, doing(query)) }},
+	{"writer", func(ctx context.Context, p *pool.Pool, query string) error { return send(ctx, p, query) }},
+	{"writer rows", func(ctx context.Context, p *pool.Pool, query string) error { return sendRows(ctx, p, query) }},
 	{"db", func(ctx context.Context, p *pool.Pool, query string) error {
 		_, err := p.DB().ExecContext(ctx, query)
 		return err
