@@ -257,6 +257,7 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 		if had == exclusive { // the slot is the lease's own, given back below
 			c.locks.slot, c.locks.leased = false, false
 			p.writer.CompareAndSwap(c, nil)
+			p.logSync.wrote(c)
 		} else {
 			c.locks.release(c)
 		}

@@ -145,6 +145,7 @@ func (k *locks) release(c *conn) {
 	case k.slot:
 		k.slot = false
 		c.pool.writer.CompareAndSwap(c, nil)
+		c.pool.logSync.wrote(c)
 		c.pool.write.unlock(exclusive)
 		c.pool.wroteSomething()
 	case k.shared.Load():

@@ -34,6 +34,7 @@ type Pool struct {
 	anchor      driver.Conn   // keeps a database in memory alive; nil for files
 	opening     chan struct{} // holds one token: connections are opened one at a time
 	watcher     *watcher
+	logSync     *logSync        // nil if there is nothing to sync early
 	maintenance *maintenance    // nil until the first connection is open
 	identity    os.FileInfo     // of the file that was opened
 	batchTime   time.Duration   // maxBatchTime, but for tests
@@ -157,6 +158,7 @@ func (p *Pool) openFirst(ctx context.Context) (err error) {
 		}
 		p.park(c, false)
 	}
+	p.startLogSync()
 	p.startMaintenance()
 	return nil
 }

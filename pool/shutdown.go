@@ -86,6 +86,9 @@ func (p *Pool) closeAll() error {
 	if p.maintenance != nil {
 		p.maintenance.stop()
 	}
+	if p.logSync != nil {
+		p.logSync.stop()
+	}
 	p.opening <- struct{}{} // nobody opens any more; given back by nobody
 	p.mu.Lock()
 	primary := p.primary
@@ -121,6 +124,7 @@ func (p *Pool) closeConn(c *conn, last bool) error {
 	leased := c.leased
 	err := c.clean(ErrClosed)
 	if last {
+		c.forgetInterrupt()
 		c.removeJournal()
 	}
 	c.leased = false
@@ -132,6 +136,15 @@ func (p *Pool) closeConn(c *conn, last bool) error {
 		return errors.Join(err, c.shut())
 	}
 	return errors.Join(err, c.discard())
+}
+
+// forgetInterrupt has SQLite drop an interrupt that came when nothing ran any
+// more, else the last close's checkpoint is interrupted by it and leaves the log
+// behind. Beginning a statement does (https://www.sqlite.org/c3ref/interrupt.html).
+func (c *conn) forgetInterrupt() {
+	if !c.closed {
+		c.h.run("SELECT 1")
+	}
 }
 
 // removeJournal removes the journal that SQLite keeps from commit to commit in

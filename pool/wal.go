@@ -65,7 +65,7 @@ func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 // begins it anew, if the readers let it within the limit. It waits for them
 // itself, between attempts: SQLite's own waiting knows no context.
 func (p *Pool) restartLog(ctx context.Context, limit time.Duration) (done bool, err error) {
-	l, err := p.lease(ctx, "checkpoint", true, nil, &holder{label: "checkpoint"})
+	l, err := p.lease(housekeeping{ctx}, "checkpoint", true, nil, &holder{label: "checkpoint"})
 	if err != nil {
 		return false, err
 	}

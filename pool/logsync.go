@@ -1,0 +1,84 @@
+package pool
+
+import (
+	"context"
+	"os"
+	"sync/atomic"
+
+	"modernc.org/sqlite"
+)
+
+// At Synchronous "normal" a commit is not synced. The checkpoint is that SQLite
+// makes within the commit which brings the log to 1,000 pages, and first of all it
+// syncs these, some megabytes, while everybody who wants to write waits
+// (https://www.sqlite.org/wal.html, "Performance Considerations"). So the log is
+// synced beside the writers, part by part: the checkpoint finds little left to
+// sync, and is the same in all else. That a sync comes early promises nothing.
+const syncPages = 250 // written to the log since the last sync
+
+// logSync is the goroutine that does it, with a descriptor of its own. To close
+// that drops no lock of SQLite's: they are on the database file and the -shm, none
+// on the log (https://www.sqlite.org/walformat.html#wal_locks).
+type logSync struct {
+	pool    *Pool
+	written atomic.Int64  // pages since the last sync began
+	poke    chan struct{} // there are enough
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+func (p *Pool) startLogSync() {
+	if p.write == nil || p.excluding || p.cfg.Synchronous != "normal" {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.logSync = &logSync{pool: p, poke: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
+	go p.logSync.run(ctx)
+}
+
+func (s *logSync) stop() {
+	s.cancel()
+	<-s.done
+}
+
+// wrote counts what a connection has written since it was last asked. The caller
+// holds conn.mu.
+func (s *logSync) wrote(c *conn) {
+	if s == nil || c.closed {
+		return
+	}
+	pages, _, err := c.raw.Status(sqlite.DBStatusCacheWrite, true)
+	if err == nil && pages > 0 && s.written.Add(int64(pages)) >= syncPages {
+		select {
+		case s.poke <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run ends at the first failure: SQLite's own sync tells its caller of it.
+func (s *logSync) run(ctx context.Context) {
+	defer close(s.done)
+	var log *os.File
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.poke:
+		}
+		s.written.Store(0)
+		var err error
+		if log == nil {
+			if log, err = os.OpenFile(s.pool.path+"-wal", os.O_RDWR, 0); err == nil {
+				defer log.Close()
+			}
+		}
+		if err == nil {
+			err = log.Sync()
+		}
+		if err != nil {
+			s.pool.warn("syncing the write-ahead log early failed", err)
+			return
+		}
+	}
+}
