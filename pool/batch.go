@@ -22,9 +22,6 @@ func (p *Pool) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 	if outer := p.TxFromContext(ctx); outer != nil {
 		return outer.Savepoint(ctx, fn)
 	}
-	if p.write == nil {
-		return p.fail("batch", ErrReadOnly, nil)
-	}
 	ctx, span := p.trace(ctx, TraceOp{Name: "batch"})
 	var err error
 	defer func() { span.finish(err) }()
@@ -33,6 +30,9 @@ func (p *Pool) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 }
 
 func (p *Pool) batchOne(ctx context.Context, m member, span *span) error {
+	if p.write == nil {
+		return p.fail("batch", ErrReadOnly, nil)
+	}
 	m.ctx = ctx
 	b, err := p.joinBatch(ctx, &m, span)
 	switch {
@@ -56,6 +56,8 @@ func (p *Pool) batchOne(ctx context.Context, m member, span *span) error {
 
 // errRunAlone tells a member that the transaction with its work is lost.
 var errRunAlone = errors.New("the shared transaction is lost")
+
+var errNoCommit = errors.New("a function that the commit called did not return")
 
 // A batch is bounded, so that those who wait for something else get their turn
 // and nobody waits long for the commit.
@@ -123,7 +125,7 @@ func (b *batch) turn(m *member) error {
 		}
 	}()
 	var err error
-	if m.single != nil {
+	if b.plain(m) {
 		err = b.runSingle(m, b.joined > 0)
 	} else {
 		err = b.run(m)
@@ -182,20 +184,38 @@ func (b *batch) runSingle(m *member, gentle bool) error {
 	c := b.tx.conn
 	cl := b.tx.call(m.ctx)
 	cl.gentle = gentle
-	before := c.changes()
+	var before, compiled int32
+	c.mu.Lock()
+	s := c.cache.byText[m.single.query] // nil if the connection was closed just now
+	if s != nil {
+		before, compiled = c.h.changes(), s.compiled
+	}
+	c.mu.Unlock()
 	err := m.single.run(c, cl)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.closed: // by Shutdown
 	case err != nil:
-		code, _ := Code(err)
-		b.broken = b.broken || c.h.changes() != before || code == lib.SQLITE_CONSTRAINT_TRIGGER
+		// SQLite undoes what violates a constraint, unless it is told to leave it
+		// (FAIL), and then it counts what it left. After other errors half of it may
+		// be there, uncounted: there is no journal of a statement that cannot violate
+		// a constraint.
+		undone := IsUnique(err) || IsNotNull(err) || IsCheck(err) || hasCode(err, lib.SQLITE_CONSTRAINT_FOREIGNKEY)
+		b.broken = b.broken || !undone || s == nil || s.compiled != compiled || c.h.changes() != before
 	case c.debt() != nil:
 		b.broken = true
 		err = errRunAlone
 	}
 	return err
+}
+
+// plain reports that the member's work is a statement that needs no savepoint.
+func (b *batch) plain(m *member) bool {
+	c := b.tx.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return m.single != nil && c.cache.harmless(m.single.query)
 }
 
 // carryOn runs the statements of those who wait next, if serving is true. Then it
@@ -276,6 +296,8 @@ func (b *batch) end() {
 	lost, _ := b.tx.cleanUp()
 	keep := !lost && !b.broken && b.joined > 0
 	p.crowded.Store(b.joined > 1)
+	defer b.tell() // a virtual table of the program's may panic over the commit
+	b.err = errNoCommit
 	b.err = b.tx.end(context.Background(), keep)
 	switch {
 	case keep && b.err == nil:
@@ -286,6 +308,13 @@ func (b *batch) end() {
 		// could undo the transaction: run again, the work might be there twice.
 	case b.joined > 1 || !keep:
 		b.err = errRunAlone // if the commit failed, each finds out for itself why
+	}
+}
+
+// tell wakes everybody.
+func (b *batch) tell() {
+	if b.err == errNoCommit {
+		b.err = b.tx.pool.fail("commit", ErrTxLost, errNoCommit)
 	}
 	for _, w := range b.behind {
 		if w.member.err == nil {

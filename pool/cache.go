@@ -8,6 +8,7 @@ import "container/list"
 // The same text is prepared a second time meanwhile. conn.mu guards it.
 type cache struct {
 	size         int
+	foreign      bool // statements may call the program without saying so
 	byText       map[string]*statement
 	recent       *list.List // of *statement, the most recent first
 	hits, misses *counter
@@ -31,10 +32,10 @@ func (c *cache) take(text string) *statement {
 }
 
 // harmless reports that the text is a known statement that does nothing but read
-// and write the database, without a function of the program's.
+// and write the database, without a trigger or a function of the program's.
 func (c *cache) harmless(text string) bool {
 	s := c.byText[text]
-	return s != nil && !s.taken && s.effects == effects{}
+	return s != nil && !s.taken && !c.foreign && s.effects == effects{}
 }
 
 // give ends the use of a statement.
@@ -44,7 +45,7 @@ func (c *cache) give(s *statement) {
 		_ = s.reset()
 	}
 	switch {
-	case s.element != nil && s.spent:
+	case s.element != nil && (s.spent || s.stale):
 		c.evict(s)
 		return
 	case s.element != nil || s.spent:

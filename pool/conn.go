@@ -341,16 +341,6 @@ func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (*rows
 	return r, c.leave(cl, nil)
 }
 
-// changes counts the rows that the connection has written.
-func (c *conn) changes() int32 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return 0
-	}
-	return c.h.changes()
-}
-
 // word runs one of the pool's own statements and returns its first column as text.
 func (c *conn) word(cl *call, text string) (string, error) {
 	s, err := c.prepare(cl, "", text)

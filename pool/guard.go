@@ -42,6 +42,7 @@ type effects struct {
 	pragma  bool // it is a PRAGMA: some of them act while they are prepared
 	timeout bool // it reads or sets the busy timeout
 	calls   bool // it calls a function of the program's
+	fires   bool // a trigger of it writes
 }
 
 // install makes SQLite ask the guard: the authorizer while a statement is
@@ -60,7 +61,7 @@ func (c *conn) install() error {
 
 // authorize is called by SQLite for everything a statement would do, while it
 // is being prepared (https://www.sqlite.org/c3ref/set_authorizer.html).
-func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ string) sqlite.AuthorizerReturnCode {
+func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, trigger string) sqlite.AuthorizerReturnCode {
 	if !g.prepping {
 		return sqlite.AuthorizerOK // VACUUM begins a transaction of its own while it runs
 	}
@@ -85,6 +86,8 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, _ s
 		case "pragma_busy_timeout":
 			g.seen.timeout = true
 		}
+	case sqlite.AuthInsert, sqlite.AuthUpdate, sqlite.AuthDelete:
+		g.seen.fires = g.seen.fires || trigger != ""
 	case sqlite.AuthReindex:
 		g.seen.writes = true
 	case sqlite.AuthFunction:

@@ -911,7 +911,7 @@ func TestTheOldestReaderThatKeepsALargeLogIsToldOf(t *testing.T) {
 // is in use at every moment, and yet it begins anew.
 func TestTheLogStaysBoundedUnderSteadyReadersAndWriters(t *testing.T) {
 	p := open(t, pool.Config{MaxConns: 6})
-	const most, written = 64 << 20, 256 << 20 // bytes
+	const most, written = 128 << 20, 256 << 20 // bytes
 	page := strings.Repeat("x", 3000)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

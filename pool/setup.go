@@ -191,7 +191,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
 	c.h.setBusyTimeout(0) // the waiting is ours: see patiently
 	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)
-	c.guard.builtin = p.builtin
+	c.guard.builtin, c.cache.foreign = p.builtin, p.foreign
 	names := slices.Sorted(maps.Keys(p.cfg.Pragmas))
 	set := func(name string) error {
 		if err := c.control(cl, "PRAGMA "+name+"="+p.cfg.Pragmas[name]); err != nil {
@@ -242,6 +242,12 @@ func (p *Pool) learnFunctions(c *conn, cl *call) error {
 		p.builtin[strings.ToLower(name)] = true
 	}
 	c.guard.builtin = p.builtin
+	if err != nil {
+		return err
+	}
+	trusting, err := c.word(cl, "SELECT CAST(trusted_schema AS TEXT) FROM pragma_trusted_schema")
+	p.foreign = trusting == "1"
+	c.cache.foreign = p.foreign
 	return err
 }
 

@@ -45,6 +45,7 @@ type statement struct {
 	running  bool   // begun and not reset
 	ahead    bool   // the current row was not read yet
 	done     bool   // there are no more rows
+	stale    bool   // compiled for another schema than its effects were seen in
 	spent    bool   // finalized
 }
 
@@ -212,6 +213,7 @@ func (s *statement) begin(args []driver.NamedValue) error {
 	err := s.step()
 	if s.compiled != s.timesCompiled() {
 		s.describeColumns()
+		s.stale = true
 	}
 	return err
 }

@@ -263,8 +263,8 @@ func (t *Tx) Level() Level { return t.level }
 
 // end ends an outermost transaction and gives its connection back.
 func (t *Tx) end(ctx context.Context, keep bool) error {
+	defer t.lease.Release() // a virtual table may panic over the commit
 	err := t.finish(ctx, keep)
-	t.lease.Release()
 	t.span.finish(err)
 	return err
 }

@@ -17,8 +17,9 @@ import (
 // it, so none of them needs a savepoint or a turn of its own.
 //
 // It is sqlc's DBTX, but for PrepareContext, and safe for concurrent use. All rows
-// of a statement are read before the commit and kept until they are scanned. A
-// statement that only reads belongs on a [Lease]: here it waits for the write
+// of a statement are read before the commit and kept until they are scanned, so an
+// error of Scan undoes nothing: it is Batch that undoes what its function could
+// not make sense of. A statement that only reads belongs on a [Lease]: here it waits for the write
 // lane. Within a transaction of its context a statement runs in that one.
 type Writer struct{ pool *Pool }
 
@@ -109,7 +110,7 @@ func (s *single) run(c *conn, cl *call) (err error) {
 	}
 	s.columns = r.Columns()
 	if ours, ok := r.(*rows); ok {
-		s.types = ours.types
+		s.types = ours.stmt.types
 	}
 	for n := len(s.columns); err == nil; {
 		s.values = slices.Grow(s.values, n)
