@@ -29,8 +29,9 @@ type Config struct {
 	ReadOnly bool
 
 	// MaxConns is the most connections open at once, the writer's included.
-	// With 1 that one serves reading and writing. Default: 4, or the number of
-	// CPUs and one more if that is greater.
+	// With 1 that one serves reading and writing. Default: 4, or twice the number
+	// of CPUs and one more if that is greater: readers wait for locks inside
+	// SQLite, and others use the CPUs meanwhile.
 	MaxConns int
 	// MinConns is how many are kept open and ready, at most MaxConns.
 	// Default: 1. Negative: as few as the pool's promises allow.
@@ -104,7 +105,7 @@ type Config struct {
 
 // WithDefaults returns the configuration with every zero field replaced.
 func (c Config) WithDefaults() Config {
-	setDefault(&c.MaxConns, max(4, runtime.NumCPU()+1))
+	setDefault(&c.MaxConns, max(4, 2*runtime.NumCPU()+1))
 	setDefault(&c.MinConns, 1)
 	setDefault(&c.AcquireTimeout, 5*time.Second)
 	setDefault(&c.BusyTimeout, 5*time.Second)

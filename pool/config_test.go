@@ -75,7 +75,7 @@ func configFiles(t *testing.T, dir string) (names []string) {
 
 func TestTheZeroConfigMeansItsDocumentedDefaults(t *testing.T) {
 	require.Equal(t, pool.Config{
-		MaxConns:              max(4, runtime.NumCPU()+1),
+		MaxConns:              max(4, 2*runtime.NumCPU()+1),
 		MinConns:              1,
 		AcquireTimeout:        5 * time.Second,
 		BusyTimeout:           5 * time.Second,
