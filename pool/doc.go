@@ -14,6 +14,7 @@
 //	Acquire   a Lease: statements that are transactions of their own
 //	InTx      a function in a transaction: DEFERRED, IMMEDIATE or EXCLUSIVE
 //	Batch     a function in a transaction shared with others that write now
+//	Writer    single statements, each of which is what Batch makes of one
 //	View      a function in a read-only snapshot
 //	Begin     a transaction that is ended by hand
 //	DB        a *sql.DB, for whatever is made for one
@@ -54,7 +55,8 @@
 // Every connection is set up alike. One goroutine looks after them: it checks
 // their health, replaces, trims and reclaims, and keeps the write-ahead log from
 // growing without bound; it keeps writers waiting, for that alone, a second at
-// most and a tenth of the time at most.
+// most and a tenth of the time at most. At Synchronous "normal" another one syncs
+// the log beside the writers, so that SQLite's checkpoints need not.
 //
 // # Guarantees
 //
