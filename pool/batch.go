@@ -57,6 +57,7 @@ func (p *Pool) batchOne(ctx context.Context, m member, span *span) error {
 // errRunAlone tells a member that the transaction with its work is lost.
 var errRunAlone = errors.New("the shared transaction is lost")
 
+// errNoCommit is what becomes of a batch whose commit neither succeeds nor fails.
 var errNoCommit = errors.New("a function that the commit called did not return")
 
 // A batch is bounded, so that those who wait for something else get their turn
@@ -124,8 +125,12 @@ func (b *batch) turn(m *member) error {
 			b.carryOn(false)
 		}
 	}()
+	c := b.tx.conn
+	c.mu.Lock()
+	plain := c.plain(m)
+	c.mu.Unlock()
 	var err error
-	if b.plain(m) {
+	if plain {
 		err = b.runSingle(m, b.joined > 0)
 	} else {
 		err = b.run(m)
@@ -210,12 +215,11 @@ func (b *batch) runSingle(m *member, gentle bool) error {
 	return err
 }
 
-// plain reports that the member's work is a statement that needs no savepoint.
-func (b *batch) plain(m *member) bool {
-	c := b.tx.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return m.single != nil && c.cache.harmless(m.single.query)
+// plain reports that a member's work is a statement that needs no savepoint, and
+// that others may run: its own goroutine would notice no difference. The caller
+// holds mu.
+func (c *conn) plain(m *member) bool {
+	return m.single != nil && !c.pool.foreign && c.cache.harmless(m.single.query)
 }
 
 // carryOn runs the statements of those who wait next, if serving is true. Then it
@@ -257,13 +261,12 @@ func (b *batch) open() bool {
 	return !lost && !changed && !b.broken && b.joined < maxBatchMembers && time.Since(b.began) < b.tx.pool.batchTime
 }
 
-// serveNext runs the statement of the next in the queue, if that is a member
-// whose statement is known to be harmless: its own goroutine would notice no
-// difference.
+// serveNext runs the statement of the next in the queue, if that is a member who
+// has a plain one.
 func (b *batch) serveNext() bool {
 	c := b.tx.conn
 	c.mu.Lock()
-	w := b.tx.lease.lane.claim(func(m *member) bool { return m.single != nil && c.cache.harmless(m.single.query) })
+	w := b.tx.lease.lane.claim(c.plain)
 	c.mu.Unlock()
 	if w == nil {
 		return false

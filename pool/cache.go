@@ -8,7 +8,6 @@ import "container/list"
 // The same text is prepared a second time meanwhile. conn.mu guards it.
 type cache struct {
 	size         int
-	foreign      bool // statements may call the program without saying so
 	byText       map[string]*statement
 	recent       *list.List // of *statement, the most recent first
 	hits, misses *counter
@@ -35,7 +34,7 @@ func (c *cache) take(text string) *statement {
 // and write the database, without a trigger or a function of the program's.
 func (c *cache) harmless(text string) bool {
 	s := c.byText[text]
-	return s != nil && !s.taken && !c.foreign && s.effects == effects{}
+	return s != nil && !s.taken && s.effects == effects{}
 }
 
 // give ends the use of a statement.

@@ -191,7 +191,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
 	c.h.setBusyTimeout(0) // the waiting is ours: see patiently
 	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)
-	c.guard.builtin, c.cache.foreign = p.builtin, p.foreign
+	c.guard.builtin = p.builtin
 	names := slices.Sorted(maps.Keys(p.cfg.Pragmas))
 	set := func(name string) error {
 		if err := c.control(cl, "PRAGMA "+name+"="+p.cfg.Pragmas[name]); err != nil {
@@ -237,17 +237,16 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 // See https://www.sqlite.org/pragma.html#pragma_function_list.
 func (p *Pool) learnFunctions(c *conn, cl *call) error {
 	names, err := c.word(cl, "SELECT group_concat(name) FROM (SELECT name FROM pragma_function_list GROUP BY name HAVING min(builtin))")
+	if err != nil {
+		return err
+	}
 	p.builtin = map[string]bool{}
 	for name := range strings.SplitSeq(names, ",") {
 		p.builtin[strings.ToLower(name)] = true
 	}
 	c.guard.builtin = p.builtin
-	if err != nil {
-		return err
-	}
 	trusting, err := c.word(cl, "SELECT CAST(trusted_schema AS TEXT) FROM pragma_trusted_schema")
 	p.foreign = trusting == "1"
-	c.cache.foreign = p.foreign
 	return err
 }
 
