@@ -363,5 +363,5 @@ func (t *Tx) cleanUp() (lost, changed bool) {
 			c.guard.lost = err
 		}
 	}
-	return c.guard.lost != nil, c.dirty
+	return c.guard.lost != nil, c.dirty()
 }

@@ -92,7 +92,7 @@ type conn struct {
 	copying *sqlite.Backup // a backup that reads from it
 	watch   watch          // for a lease that nobody has any more
 	text    bool           // transaction control as text is allowed: it is leased through DB
-	dirty   bool           // its state was changed in a way that outlives the lease
+	changes []string       // what outlives the lease, if nothing set it back: see state.go
 	broken  error          // it must not be used again
 	closed  bool
 	gone    atomic.Bool // closed, to be read without mu

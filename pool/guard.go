@@ -19,6 +19,7 @@ type guard struct {
 	committing bool   // the pool has ordered this commit
 	sets       bool   // the statement being prepared has an argument, if it is a PRAGMA; '' is one too
 	deferring  bool   // PRAGMA defer_foreign_keys was set in this transaction
+	argument   string // of the PRAGMA being prepared
 	textual    bool   // a transaction was begun as text, through DB
 	prepping   bool   // a caller's statement is being prepared
 	mayControl bool   // and may control transactions
@@ -30,19 +31,20 @@ type guard struct {
 	builtin    map[string]bool // the functions that are SQLite's own; the pool's, which nobody changes
 
 	busyTimeout time.Duration // what PRAGMA busy_timeout shows
+	journal     string        // the journal mode; nobody changes it
 }
 
 // effects is what preparing a statement tells about it besides its rows.
 type effects struct {
-	control bool // it begins or ends a transaction or savepoint
-	whole   bool // of these, a transaction
-	state   bool // it changes the connection beyond the lease's end
-	writes  bool // it writes although SQLite calls it read-only
-	reads   bool // it only reads although SQLite says that it writes
-	pragma  bool // it is a PRAGMA: some of them act while they are prepared
-	timeout bool // it reads or sets the busy timeout
-	calls   bool // it calls a function of the program's
-	fires   bool // a trigger of it writes
+	control bool   // it begins or ends a transaction or savepoint
+	whole   bool   // of these, a transaction
+	changes string // what it changes on the connection beyond the lease's end
+	writes  bool   // it writes although SQLite calls it read-only
+	reads   bool   // it only reads although SQLite says that it writes
+	pragma  bool   // it is a PRAGMA: some of them act while they are prepared
+	timeout bool   // it reads or sets the busy timeout
+	calls   bool   // it calls a function of the program's
+	fires   bool   // a trigger of it writes
 }
 
 // install makes SQLite ask the guard: the authorizer while a statement is
@@ -74,10 +76,16 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, tri
 			return sqlite.AuthorizerDeny
 		}
 	case sqlite.AuthPragma:
-		g.pragma(strings.ToLower(arg1), arg2)
-		if field, own := filePragmaFields[strings.ToLower(arg1)]; own && g.sets && !g.settingUp {
+		name := strings.ToLower(arg1)
+		field, own := filePragmaFields[name]
+		switch own = own && g.sets && !g.settingUp; {
+		case own && g.isSet(name, arg2):
+			g.seen.pragma = true
+		case own:
 			g.owned = field
 			return sqlite.AuthorizerDeny
+		default:
+			g.pragma(name, arg2)
 		}
 	case sqlite.AuthRead:
 		switch arg1 {
@@ -92,10 +100,11 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, tri
 		g.seen.writes = true
 	case sqlite.AuthFunction:
 		g.seen.calls = g.seen.calls || !g.builtin[strings.ToLower(arg2)]
-	case sqlite.AuthAttach, sqlite.AuthDetach,
-		sqlite.AuthCreateTempIndex, sqlite.AuthCreateTempTable, sqlite.AuthCreateTempTrigger, sqlite.AuthCreateTempView,
+	case sqlite.AuthAttach, sqlite.AuthDetach:
+		g.seen.changes = attached
+	case sqlite.AuthCreateTempIndex, sqlite.AuthCreateTempTable, sqlite.AuthCreateTempTrigger, sqlite.AuthCreateTempView,
 		sqlite.AuthDropTempIndex, sqlite.AuthDropTempTable, sqlite.AuthDropTempTrigger, sqlite.AuthDropTempView:
-		g.seen.state = true
+		g.seen.changes = temporary
 	}
 	return sqlite.AuthorizerOK
 }
@@ -103,7 +112,7 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, tri
 // pragma sorts PRAGMAs, which look alike to the authorizer whether they read or
 // set something (https://www.sqlite.org/pragma.html).
 func (g *guard) pragma(name, arg string) {
-	g.seen.pragma = true
+	g.seen.pragma, g.argument = true, arg
 	switch name {
 	case "optimize":
 		g.seen.writes = true
@@ -112,20 +121,20 @@ func (g *guard) pragma(name, arg string) {
 	case "busy_timeout":
 		g.seen.timeout = true
 		if ms, err := strconv.Atoi(arg); err == nil {
-			g.seen.state = true
+			g.seen.changes = busyTimeout
 			g.busyTimeout = time.Duration(max(ms, 0)) * time.Millisecond
 		}
-	case "case_sensitive_like", "shrink_memory":
-		g.seen.state = true
 	case "table_info", "table_xinfo", "table_list", "index_info", "index_xinfo", "index_list",
 		"foreign_key_list", "foreign_key_check", "integrity_check", "quick_check",
-		"wal_checkpoint", "incremental_vacuum", "user_version", "application_id": // the database's, not the connection's
+		"wal_checkpoint", "incremental_vacuum", "shrink_memory", "user_version", "application_id": // the database's, not the connection's
 	case "defer_foreign_keys": // ends with the transaction, if there is one
 		g.deferring = g.deferring || g.sets
-		g.seen.state = g.sets && len(g.serials) == 0 && !g.textual
+		if g.sets && !g.inTx() {
+			g.seen.changes = "PRAGMA " + name
+		}
 	default:
 		if g.sets {
-			g.seen.state = true
+			g.seen.changes = "PRAGMA " + name
 		}
 	}
 }
@@ -135,6 +144,18 @@ func (g *guard) pragma(name, arg string) {
 var filePragmaFields = map[string]string{
 	"journal_mode": "JournalMode",
 	"locking_mode": "MaxConns",
+}
+
+// isSet reports that a PRAGMA of the whole pool's would set what is set already:
+// libraries do that to be sure. In memory SQLite leaves the journal mode as it is
+// when it is asked for a log.
+func (g *guard) isSet(name, arg string) bool {
+	switch arg = strings.ToLower(arg); name {
+	case "journal_mode":
+		return arg == g.journal || arg == "wal" && g.journal == "memory"
+	default:
+		return arg == "normal"
+	}
 }
 
 // prepare compiles one statement; key is what it will be cached under.
@@ -185,8 +206,13 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 	if g.seen.pragma {
 		key = "" // to act again it must be prepared again
 	}
-	if g.seen.state {
-		c.dirty = true
+	if err := c.ignored(); err != nil {
+		_ = s.Close()
+		c.locks.settle(c)
+		return nil, err
+	}
+	if g.seen.changes != "" {
+		c.changed(g.seen.changes)
 	}
 	made := &statement{sqliteStmt: s, h: &c.h, pstmt: pstmt, text: text, key: key, writes: writes, effects: g.seen, taken: true}
 	made.describe()
@@ -233,7 +259,9 @@ func (c *conn) enter(cl *call, s *statement) error {
 		c.guard.lost = errors.New("no transaction is open any more")
 		return c.lostError("query")
 	}
-	c.dirty = c.dirty || s.effects.state // it may have been prepared by OnConnect
+	if s.effects.changes != "" { // it may have been prepared by OnConnect
+		c.changed(s.effects.changes)
+	}
 	return c.locks.take(c, cl, s)
 }
 

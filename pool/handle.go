@@ -109,6 +109,20 @@ func (h *handle) statement(s driver.Stmt) (uintptr, error) { return uintptrField
 // See https://www.sqlite.org/c3ref/stmt_readonly.html.
 func (h *handle) writes(stmt uintptr) bool { return lib.Xsqlite3_stmt_readonly(h.tls, stmt) == 0 }
 
+// word runs a prepared statement and returns the first column of its first row; ""
+// if that is NULL or there is none.
+func (h *handle) word(s driver.Stmt) (string, error) {
+	stmt, err := h.statement(s)
+	if err != nil {
+		return "", err
+	}
+	rc := lib.Xsqlite3_step(h.tls, stmt)
+	if rc != lib.SQLITE_ROW && rc != lib.SQLITE_DONE {
+		return "", failure(rc)
+	}
+	return libc.GoString(lib.Xsqlite3_column_text(h.tls, stmt, 0)), nil
+}
+
 // uintptrField reads the named field of the struct that v points to.
 func uintptrField(v any, name string) (uintptr, error) {
 	f, err := field(v, name, reflect.TypeFor[uintptr]())

@@ -264,7 +264,7 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 		c.leased, c.text, c.watch = false, false, watch{}
 		c.epoch++ // whoever still has the lease finds it over
 		broken = c.closed || c.broken != nil
-		dirty = c.dirty && !broken
+		dirty = !broken && c.dirty()
 		switch {
 		case broken:
 			p.counts.broken.Add(1)

@@ -40,6 +40,7 @@ type Pool struct {
 	batchTime   time.Duration   // maxBatchTime, but for tests
 	opened      time.Time       // when the pool's clock began
 	builtin     map[string]bool // SQLite's own functions, of which the first connection told; nothing is added later
+	own         map[string]string // what connections are set to, as the first one was; nothing is added later
 	foreign     bool            // its schema may call the program's code
 	readable    bool            // it could be opened for reading alone: all connections are alike
 	dozing      atomic.Bool     // maintenance rests for long

@@ -171,7 +171,10 @@ func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) 
 	}
 	c.locks.kept = 0
 	err := c.clean(ErrReleased)
-	c.locks.exempt, c.dirty = false, false
+	c.locks.exempt, c.changes = false, nil
+	if err == nil && mode == journalSet {
+		p.learnState(c)
+	}
 	return err
 }
 
@@ -192,6 +195,9 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	c.h.setBusyTimeout(0) // the waiting is ours: see patiently
 	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)
 	c.guard.builtin = p.builtin
+	if c.guard.journal = p.cfg.JournalMode; p.memory() {
+		c.guard.journal = "memory"
+	}
 	names := slices.Sorted(maps.Keys(p.cfg.Pragmas))
 	set := func(name string) error {
 		if err := c.control(cl, "PRAGMA "+name+"="+p.cfg.Pragmas[name]); err != nil {
