@@ -165,6 +165,9 @@ func (w *watcher) look() (busy bool) {
 	for c := range w.pool.conns {
 		busy = c.overdue(all) || busy
 	}
+	for c := range w.pool.apart {
+		busy = c.overdue(all) || busy
+	}
 	if c := w.pool.setting; c != nil {
 		busy = c.overdue(all) || busy
 	}

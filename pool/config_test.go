@@ -603,7 +603,7 @@ func TestOnConnectIsCalledOnceForEachConnectionAfterItsSetup(t *testing.T) {
 		require.Zero(t, p.Stats().Dirty)
 
 		// A connection that takes another's place gets its own call.
-		require.NoError(t, do(t.Context(), p.DB(), "CREATE TEMP TABLE y (a)"))
+		run(t, p, "CREATE TEMP TABLE y (a)")
 		configEach(t, p, func(on dbtx) {
 			require.Error(t, do(t.Context(), on, "SELECT * FROM temp.y"))
 			require.NoError(t, do(t.Context(), on, "SELECT * FROM temp.own"))

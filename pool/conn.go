@@ -21,6 +21,11 @@ type sqliteConn interface {
 	sqlite.AuthorizerRegisterer
 	sqlite.HookRegisterer
 	sqlite.DBStatus
+	sqlite.FileControl
+	ColumnInfo(query string) ([]sqlite.ColumnInfo, error)
+	IsReadOnly(schema string) (bool, error)
+	Serialize() ([]byte, error)
+	Deserialize(file []byte) error
 	NewBackup(uri string) (*sqlite.Backup, error)
 }
 

@@ -50,15 +50,17 @@ type effects struct {
 // install makes SQLite ask the guard: the authorizer while a statement is
 // prepared, the commit hook before anything becomes permanent.
 func (c *conn) install() error {
-	c.raw.RegisterCommitHook(func() int32 {
-		// The second line: a statement that was meant for a transaction must
-		// not commit on its own after that transaction was lost.
-		if len(c.guard.serials) > 0 && !c.guard.committing {
-			return 1
-		}
-		return 0
-	})
+	c.raw.RegisterCommitHook(c.vetoCommit)
 	return c.raw.RegisterAuthorizer(c.guard.authorize)
+}
+
+// vetoCommit is the second line: a statement that was meant for a transaction must
+// not commit on its own after that transaction was lost.
+func (c *conn) vetoCommit() int32 {
+	if len(c.guard.serials) > 0 && !c.guard.committing {
+		return 1
+	}
+	return 0
 }
 
 // authorize is called by SQLite for everything a statement would do, while it

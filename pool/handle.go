@@ -36,6 +36,12 @@ func newHandle(c driver.Conn) (handle, error) {
 	return handle{db: db, tls: reflect.NewAt(tls.Type().Elem(), tls.UnsafePointer()).Interface().(*libc.TLS)}, nil
 }
 
+// isClosed reports that the driver's connection was closed: its handles are gone.
+func (h *handle) isClosed(c driver.Conn) bool {
+	db, err := uintptrField(c, "db")
+	return err != nil || db == 0
+}
+
 // leaveMutex gives back SQLite's mutex of the connection, as often as it was
 // taken by calls into SQLite that never returned.
 func (h *handle) leaveMutex() {

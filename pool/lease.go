@@ -270,6 +270,7 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 			p.counts.broken.Add(1)
 		case dirty:
 			p.counts.dirty.Add(1)
+			p.cfg.Logger.Info("a lease changed its connection, which is replaced", "path", p.path, "state", strings.Join(c.changes, ", "))
 		}
 	}
 	c.mu.Unlock()
@@ -491,11 +492,18 @@ func (p *Pool) holders() string {
 			held = append(held, c.holder)
 		}
 	}
+	connections := len(held)
+	for c := range p.apart {
+		if c == p.writer.Load() || c.locks.shared.Load() {
+			c.holder.label = cmp.Or(c.holder.label, "a transaction left open on a *sql.DB")
+			held = append(held, c.holder)
+		}
+	}
 	shrunk := p.shrunk
 	p.mu.Unlock()
 	slices.SortFunc(held, func(a, b holder) int { return cmp.Compare(a.since, b.since) })
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d connections are held", len(held), p.cfg.MaxConns)
+	fmt.Fprintf(&b, "%d of %d connections are held", connections, p.cfg.MaxConns)
 	for _, h := range held {
 		fmt.Fprintf(&b, ", by %s for %v", h.taker(), (p.clock() - h.since).Round(time.Millisecond))
 		if h.label != "" {

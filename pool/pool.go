@@ -34,19 +34,19 @@ type Pool struct {
 	anchor      driver.Conn   // keeps a database in memory alive; nil for files
 	opening     chan struct{} // holds one token: connections are opened one at a time
 	watcher     *watcher
-	logSync     *logSync        // nil if there is nothing to sync early
-	maintenance *maintenance    // nil until the first connection is open
-	identity    os.FileInfo     // of the file that was opened
-	batchTime   time.Duration   // maxBatchTime, but for tests
-	opened      time.Time       // when the pool's clock began
-	builtin     map[string]bool // SQLite's own functions, of which the first connection told; nothing is added later
+	logSync     *logSync          // nil if there is nothing to sync early
+	maintenance *maintenance      // nil until the first connection is open
+	identity    os.FileInfo       // of the file that was opened
+	batchTime   time.Duration     // maxBatchTime, but for tests
+	opened      time.Time         // when the pool's clock began
+	builtin     map[string]bool   // SQLite's own functions, of which the first connection told; nothing is added later
 	own         map[string]string // what connections are set to, as the first one was; nothing is added later
-	foreign     bool            // its schema may call the program's code
-	readable    bool            // it could be opened for reading alone: all connections are alike
-	dozing      atomic.Bool     // maintenance rests for long
-	wrote       atomic.Bool     // since the log was last looked at
-	crowded     atomic.Bool     // the last batch had several members
-	moved       atomic.Bool     // the path led elsewhere when it was last looked at
+	foreign     bool              // its schema may call the program's code
+	readable    bool              // it could be opened for reading alone: all connections are alike
+	dozing      atomic.Bool       // maintenance rests for long
+	wrote       atomic.Bool       // since the log was last looked at
+	crowded     atomic.Bool       // the last batch had several members
+	moved       atomic.Bool       // the path led elsewhere when it was last looked at
 	counts      counts
 
 	interrupting atomic.Bool   // patience is over: every statement is interrupted
@@ -67,7 +67,8 @@ type Pool struct {
 	retired    []*conn            // out of work, to be closed
 	generation uint64             // counts Reset
 	leases     int
-	face       *facade // what DB gave out; nil if that was closed
+	face       *facade            // what DB gave out; nil if that was closed
+	apart      map[*conn]*session // connections that carry the state of a *sql.DB
 	closing    bool
 }
 
@@ -86,6 +87,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 		hurry:   make(chan struct{}),
 		drained: make(chan struct{}),
 		conns:   make(map[*conn]struct{}),
+		apart:   make(map[*conn]*session),
 		opened:  time.Now(),
 
 		batchTime: maxBatchTime,

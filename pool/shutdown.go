@@ -96,6 +96,10 @@ func (p *Pool) closeAll() error {
 	if p.spare != nil {
 		conns = append(conns, p.spare)
 	}
+	for c, s := range p.apart {
+		s.turn.close()
+		conns = append(conns, c)
+	}
 	p.retired, p.spare = nil, nil
 	p.mu.Unlock()
 	errs := []error{p.closeFace()}
@@ -122,6 +126,9 @@ func (p *Pool) closeAll() error {
 func (p *Pool) closeConn(c *conn, last bool) error {
 	c.mu.Lock()
 	leased := c.leased
+	if c.guard.textual {
+		p.warnOfState("a transaction begun as text")
+	}
 	err := c.clean(ErrClosed)
 	if last {
 		c.forgetInterrupt()

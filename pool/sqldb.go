@@ -15,8 +15,19 @@ import (
 // Transaction control as text is allowed, as code written for *sql.DB uses it on
 // a pinned sql.Conn, and savepoints in an sql.Tx too.
 //
-// It is the same *sql.DB each time. Closing that does not close the pool, and
-// the next DB gives a fresh one; closing the pool closes it.
+// What an operation leaves on its connection (a PRAGMA, TEMP objects, an attached
+// file, a transaction begun as text by an operation of its own) stays for the
+// operations that follow, as code relies on that was written for a *sql.DB with one
+// idle connection: they run on the connection that carries it until it is undone or
+// the *sql.DB is closed. That connection stands beside MaxConns; no lease,
+// transaction or other *sql.DB meets what was set. A transaction begun as text by
+// an operation that fails, or left open on an sql.Conn, is rolled back. What is
+// taken back is logged. last_insert_rowid() and changes() belong to the connection
+// that the operation happened to run on: use sql.Result.
+//
+// It is the same *sql.DB each time, whose limits and whose Close reach everybody:
+// Connector makes one of one's own. Closing it does not close the pool, and the
+// next DB gives a fresh one; closing the pool closes it.
 func (p *Pool) DB() *sql.DB {
 	p.mu.Lock()
 	f, closing := p.face, p.closing
@@ -33,18 +44,35 @@ func (p *Pool) DB() *sql.DB {
 	return f.db
 }
 
-// facade is the driver behind DB.
+// Connector returns the pool as a driver, for a *sql.DB of one's own with its own
+// limits, hooks and Close: sql.OpenDB(p.Connector()). It works as DB does, and what
+// operations leave behind stays among those of that *sql.DB; one connector is for
+// one *sql.DB. It is to be closed by whoever opened it: after the pool's Close its
+// operations are ErrClosed.
+func (p *Pool) Connector() driver.Connector { return &facade{pool: p} }
+
+// facade is the driver behind a *sql.DB.
 type facade struct {
-	pool *Pool
-	db   *sql.DB
+	pool    *Pool
+	db      *sql.DB  // nil if it is somebody's own
+	session *session // what carries the state of its operations; nil while there is none; guarded by Pool.mu
+	lost    error    // what the next operation is told: the state is gone; guarded by Pool.mu
+	closed  bool     // guarded by Pool.mu
 }
 
 // Close is called by database/sql when the *sql.DB is closed.
 func (f *facade) Close() error {
-	f.pool.mu.Lock()
-	defer f.pool.mu.Unlock()
-	if f.pool.face == f {
-		f.pool.face = nil
+	p := f.pool
+	p.mu.Lock()
+	if p.face == f {
+		p.face = nil
+	}
+	s := f.session
+	f.session, f.closed = nil, true
+	over := s != nil && s.users == 0
+	p.mu.Unlock()
+	if over {
+		s.end()
 	}
 	return nil
 }
@@ -60,8 +88,11 @@ func (p *Pool) closeFace() error {
 	return f.db.Close()
 }
 
-// Connect takes a lease.
+// Connect takes a lease, unless there is a session.
 func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
+	if c, err := f.join(); c != nil || err != nil {
+		return c, err
+	}
 	h := holder{label: labelOf(ctx), watched: true}
 	h.depth = runtime.Callers(2, h.stack[:]) // the taker is behind much of database/sql
 	l, err := f.pool.lease(ctx, "acquire", false, nil, &h)
@@ -71,7 +102,7 @@ func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
 	l.conn.mu.Lock()
 	l.conn.text = true
 	l.conn.mu.Unlock()
-	return &facadeConn{lease: l}, nil
+	return &facadeConn{face: f, lease: l}, nil
 }
 
 // Driver implements driver.Connector.
@@ -79,8 +110,13 @@ func (f *facade) Driver() driver.Driver { return f.pool.db.Driver() }
 
 // facadeConn is a lease in database/sql's hands.
 type facadeConn struct {
-	lease *Lease
-	tx    *Tx // open, from BeginTx
+	face       *facade
+	lease      *Lease
+	tx         *Tx      // open, from BeginTx
+	statements int      // that were run; one operation of the *sql.DB is one
+	failed     bool     // the last one did
+	session    *session // whose lease it is; nil if it is one of its own
+	alone      bool     // it has the session for itself, for a transaction
 }
 
 var _ interface {
@@ -107,12 +143,37 @@ func (f *facadeConn) call(ctx context.Context) *call {
 
 // ExecContext implements driver.ExecerContext.
 func (f *facadeConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	return f.lease.conn.exec(f.call(ctx), query, args)
+	if err := f.begin(ctx, query); err != nil {
+		return nil, err
+	}
+	res, err := f.lease.conn.exec(f.call(ctx), query, args)
+	f.end(err)
+	return res, err
 }
 
 // QueryContext implements driver.QueryerContext.
 func (f *facadeConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	return f.lease.conn.query(f.call(ctx), query, args)
+	if err := f.begin(ctx, query); err != nil {
+		return nil, err
+	}
+	rows, err := f.lease.conn.query(f.call(ctx), query, args)
+	f.end(err)
+	return rows, err
+}
+
+// begin and end keep account of a statement.
+func (f *facadeConn) begin(ctx context.Context, query string) error {
+	want := shared
+	if f.session != nil && beginsText(query) {
+		want = exclusive
+	}
+	return f.takeTurn(ctx, want)
+}
+
+func (f *facadeConn) end(err error) {
+	f.statements++
+	f.failed = err != nil
+	f.endTurn()
 }
 
 // PrepareContext implements driver.ConnPrepareContext. The statement runs in
@@ -141,9 +202,13 @@ func (f *facadeConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver
 		}
 		level = Deferred
 	}
+	if err := f.takeTurn(ctx, exclusive); err != nil {
+		return nil, err
+	}
 	ctx, span := f.lease.pool.trace(ctx, TraceOp{Name: "transaction", Level: level})
 	tx, err := f.lease.begin(ctx, level, false, span)
 	if err != nil {
+		f.endTurn()
 		err = f.lease.pool.failTx("begin", level, nil, err)
 		span.finish(err)
 		return nil, err
@@ -165,7 +230,11 @@ func (f *facadeConn) Prepare(query string) (driver.Stmt, error) {
 
 // Ping implements driver.Pinger.
 func (f *facadeConn) Ping(ctx context.Context) error {
-	_, err := f.ExecContext(ctx, "SELECT 1", nil)
+	if err := f.takeTurn(ctx, shared); err != nil {
+		return err
+	}
+	_, err := f.lease.conn.exec(f.call(ctx), "SELECT 1", nil)
+	f.endTurn()
 	return err
 }
 
@@ -179,11 +248,40 @@ func (f *facadeConn) ResetSession(context.Context) error { return nil }
 
 // Close gives the lease back.
 func (f *facadeConn) Close() error {
-	f.lease.Release()
-	if f.tx != nil {
-		f.tx.span.finish(f.lease.pool.failTx("rollback", f.tx.level, ErrReleased, nil))
+	tx := f.tx
+	if tx != nil && f.session != nil {
+		_ = tx.finish(context.Background(), false)
+		f.tx = nil
+	}
+	f.undoLeftOpen()
+	switch {
+	case f.session != nil:
+		if f.alone { // a transaction that was left open is everybody's now
+			f.session.turn.unlock(exclusive)
+		}
+		f.session.leave()
+	case tx != nil || !f.carry():
+		f.lease.Release()
+	}
+	if tx != nil {
+		tx.span.finish(f.lease.pool.failTx("rollback", tx.level, ErrReleased, nil))
 	}
 	return nil
+}
+
+// undoLeftOpen rolls back a transaction begun as text that nobody can be meant to
+// go on with: its sql.Conn is closed, or the operation that began it has failed.
+func (f *facadeConn) undoLeftOpen() {
+	if f.session != nil && !f.alone || f.statements < 2 && !f.failed {
+		return
+	}
+	c := f.lease.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.guard.textual && c.epoch == f.lease.epoch {
+		c.undoText()
+		f.face.pool.warnOfState("a transaction begun as text")
+	}
 }
 
 // facadeTx is a transaction in database/sql's hands.
@@ -202,6 +300,7 @@ func (t *facadeTx) end(ctx context.Context, keep bool) error {
 	tx := t.conn.tx
 	t.conn.tx = nil
 	err := tx.finish(ctx, keep)
+	t.conn.endTurn()
 	tx.span.finish(err)
 	if !keep && errors.Is(err, ErrTxDone) {
 		return nil

@@ -383,18 +383,6 @@ func TestAConnClosedInATransactionBegunAsTextIsRolledBack(t *testing.T) {
 	})
 }
 
-func TestTextThatBeginsOnTheDBItselfEndsWithTheOperation(t *testing.T) {
-	sqldbEverywhere(t, func(t *testing.T, p *pool.Pool) {
-		require.NoError(t, do(t.Context(), p.DB(), "BEGIN IMMEDIATE; INSERT INTO n VALUES (10, 1)"))
-		require.Zero(t, sqldbCount(t, p.DB()))
-		require.NoError(t, do(t.Context(), p.DB(), "BEGIN; INSERT INTO n VALUES (10, 1); COMMIT"))
-		require.EqualValues(t, 1, sqldbCount(t, p.DB()))
-		require.Error(t, do(t.Context(), p.DB(), "BEGIN; INSERT INTO n VALUES (11, 1); INSERT INTO nowhere VALUES (1); COMMIT"))
-		require.EqualValues(t, 1, sqldbCount(t, p.DB()))
-		requireAtRest(t, p)
-	})
-}
-
 func TestATransactionOfTheDBIsNotEndedByText(t *testing.T) {
 	sqldbEverywhere(t, func(t *testing.T, p *pool.Pool) {
 		tx, err := p.DB().BeginTx(t.Context(), nil)
@@ -731,7 +719,8 @@ func TestRawGivesADriverConnectionThatKeepsThePoolsRules(t *testing.T) {
 func TestADriverConnectionClosedThroughRawHarmsNobody(t *testing.T) {
 	sqldbEverywhere(t, func(t *testing.T, p *pool.Pool) {
 		conn := sqldbConn(t, p.DB())
-		require.NoError(t, do(t.Context(), conn, "BEGIN; INSERT INTO n VALUES (10, 1)"))
+		require.NoError(t, do(t.Context(), conn, "BEGIN"))
+		require.NoError(t, do(t.Context(), conn, "INSERT INTO n VALUES (10, 1)"))
 		var kept driver.Conn
 		var stmt driver.Stmt
 		require.NoError(t, conn.Raw(func(under any) (err error) {
@@ -765,7 +754,8 @@ func TestADriverConnectionClosedThroughRawHarmsNobody(t *testing.T) {
 func TestAConnCalledBadThroughRawIsGivenBack(t *testing.T) {
 	sqldbEverywhere(t, func(t *testing.T, p *pool.Pool) {
 		conn := sqldbConn(t, p.DB())
-		require.NoError(t, do(t.Context(), conn, "BEGIN; INSERT INTO n VALUES (10, 1)"))
+		require.NoError(t, do(t.Context(), conn, "BEGIN"))
+		require.NoError(t, do(t.Context(), conn, "INSERT INTO n VALUES (10, 1)"))
 		require.ErrorIs(t, conn.Raw(func(any) error { return driver.ErrBadConn }), driver.ErrBadConn)
 		require.Zero(t, p.Stats().InUse)
 		require.ErrorIs(t, do(t.Context(), conn, "COMMIT"), sql.ErrConnDone)

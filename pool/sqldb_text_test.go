@@ -43,12 +43,13 @@ func TestATextTransactionThatSQLiteLostCannotHalfCommit(t *testing.T) {
 	})
 }
 
-func TestAnOpenTextTransactionIsNeverHandedOn(t *testing.T) {
+func TestATextTransactionOfAClosedConnIsNeverHandedOn(t *testing.T) {
 	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
 		p.DB().SetMaxIdleConns(5)
 		p.DB().SetMaxOpenConns(1)
 		conn := pinned(t, p)
-		require.NoError(t, do(t.Context(), conn, "BEGIN IMMEDIATE; INSERT INTO n VALUES (10, 1)"))
+		require.NoError(t, do(t.Context(), conn, "BEGIN IMMEDIATE"))
+		require.NoError(t, do(t.Context(), conn, "INSERT INTO n VALUES (10, 1)"))
 		require.NoError(t, conn.Close())
 		n, err := number(t.Context(), p.DB(), "SELECT count(*) FROM n")
 		require.NoError(t, err)

@@ -1,0 +1,210 @@
+package pool
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+
+	"modernc.org/sqlite"
+)
+
+// Raw calls fn with modernc.org/sqlite's own connection, for what the pool does
+// not offer: to read the database into memory, say, or to set a limit. fn has the
+// write lane meanwhile, unless the pool is read-only, so nobody is in its way. It
+// may not keep conn, close it or use the lease. Whatever it may have changed there,
+// the next lease does not meet: the connection is closed when this one ends. The
+// authorizer and the commit hook are the pool's, and are put back.
+//
+// Raw fails as ExecContext does, or with fn's error.
+func (l *Lease) Raw(ctx context.Context, fn func(conn driver.Conn) error) error {
+	c := l.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cl := l.call(ctx)
+	if err := c.admit(cl); err != nil {
+		return err
+	}
+	if err := c.locks.hold(c, cl); err != nil {
+		return err
+	}
+	defer c.takeBack()
+	return fn(c.raw)
+}
+
+// takeBack makes the driver's connection the pool's again. The caller holds mu.
+func (c *conn) takeBack() {
+	c.changed(raw)
+	if c.h.isClosed(c.raw) { // and with it its statements
+		c.forget()
+		return
+	}
+	if err := c.install(); err != nil {
+		c.broken = err
+	}
+	c.locks.drop(c)
+}
+
+// forget gives up a connection that somebody else has closed. Its statements may
+// not even be finalized: there is nothing left that would do it.
+func (c *conn) forget() {
+	c.broken = errors.New("it was closed in the pool's place")
+	c.closed = true
+	c.gone.Store(true)
+	for _, r := range c.open {
+		r.ended, r.reason = true, c.pool.fail("query", ErrClosed, c.broken)
+	}
+	c.open = nil
+	c.cache = newCache(0, c.cache.hits, c.cache.misses)
+	c.guard.pop(0)
+	c.locks.kept = 0
+	c.locks.release(c)
+}
+
+// The methods below are those of modernc.org/sqlite's connection that database/sql
+// knows nothing of. sql.Conn.Raw of a *sql.DB of the pool's reaches them, by the
+// interfaces that the driver has for them or an interface of one's own. What they
+// set on the connection stays with that *sql.DB, as a PRAGMA does.
+
+var _ interface {
+	sqlite.AuthorizerRegisterer
+	sqlite.DBStatus
+	sqlite.FileControl
+	sqlite.HookRegisterer
+} = (*facadeConn)(nil)
+
+// reach calls fn with the driver's connection.
+func (f *facadeConn) reach(fn func(c *conn) error) error {
+	c := f.lease.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.admit(f.call(context.Background())); err != nil {
+		return err
+	}
+	return fn(c)
+}
+
+// ColumnInfo tells where the columns of a query come from.
+func (f *facadeConn) ColumnInfo(query string) (info []sqlite.ColumnInfo, err error) {
+	err = f.reach(func(c *conn) error {
+		info, err = c.raw.ColumnInfo(query)
+		return err
+	})
+	return info, err
+}
+
+// IsReadOnly reports whether a schema is read-only.
+func (f *facadeConn) IsReadOnly(schema string) (readOnly bool, err error) {
+	err = f.reach(func(c *conn) error {
+		readOnly, err = c.raw.IsReadOnly(schema)
+		return err
+	})
+	return readOnly, err
+}
+
+// Serialize returns the database as the bytes of a file.
+func (f *facadeConn) Serialize() (b []byte, err error) {
+	err = f.reach(func(c *conn) error {
+		b, err = c.raw.Serialize()
+		return err
+	})
+	return b, err
+}
+
+// Deserialize has the connection work on a database in memory, made of the bytes
+// of a file.
+func (f *facadeConn) Deserialize(b []byte) error {
+	return f.reach(func(c *conn) error {
+		c.changed(raw)
+		return c.raw.Deserialize(b)
+	})
+}
+
+// NewBackup begins a copy of the database; Pool.Backup is safer.
+func (f *facadeConn) NewBackup(uri string) (b *sqlite.Backup, err error) {
+	err = f.reach(func(c *conn) error {
+		c.changed(raw)
+		b, err = c.raw.NewBackup(uri)
+		return err
+	})
+	return b, err
+}
+
+// Status implements sqlite.DBStatus.
+func (f *facadeConn) Status(op sqlite.DBStatusOp, reset bool) (current, high int, err error) {
+	err = f.reach(func(c *conn) error {
+		current, high, err = c.raw.Status(op, reset)
+		return err
+	})
+	return current, high, err
+}
+
+// FileControlPersistWAL implements sqlite.FileControl.
+func (f *facadeConn) FileControlPersistWAL(schema string, mode int) (now int, err error) {
+	err = f.reach(func(c *conn) error {
+		if mode >= 0 { // else it asks
+			c.changed(raw)
+		}
+		now, err = c.raw.FileControlPersistWAL(schema, mode)
+		return err
+	})
+	return now, err
+}
+
+// FileControlDataVersion implements sqlite.FileControl.
+func (f *facadeConn) FileControlDataVersion(schema string) (version uint32, err error) {
+	err = f.reach(func(c *conn) error {
+		version, err = c.raw.FileControlDataVersion(schema)
+		return err
+	})
+	return version, err
+}
+
+// RegisterAuthorizer implements sqlite.AuthorizerRegisterer. It is asked after the
+// pool's own.
+func (f *facadeConn) RegisterAuthorizer(fn sqlite.AuthorizerFn) error {
+	return f.reach(func(c *conn) error {
+		c.changed(raw)
+		if fn == nil {
+			return c.raw.RegisterAuthorizer(c.guard.authorize)
+		}
+		return c.raw.RegisterAuthorizer(func(action sqlite.AuthorizerActionCode, arg1, arg2, schema, trigger string) sqlite.AuthorizerReturnCode {
+			if verdict := c.guard.authorize(action, arg1, arg2, schema, trigger); verdict != sqlite.AuthorizerOK {
+				return verdict
+			}
+			return fn(action, arg1, arg2, schema, trigger)
+		})
+	})
+}
+
+// RegisterCommitHook implements sqlite.HookRegisterer. It is asked after the
+// pool's own.
+func (f *facadeConn) RegisterCommitHook(fn sqlite.CommitHookFn) {
+	_ = f.reach(func(c *conn) error {
+		c.changed(raw)
+		c.raw.RegisterCommitHook(func() int32 {
+			if veto := c.vetoCommit(); veto != 0 || fn == nil {
+				return veto
+			}
+			return fn()
+		})
+		return nil
+	})
+}
+
+// RegisterRollbackHook implements sqlite.HookRegisterer.
+func (f *facadeConn) RegisterRollbackHook(fn sqlite.RollbackHookFn) {
+	_ = f.reach(func(c *conn) error {
+		c.changed(raw)
+		c.raw.RegisterRollbackHook(fn)
+		return nil
+	})
+}
+
+// RegisterPreUpdateHook implements sqlite.HookRegisterer.
+func (f *facadeConn) RegisterPreUpdateHook(fn sqlite.PreUpdateHookFn) {
+	_ = f.reach(func(c *conn) error {
+		c.changed(raw)
+		c.raw.RegisterPreUpdateHook(fn)
+		return nil
+	})
+}
