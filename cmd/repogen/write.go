@@ -40,6 +40,15 @@ type view struct {
 // Gen is what the sqlc package is called here.
 func (v view) Gen() string { return v.p.local }
 
+// Constraint is the line that says when to compile the package, and the empty
+// one behind it.
+func (v view) Constraint() string {
+	if v.p.constraint == "" {
+		return ""
+	}
+	return v.p.constraint + "\n\n"
+}
+
 // Imports are the lines of the import block.
 func (v view) Imports() []string {
 	lines := []string{importLine(v.p.local, v.p.importPath)}
