@@ -12,7 +12,9 @@ import (
 
 //go:generate go tool -modfile=../../tools/go.mod sqlc generate -f testdata/shop/sqlc.yaml
 //go:generate go tool -modfile=../../tools/go.mod sqlc generate -f testdata/options/sqlc.yaml
+//go:generate go tool -modfile=../../tools/go.mod sqlc generate -f testdata/numbering/sqlc.yaml
 //go:generate go run . -gen testdata/shop/gen -out testdata/shop/store/store_gen.go
+//go:generate go run . -gen testdata/numbering/gen -out testdata/numbering/store/store_gen.go
 
 // options are those of sqlc's Go generator, and the package in testdata/options
 // that sqlc has written with them. What is refused is so with these words.
@@ -85,6 +87,10 @@ func TestEachOptionOfSqlcWorksOrIsRefusedByName(t *testing.T) {
 			require.NoError(t, os.Mkdir(filepath.Dir(out), 0o755))
 			code, _, stderr := repogen("-gen", gen, "-out", out)
 			require.Zero(t, code, stderr)
+			text, err := os.ReadFile(out)
+			require.NoError(t, err)
+			require.Contains(t, string(text), "renumbered{t.tx}.ListByID(", "a parameter stands behind its slice")
+			require.NotContains(t, string(text), "renumbered{t.tx}.SetSizes(", "its slice is last")
 		})
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "vet", "-mod=mod", "-tags=repogen", "./...")

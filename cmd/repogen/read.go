@@ -44,6 +44,8 @@ type query struct {
 	result  string  // "" if the query only fails or not
 	reads   bool
 	imports map[string]bool // the package names its signature says
+
+	renumbered *renumbering // if sqlc's numbers are wrong
 }
 
 type param struct{ name, kind string }
@@ -62,11 +64,17 @@ func read(dir string) (*sqlcPackage, error) {
 		return nil, fmt.Errorf("%s: package %s cannot be imported; give it another name in sqlc.yaml", dir, p.name)
 	}
 	texts := make(map[string]string) // SQL by query name
+	methods := make(map[string]*ast.FuncDecl)
 	var querier *ast.InterfaceType
 	var from *ast.File
 	for _, f := range files {
 		if f.Name.Name != p.name {
 			return nil, fmt.Errorf("%s holds two packages, %s and %s; point -gen at sqlc's output alone", dir, p.name, f.Name.Name)
+		}
+		for _, d := range f.Decls {
+			if m, ok := d.(*ast.FuncDecl); ok && isMethod(m) {
+				methods[m.Name.Name] = m
+			}
 		}
 		for _, spec := range specs(f) {
 			switch s := spec.(type) {
@@ -85,7 +93,7 @@ func read(dir string) (*sqlcPackage, error) {
 		return nil, fmt.Errorf("package %s in %s has no interface Querier; set emit_interface: true in sqlc.yaml", p.name, dir)
 	}
 	p.constraint = constraintOf(from)
-	err = p.addQueries(querier, texts)
+	err = p.addQueries(querier, texts, methods)
 	if err == nil {
 		err = p.addImports(from)
 	}
@@ -119,6 +127,15 @@ func parse(dir string) ([]*ast.File, error) {
 		return nil, fmt.Errorf("%s has no Go files; run sqlc generate first", dir)
 	}
 	return files, nil
+}
+
+// isMethod reports a method of sqlc's Queries.
+func isMethod(f *ast.FuncDecl) bool {
+	if f.Recv.NumFields() != 1 {
+		return false
+	}
+	star, ok := f.Recv.List[0].Type.(*ast.StarExpr)
+	return ok && isNamed(star.X, "Queries")
 }
 
 // isSqlcs reports a file that sqlc has written.
@@ -186,7 +203,7 @@ func fold(e ast.Expr) (text string, ok bool) {
 // reserved are the names that a repository has of its own.
 var reserved = map[string]bool{"InTx": true, "Batch": true, "View": true, "Savepoint": true}
 
-func (p *sqlcPackage) addQueries(querier *ast.InterfaceType, texts map[string]string) error {
+func (p *sqlcPackage) addQueries(querier *ast.InterfaceType, texts map[string]string, methods map[string]*ast.FuncDecl) error {
 	for _, m := range querier.Methods.List {
 		signature, ok := m.Type.(*ast.FuncType)
 		if !ok || len(m.Names) != 1 {
@@ -210,6 +227,9 @@ func (p *sqlcPackage) addQueries(querier *ast.InterfaceType, texts map[string]st
 			}
 		}
 		if err := q.setSignature(p.local, signature); err != nil {
+			return fmt.Errorf("query %s: %w", name, err)
+		}
+		if err := q.setParams(text, methods[name]); err != nil {
 			return fmt.Errorf("query %s: %w", name, err)
 		}
 		p.queries = append(p.queries, q)
@@ -271,7 +291,7 @@ func isError(e ast.Expr) bool {
 // taken are the names that the generated code uses itself.
 var taken = map[string]bool{
 	"context": true, "pool": true, "dberr": true, "ctx": true, "r": true, "t": true, "q": true,
-	"tx": true, "lease": true, "err": true, "result": true,
+	"tx": true, "lease": true, "err": true, "result": true, "renumbered": true, "withText": true, "numbered": true, "strconv": true,
 }
 
 // declared are the names that the generated file declares.
