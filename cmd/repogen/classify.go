@@ -52,34 +52,46 @@ func several(sql string) bool {
 // without what is quoted.
 func words(sql string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
+		for _, token := range tokens(sql) {
+			if c := token[0]; (isLetter(c) || c == '(' || c == ')' || c == ';') && !yield(token) {
+				return
+			}
+		}
+	}
+}
+
+// tokens yields where they begin and the words, semicolons, parentheses and parameters
+// of SQL text, without comments and without what is quoted. sqlc's mark of a slice
+// is a parameter, though half of it is a comment.
+func tokens(sql string) func(yield func(int, string) bool) {
+	return func(yield func(int, string) bool) {
 		for i := 0; i < len(sql); {
 			rest := sql[i:]
+			n := 0 // the length of a token
 			switch c := sql[i]; {
 			case strings.HasPrefix(rest, "--"):
 				i += until(rest, "\n", 2)
+			case strings.HasPrefix(rest, sliceMark) && strings.HasPrefix(rest[until(rest, "*/", 2):], "?"):
+				n = until(rest, "*/?", 2)
 			case strings.HasPrefix(rest, "/*"):
 				i += until(rest, "*/", 2)
 			case c == '\'' || c == '"' || c == '`':
 				i += until(rest, string(c), 1)
 			case c == '[':
 				i += until(rest, "]", 1)
-			case isLetter(c):
-				n := 1
-				for n < len(rest) && isLetter(rest[n]) {
-					n++
+			case isLetter(c) || c == '?' || c == ':' || c == '@':
+				for n = 1; n < len(rest) && isLetter(rest[n]); n++ {
+					continue
 				}
-				if !yield(rest[:n]) {
-					return
-				}
-				i += n
 			case c == '(' || c == ')' || c == ';':
-				if !yield(string(c)) {
-					return
-				}
-				i++
+				n = 1
 			default:
 				i++
 			}
+			if n > 0 && !yield(i, rest[:n]) {
+				return
+			}
+			i += n
 		}
 	}
 }

@@ -81,11 +81,11 @@ func TestTypesThatNoQueryHasAreRefusedWhereverTheyStand(t *testing.T) {
 		"Get(ctx context.Context, a [2]byte) error",
 		"Get(ctx context.Context, a *[]map[string]func()) error",
 		"Get(ctx context.Context, a interface{ Read() }) error",
-		"Get(ctx context.Context, a Pair[int, string]) error",
+		"Get(ctx context.Context, a Pair[int, chan string]) error",
 		"Get(ctx context.Context, a sql.Null[chan int]) error",
 		"Get(ctx context.Context, a map[string]chan int) error",
 		"Get(ctx context.Context) (*struct{}, error)",
-		"Get(ctx context.Context) (Pair[int, string], error)",
+		"Get(ctx context.Context) (Pair[int, chan string], error)",
 	} {
 		t.Run(signature, func(t *testing.T) {
 			dir := package1(t, querier(signature, "-- name: Get :one\nSELECT 1"))

@@ -26,8 +26,14 @@ Usage: repogen -gen DIR -out FILE [-package NAME] [-import PATH]
   -import PATH   the import path of the sqlc package; default: found in go.mod
 
 The file declares Repo and Tx, which both have every query as a method, Reader,
-which has the reading ones, and New, InTx, Batch, View and Savepoint. It is left
-alone unless it changes. Typical use, in a Go file beside it:
+which has the reading ones, and New, InTx, Batch, View and Savepoint. It has the
+sqlc package's build constraint. It is left alone unless it changes.
+
+The methods run sqlc's own. Where sqlc numbers parameters wrongly (behind a
+sqlc.slice, beside a ?) they give it SQL in which the numbers are right; what sqlc
+gets wrong otherwise is refused, with the query's name and what to write instead.
+So are emit_methods_with_db_argument and sql_package: pgx. Typical use, in a Go
+file beside it:
 
   //go:generate go run github.com/sqlane/sqlane/cmd/repogen -gen ../gen -out repo_gen.go
 

@@ -7,6 +7,7 @@ import (
 	"go/format"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -40,11 +41,50 @@ type view struct {
 // Gen is what the sqlc package is called here.
 func (v view) Gen() string { return v.p.local }
 
+// Constraint is the line that says when to compile the package, and the empty
+// one behind it.
+func (v view) Constraint() string {
+	if v.p.constraint == "" {
+		return ""
+	}
+	return v.p.constraint + "\n\n"
+}
+
+// SQL is what package database/sql is called here.
+func (v view) SQL() string {
+	for _, i := range v.p.imports {
+		if i.path == "database/sql" {
+			return i.name
+		}
+	}
+	name := "sql"
+	for name == v.p.local || slices.ContainsFunc(v.p.imports, func(i imported) bool { return i.name == name }) {
+		name = "std" + name
+	}
+	return name
+}
+
+// Renumbered are the methods whose SQL sqlc has numbered wrongly.
+func (v view) Renumbered() (renumbered []query) {
+	for _, q := range v.p.queries {
+		if q.renumbered != nil {
+			renumbered = append(renumbered, q)
+		}
+	}
+	return renumbered
+}
+
 // Imports are the lines of the import block.
 func (v view) Imports() []string {
 	lines := []string{importLine(v.p.local, v.p.importPath)}
 	for _, i := range v.p.imports {
 		lines = append(lines, importLine(i.name, i.path))
+	}
+	if line := importLine(v.SQL(), "database/sql"); len(v.Renumbered()) > 0 {
+		lines = append(lines, `"strconv"`)
+		if !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
 	}
 	return lines
 }
@@ -88,7 +128,12 @@ func (q query) Result() string { return q.result }
 
 // Params is the parameter list.
 func (q query) Params() string {
-	list := []string{"ctx context.Context"}
+	return strings.TrimSuffix("ctx context.Context, "+q.OwnParams(), ", ")
+}
+
+// OwnParams is the parameter list without the context.
+func (q query) OwnParams() string {
+	var list []string
 	for _, p := range q.params {
 		list = append(list, p.name+" "+p.kind)
 	}
@@ -97,12 +142,42 @@ func (q query) Params() string {
 
 // Args is the argument list.
 func (q query) Args() string {
-	list := []string{"ctx"}
+	return strings.TrimSuffix("ctx, "+q.OwnArgs(), ", ")
+}
+
+// OwnArgs is the argument list without the context.
+func (q query) OwnArgs() string {
+	var list []string
 	for _, p := range q.params {
 		list = append(list, p.name)
 	}
 	return strings.Join(list, ", ")
 }
+
+// On is sqlc's Queries on a DBTX, with the SQL of this query in order.
+func (q query) On(gen, db string) string {
+	if q.renumbered == nil {
+		return gen + ".New(" + db + ")"
+	}
+	return "renumbered{" + db + "}." + q.name + "(" + q.OwnArgs() + ")"
+}
+
+// InTx is sqlc's Queries in a transaction.
+func (q query) InTx(gen string) string {
+	if q.renumbered == nil {
+		return "t.queries"
+	}
+	return q.On(gen, "t.tx")
+}
+
+// Parts, Numbers and Widths are how the SQL of a query is numbered.
+func (q query) Parts() string { return fmt.Sprintf("%#v", q.renumbered.parts) }
+
+// Numbers are the arguments that the placeholders between the parts stand for.
+func (q query) Numbers() string { return fmt.Sprintf("%#v", q.renumbered.params) }
+
+// Widths are how many values each argument is.
+func (q query) Widths() string { return strings.Join(q.renumbered.widths, ", ") }
 
 // Results is the result list; named results are called result and err.
 func (q query) Results(named bool) string {

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+//go:generate go tool -modfile=../../tools/go.mod sqlc generate -f testdata/shop/sqlc.yaml
+//go:generate go tool -modfile=../../tools/go.mod sqlc generate -f testdata/options/sqlc.yaml
+//go:generate go tool -modfile=../../tools/go.mod sqlc generate -f testdata/numbering/sqlc.yaml
+//go:generate go run . -gen testdata/shop/gen -out testdata/shop/store/store_gen.go
+//go:generate go run . -gen testdata/numbering/gen -out testdata/numbering/store/store_gen.go
+
+// options are those of sqlc's Go generator, and the package in testdata/options
+// that sqlc has written with them. What is refused is so with these words.
+var options = []struct{ option, in, refused string }{
+	{"none", "plain", ""},
+	{"build_tags", "tagged", ""},
+	{"emit_all_enum_values", "exported", ""}, // SQLite has no enumerations
+	{"emit_db_tags", "tags", ""},
+	{"emit_empty_slices", "pointers", ""},
+	{"emit_enum_valid_method", "exported", ""},
+	{"emit_exact_table_names", "tags", ""},
+	{"emit_exported_queries", "exported", ""},
+	{"emit_interface: false", "nointerface", "has no interface Querier; set emit_interface: true in sqlc.yaml"},
+	{"emit_json_tags", "tags", ""},
+	{"emit_methods_with_db_argument", "dbarg", "query CountItems: it takes a DBTX; set emit_methods_with_db_argument: false in sqlc.yaml"},
+	{"emit_params_struct_pointers", "pointers", ""},
+	{"emit_pointers_for_null_enum_types", "exported", ""},
+	{"emit_pointers_for_null_types", "pointers", ""},
+	{"emit_prepared_queries", "prepared", ""},
+	{"emit_result_struct_pointers", "pointers", ""},
+	{"emit_sql_as_comment", "exported", ""},
+	{"inflection_exclude_table_names", "spread", ""},
+	{"initialisms", "spread", ""},
+	{"json_tags_case_style", "tags", ""},
+	{"json_tags_id_uppercase", "tags", ""},
+	{"omit_sqlc_version", "tags", ""},
+	{"omit_unused_structs", "tags", ""},
+	{"output_db_file_name", "files", ""},
+	{"output_files_suffix", "files", ""},
+	{"output_files_suffix: _test", "testfiles", "sqlc has written one.sql_test.go, which Go compiles for tests alone; give it a name that does not end in _test with output_files_suffix"},
+	{"output_models_file_name", "files", ""},
+	{"output_querier_file_name", "files", ""},
+	{"output_querier_file_name: querier_test.go", "testinterface", "sqlc has written querier_test.go, which Go compiles for tests alone; give it a name that does not end in _test with output_files_suffix or output_querier_file_name"},
+	{"overrides", "overrides", ""},
+	{"package: sql", "named", ""},
+	{"query_parameter_limit: 0", "structs", ""},
+	{"query_parameter_limit: 6", "spread", ""},
+	{"rename", "files", ""},
+	{"sql_driver", "database_sql", ""},
+	{"sql_package: database/sql", "database_sql", ""},
+	{"sql_package: pgx/v5", "pgx", "DBTX is not that of database/sql; leave sql_package out of sqlc.yaml"},
+	{"wrap_errors", "exported", ""},
+}
+
+func TestEachOptionOfSqlcWorksOrIsRefusedByName(t *testing.T) {
+	yaml, err := os.ReadFile("testdata/options/sqlc.yaml")
+	require.NoError(t, err)
+	module := scratch(t)
+	made := map[string]bool{}
+	for _, o := range options {
+		t.Run(o.option, func(t *testing.T) {
+			_, block, ok := strings.Cut(string(yaml), "        out: "+o.in+"\n")
+			require.True(t, ok)
+			block, _, _ = strings.Cut(block, "engine")
+			_, block, _ = strings.Cut("emit_interface: true\n"+block, "\n")
+			if o.option != "none" && !strings.HasPrefix(o.option, "package") {
+				require.Contains(t, block, o.option, "sqlc was given it")
+			}
+			if o.refused != "" {
+				requireRefused(t, o.refused, "-gen", filepath.Join("testdata/options", o.in), "-import", "example.org/a")
+				return
+			}
+			if made[o.in] {
+				return // another option's
+			}
+			made[o.in] = true
+			gen := filepath.Join(module, o.in)
+			require.NoError(t, os.CopyFS(gen, os.DirFS(filepath.Join("testdata/options", o.in))))
+			out := filepath.Join(gen, "store", "store.go")
+			require.NoError(t, os.Mkdir(filepath.Dir(out), 0o755))
+			code, _, stderr := repogen("-gen", gen, "-out", out)
+			require.Zero(t, code, stderr)
+			text, err := os.ReadFile(out)
+			require.NoError(t, err)
+			require.Contains(t, string(text), "renumbered{t.tx}.ListByID(", "a parameter stands behind its slice")
+			require.NotContains(t, string(text), "renumbered{t.tx}.SetSizes(", "its slice is last")
+		})
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "vet", "-mod=mod", "-tags=repogen", "./...")
+	cmd.Dir = module
+	built, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(built))
+}
+
+// scratch is the directory of a module that requires this one.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	require.NoError(t, err)
+	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	require.NoError(t, err)
+	text := strings.Replace(string(mod), "module github.com/sqlane/sqlane", "module example.org/options", 1) +
+		"\nrequire github.com/sqlane/sqlane v0.0.0\n\nreplace github.com/sqlane/sqlane => " + root + "\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.sum"), sums, 0o644))
+	return dir
+}
+
+func TestTheBuildConstraintIsCopied(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "store.go")
+	code, _, stderr := repogen("-gen", "testdata/options/tagged", "-out", out, "-package", "store")
+	require.Zero(t, code, stderr)
+	text, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.Regexp(t, `^//go:build repogen && !nothing\n\n// Code generated by repogen\. DO NOT EDIT\.\n\npackage store\n`, string(text))
+}

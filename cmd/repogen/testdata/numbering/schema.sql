@@ -1,0 +1,6 @@
+CREATE TABLE item (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    size INTEGER,
+    owner INTEGER NOT NULL
+) STRICT;

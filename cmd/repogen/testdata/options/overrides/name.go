@@ -1,0 +1,4 @@
+package overrides
+
+// Name is what an override says that imports nothing.
+type Name string
