@@ -105,63 +105,78 @@ func newParameters(list []param) parameters {
 	return p
 }
 
-// check counts the arguments, in database/sql's words.
-func (p *parameters) check(args []driver.NamedValue) error {
-	unnamed, stranger := 0, ""
-	for _, a := range args {
+// arguments are a call's, sorted.
+type arguments struct {
+	all     []driver.NamedValue
+	unnamed []driver.NamedValue
+	named   map[string]any
+}
+
+func sorted(all []driver.NamedValue) arguments {
+	a := arguments{all: all, unnamed: all}
+	for i, arg := range all {
 		switch {
-		case a.Name == "":
-			unnamed++
-		case stranger == "" && !slices.Contains(p.names, a.Name):
-			stranger = a.Name
+		case arg.Name != "":
+			if a.named == nil {
+				a.named, a.unnamed = make(map[string]any), slices.Clone(all[:i])
+			}
+			a.named[arg.Name] = arg.Value
+		case a.named != nil:
+			a.unnamed = append(a.unnamed, arg)
 		}
 	}
-	missing := ""
-	for _, name := range p.names {
-		if missing == "" && !slices.ContainsFunc(args, func(a driver.NamedValue) bool { return a.Name == name }) {
-			missing = fmt.Sprintf("missing named argument %q", name)
-		}
-	}
-	detail := missing
-	if stranger != "" {
-		detail = fmt.Sprintf("no parameter is named %q", stranger)
-	}
-	if detail != "" {
-		detail = ": " + detail
-	}
-	switch want := p.unnamed + len(p.names); {
-	case len(args) != want:
-		return argumentsError(fmt.Sprintf("sql: expected %d arguments, got %d%s", want, len(args), detail))
-	case missing != "":
-		return argumentsError(missing)
-	case unnamed != p.unnamed:
-		return argumentsError(fmt.Sprintf("sql: expected %d arguments without a name, got %d%s", p.unnamed, unnamed, detail))
-	case !p.mixed:
+	return a
+}
+
+// check counts the arguments, in database/sql's words.
+func (p *parameters) check(a arguments) error {
+	if len(p.names) == 0 && len(a.all) == p.unnamed && a.named == nil {
 		return nil
 	}
-	for _, q := range p.list {
-		if q.name == "" && (q.ordinal > len(args) || args[q.ordinal-1].Name != "") {
-			return argumentsError(fmt.Sprintf("parameter %d has no name, and argument %d is none without one: numbers count all arguments", q.ordinal, q.ordinal))
+	detail, missing := "", false
+	for _, name := range p.names {
+		if _, given := a.named[name]; !given && !missing {
+			detail, missing = fmt.Sprintf("missing named argument %q", name), true
+		}
+	}
+	for _, arg := range a.all {
+		if arg.Name != "" && !missing && !slices.Contains(p.names, arg.Name) {
+			detail = fmt.Sprintf("no parameter is named %q", arg.Name)
+		}
+	}
+	counts := func(of string, want, got int) error {
+		text := fmt.Sprintf("sql: expected %d arguments%s, got %d", want, of, got)
+		if detail != "" {
+			text += ": " + detail
+		}
+		return argumentsError(text)
+	}
+	switch want := p.unnamed + len(p.names); {
+	case len(a.all) != want:
+		return counts("", want, len(a.all))
+	case missing:
+		return argumentsError(detail)
+	case len(a.unnamed) != p.unnamed:
+		return counts(" without a name", p.unnamed, len(a.unnamed))
+	case p.mixed:
+		for _, q := range p.list {
+			if q.name == "" && (q.ordinal > len(a.all) || a.all[q.ordinal-1].Name != "") {
+				return argumentsError(fmt.Sprintf("parameter ?%d takes no argument with a name: numbers beside names count all arguments", q.ordinal))
+			}
 		}
 	}
 	return nil
 }
 
-// argument is what a parameter takes. The arguments were checked.
-func (p *parameters) argument(q param, args []driver.NamedValue) any {
-	if q.name == "" && (p.mixed || len(p.names) == 0) {
-		return args[q.ordinal-1].Value
+// argument is what a parameter takes of arguments that were checked.
+func (p *parameters) argument(q param, a arguments) any {
+	switch {
+	case q.name != "":
+		return a.named[q.name]
+	case p.mixed:
+		return a.all[q.ordinal-1].Value
 	}
-	nth := 0
-	for _, a := range args {
-		if a.Name == "" {
-			nth++
-		}
-		if a.Name == q.name && (a.Name != "" || nth == q.ordinal) {
-			return a.Value
-		}
-	}
-	return nil
+	return a.unnamed[q.ordinal-1].Value
 }
 
 // share deals a script's arguments out to its statements, before any of them
@@ -190,38 +205,38 @@ func share(parts []string, args []driver.NamedValue) ([][]driver.NamedValue, err
 		return nil, argumentsError("a script has numbered parameters beside others: it is not clear what the numbers count")
 	}
 	whole.unnamed = numbered + plain
-	if err := whole.check(args); err != nil {
+	given := sorted(args)
+	if err := whole.check(given); err != nil {
 		return nil, err
-	}
-	var unnamed []driver.NamedValue
-	for _, a := range args {
-		if a.Name == "" {
-			unnamed = append(unnamed, a)
-		}
 	}
 	shares := make([][]driver.NamedValue, len(parts))
 	for i, params := range each {
-		shares[i], unnamed = take(params, args, unnamed)
+		shares[i] = given.take(params)
 	}
 	return shares, nil
 }
 
-// take returns the arguments of one statement of a script, and those without a
-// name that are left for the next one.
-func take(params []param, args, unnamed []driver.NamedValue) (taken, left []driver.NamedValue) {
+// take returns the arguments of one statement of a script. Those that it consumes
+// are gone for the next one.
+func (a *arguments) take(params []param) (taken []driver.NamedValue) {
 	plain, numbered := 0, 0
+	var names []string
 	for _, q := range params {
-		if numbered = max(numbered, q.ordinal); q == (param{}) {
+		switch {
+		case q.ordinal > 0:
+			numbered = max(numbered, q.ordinal)
+		case q.name == "":
 			plain++
+		case !slices.Contains(names, q.name):
+			names = append(names, q.name)
 		}
 	}
-	taken = slices.Clone(unnamed[:plain+numbered])
-	for _, a := range args {
-		if a.Name != "" && slices.ContainsFunc(params, func(q param) bool { return q.name == a.Name }) {
-			taken = append(taken, a)
-		}
+	taken = slices.Clone(a.unnamed[:plain+numbered])
+	a.unnamed = a.unnamed[plain:]
+	for _, name := range names {
+		taken = append(taken, driver.NamedValue{Name: name, Value: a.named[name]})
 	}
-	return taken, unnamed[plain:]
+	return taken
 }
 
 // written returns the arguments with every time as it is written.

@@ -32,7 +32,7 @@ func TestArgumentsAreCounted(t *testing.T) {
 			{"SELECT :x", []any{y}, `missing named argument "x"`},
 			{"SELECT :x", []any{x, x}, "sql: expected 1 arguments, got 2"},
 			{"SELECT :x, ?", []any{x, x}, "sql: expected 1 arguments without a name, got 0"},
-			{"SELECT :x, ?2", []any{2, x}, "numbers count all arguments"},
+			{"SELECT :x, ?2", []any{2, x}, "numbers beside names count all arguments"},
 			{"", []any{1}, "sql: expected 0 arguments, got 1"},
 			{"-- nothing", []any{x}, "sql: expected 0 arguments, got 1"},
 		} {

@@ -227,7 +227,7 @@ func (c *conn) admit(cl *call) error {
 
 // enter does what must be done before a statement runs.
 func (c *conn) enter(cl *call, s *statement, args []driver.NamedValue) error {
-	if err := s.check(args); err != nil {
+	if err := s.check(sorted(args)); err != nil {
 		return err
 	}
 	switch {

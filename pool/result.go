@@ -74,28 +74,32 @@ const noRowid = -0x73716c616e65726f
 
 // observe runs a statement, and tells what it did.
 func (s *statement) observe(run func() error) (result, error) {
-	h := s.h
+	if s.change != insertion {
+		if err := run(); err != nil || s.change == noChange {
+			return result{}, err
+		}
+		return result{rows: s.h.changedRows()}, nil
+	}
 	// A statement that asks for the last rowid, by itself or in a trigger, must find
-	// what is there.
-	marked := s.change == insertion && !s.effects.rowid
-	before := h.lastRowid()
+	// what is there. One that has shown what it does needs no mark.
+	marked := !s.effects.rowid && !s.rowids
+	before := s.h.lastRowid()
 	if marked {
-		h.setLastRowid(noRowid)
+		s.h.setLastRowid(noRowid)
 	}
 	err := run()
-	after := h.lastRowid()
+	after := s.h.lastRowid()
 	if marked && after == noRowid {
-		h.setLastRowid(before)
+		s.h.setLastRowid(before)
 	}
-	if err != nil || s.change == noChange {
+	if err != nil {
 		return result{}, err
 	}
-	res := result{rows: h.changedRows()}
-	switch {
-	case s.change != insertion:
-	case marked:
+	res := result{rows: s.h.changedRows()}
+	if marked {
 		res.inserted = after != noRowid
-	default: // the best guess: only a row with the last rowid, beside an UPDATE, is taken for none
+		s.rowids = res.inserted && !s.updates
+	} else {
 		res.inserted = after != before || res.rows > 0 && !s.updates
 	}
 	if res.inserted {

@@ -128,3 +128,29 @@ func TestAVirtualTablesRowidIsTold(t *testing.T) {
 		require.Equal(t, c.rows, rows, c.query)
 	}
 }
+
+func TestAResultIsItsOwnHoweverOftenTheStatementRuns(t *testing.T) {
+	onEveryFace(t, pool.Config{}, func(t *testing.T, _ *pool.Pool, on face) {
+		perform(t, on, "CREATE TABLE a (id INTEGER PRIMARY KEY, v); CREATE TABLE b (id INTEGER PRIMARY KEY, v); CREATE TABLE keyed (k PRIMARY KEY) WITHOUT ROWID")
+		did := func(query string, arg int64) [2]int64 {
+			res, err := on.ExecContext(t.Context(), query, arg)
+			require.NoError(t, err, query)
+			id, err := res.LastInsertId()
+			require.NoError(t, err)
+			rows, err := res.RowsAffected()
+			require.NoError(t, err)
+			return [2]int64{id, rows}
+		}
+		for n := int64(1); n <= 4; n++ {
+			require.Equal(t, [2]int64{n, 1}, did("INSERT INTO a VALUES (?, 0)", n))
+			require.Equal(t, [2]int64{n, 1}, did("INSERT INTO b VALUES (?, 0)", n), "the same rowid")
+			require.Equal(t, [2]int64{0, 0}, did("INSERT OR IGNORE INTO b VALUES (?, 0)", n))
+			require.Equal(t, [2]int64{n, 1}, did("INSERT OR REPLACE INTO b VALUES (?, 0)", n))
+			require.Equal(t, [2]int64{0, 1}, did("INSERT INTO b VALUES (?, 0) ON CONFLICT DO UPDATE SET v = 1", n))
+			require.Equal(t, [2]int64{n + 10, 1}, did("INSERT INTO b VALUES (?, 0) ON CONFLICT DO UPDATE SET v = 1", n+10))
+			require.Equal(t, [2]int64{n + 10, 1}, did("INSERT OR IGNORE INTO a VALUES (?, 0)", n+10))
+			require.Equal(t, [2]int64{0, 1}, did("INSERT INTO keyed VALUES (?)", n))
+			require.Equal(t, [2]int64{0, 0}, did("INSERT INTO b SELECT id, 0 FROM a WHERE id = ? + 100", n))
+		}
+	})
+}

@@ -33,7 +33,8 @@ type statement struct {
 	parameters
 	columns  columns
 	change   change
-	updates  bool  // it asks for the last rowid, and may update where it would insert
+	updates  bool  // an insertion that may update instead
+	rowids   bool  // an insertion into a table with rowids, as a run has shown
 	compiled int32 // how often SQLite compiled it again when the columns were looked at
 	bound    []uintptr
 	texts    []byte // the short texts of the row that is being read
@@ -57,7 +58,7 @@ func (s *statement) describe() {
 	}
 	s.parameters = newParameters(params)
 	s.change = changeOf(s.text)
-	s.updates = s.effects.rowid && hasWord(s.text, "UPDATE")
+	s.updates = s.change == insertion && hasWord(s.text, "UPDATE")
 	s.describeColumns()
 }
 
@@ -81,8 +82,9 @@ func (s *statement) timesCompiled() int32 {
 
 // bind gives every parameter its argument. The arguments were checked.
 func (s *statement) bind(args []driver.NamedValue) error {
+	given := sorted(args)
 	for i, p := range s.list {
-		rc, err := s.bindValue(int32(i+1), s.argument(p, args))
+		rc, err := s.bindValue(int32(i+1), s.argument(p, given))
 		if err != nil {
 			return err
 		}
