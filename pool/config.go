@@ -88,6 +88,18 @@ type Config struct {
 	// of their names. Default: none.
 	Pragmas map[string]string
 
+	// TimeFormat is how a time.Time is written: TimeText (the default), which is
+	// "2006-01-02 15:04:05.000000000+00:00" in UTC, or one of TimeUnix,
+	// TimeUnixMilli, TimeUnixMicro and TimeUnixNano. A year outside 0000 to 9999 is
+	// refused, and with TimeUnixNano one outside 1678 to 2261.
+	//
+	// It does not matter for reading text: in a column declared as DATE, DATETIME
+	// or TIMESTAMP, whatever else is in the declaration, a text that SQLite, its
+	// drivers or time.Time.String have written is a time.Time in UTC, and any other
+	// text is text. An integer in such a column is a time.Time if TimeFormat is one
+	// of integers.
+	TimeFormat TimeFormat
+
 	// Logger gets what nobody asked for but should know. Default: slog.Default().
 	Logger *slog.Logger
 	// Tracer is told of acquires, transactions and queries. Default: nil, off.
@@ -151,6 +163,7 @@ func (c Config) Validate() error {
 		"JournalMode is %q, none of wal, delete, truncate, persist", c.JournalMode)
 	fault(!slices.Contains([]string{"off", "normal", "full", "extra"}, d.Synchronous),
 		"Synchronous is %q, none of off, normal, full, extra", c.Synchronous)
+	fault(c.TimeFormat != "" && !slices.Contains(timeFormats, c.TimeFormat), "TimeFormat is %q, none of %q", c.TimeFormat, timeFormats)
 	spelt := make(map[string]string, len(c.Pragmas))
 	for _, name := range slices.Sorted(maps.Keys(c.Pragmas)) {
 		other, twice := spelt[strings.ToLower(name)]

@@ -180,8 +180,11 @@ func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (_ driver.
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
+	if args, err = c.pool.cfg.TimeFormat.written(args); err != nil {
+		return nil, err
+	}
 	if s := c.cache.take(query); s != nil {
-		return c.execOne(cl, s, args)
+		return c.complete(cl, s, args)
 	}
 	parts := split(query)
 	if len(parts) == 1 {
@@ -189,32 +192,32 @@ func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (_ driver.
 		if err != nil {
 			return nil, err
 		}
-		return c.execOne(cl, s, args)
+		return c.complete(cl, s, args)
 	}
-	return c.execScript(cl, parts, args)
-}
-
-func (c *conn) execOne(cl *call, s *statement, args []driver.NamedValue) (driver.Result, error) {
-	if err := c.complete(cl, s, args); err != nil {
+	shares, err := share(parts, args)
+	if err != nil {
 		return nil, err
 	}
-	return c.h.did(), nil
+	return c.execScript(cl, parts, shares)
 }
 
 // complete runs a statement to its end.
-func (c *conn) complete(cl *call, s *statement, args []driver.NamedValue) error {
-	if err := c.enter(cl, s); err != nil {
+func (c *conn) complete(cl *call, s *statement, args []driver.NamedValue) (did result, err error) {
+	if err = c.enter(cl, s, args); err != nil {
 		c.cache.give(s)
 		c.locks.settle(c)
-		return err
+		return did, err
 	}
 	if s.effects.control {
 		c.readWritersAhead()
 	}
-	err := c.run(cl, s, func() error { return s.complete(args) })
+	err = c.run(cl, s, func() (err error) {
+		did, err = s.complete(args)
+		return err
+	})
 	c.cache.give(s)
 	c.accountForText(s)
-	return c.leave(cl, err)
+	return did, c.leave(cl, err)
 }
 
 // accountForText notices a transaction that was begun or ended as text.
@@ -227,9 +230,9 @@ func (c *conn) accountForText(s *statement) {
 // run runs a statement with patience for other processes' locks.
 func (c *conn) run(cl *call, s *statement, f func() error) error {
 	if s.effects.timeout {
-		return s.explain(c.withBusyTimeout(f))
+		return c.withBusyTimeout(f)
 	}
-	return s.explain(c.patiently(cl, s, f))
+	return c.patiently(cl, s, f)
 }
 
 // traced begins the span of a query.
@@ -243,28 +246,34 @@ func (c *conn) traced(cl *call, query string, args []driver.NamedValue) {
 	cl.Context, cl.span = c.pool.trace(cl.Context, op)
 }
 
-// execScript runs statements one after the other, with the write slot held from
-// the first to the last. What ran before a failure stays done.
-func (c *conn) execScript(cl *call, parts []string, args []driver.NamedValue) (driver.Result, error) {
-	var res driver.Result = driver.RowsAffected(0)
+// execScript runs statements one after the other, each with its share of the
+// arguments, with the write slot held from the first to the last. What ran before
+// a failure stays done. The rows affected are the last statement's, and the last id
+// is that of the row which the script inserted last.
+func (c *conn) execScript(cl *call, parts []string, shares [][]driver.NamedValue) (res result, err error) {
 	if len(parts) == 0 {
 		return res, nil
 	}
 	if err := c.locks.hold(c, cl); err != nil {
-		return nil, err
+		return res, err
 	}
 	defer c.locks.drop(c)
-	for _, part := range parts {
+	for i, part := range parts {
 		if err := c.admit(cl); err != nil {
-			return nil, err
+			return res, err
 		}
 		s, err := c.prepare(cl, "", part)
 		if err != nil {
-			return nil, err
+			return res, err
 		}
-		if res, err = c.execOne(cl, s, args); err != nil {
-			return nil, err
+		did, err := c.complete(cl, s, shares[i])
+		if err != nil {
+			return res, err
 		}
+		if !did.inserted {
+			did.id, did.inserted = res.id, res.inserted
+		}
+		res = did
 	}
 	return res, nil
 }
@@ -285,26 +294,35 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
+	if args, err = c.pool.cfg.TimeFormat.written(args); err != nil {
+		return nil, err
+	}
 	s := c.cache.take(query)
 	if s == nil {
 		parts := split(query)
+		var shares [][]driver.NamedValue
+		if len(parts) != 1 {
+			if shares, err = share(parts, args); err != nil {
+				return nil, err
+			}
+		}
 		if len(parts) == 0 {
 			cl.span.finish(nil)
 			c.lent++
-			return noRows{c}, nil
+			return &noRows{columns: columns{names: []string{}}, conn: c}, nil
 		}
 		if n := len(parts) - 1; n > 0 {
 			if err := c.locks.hold(c, cl); err != nil {
 				return nil, err
 			}
 			defer c.locks.drop(c)
-			if _, err := c.execScript(cl, parts[:n], args); err != nil {
+			if _, err := c.execScript(cl, parts[:n], shares); err != nil {
 				return nil, err
 			}
 			if err := c.admit(cl); err != nil {
 				return nil, err
 			}
-			query, parts = "", parts[n:]
+			query, parts, args = "", parts[n:], shares[n]
 		}
 		var err error
 		if s, err = c.prepare(cl, query, parts[0]); err != nil {
@@ -320,7 +338,7 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 }
 
 func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (*rows, error) {
-	if err := c.enter(cl, s); err != nil {
+	if err := c.enter(cl, s, args); err != nil {
 		c.cache.give(s)
 		c.locks.settle(c)
 		return nil, err
@@ -328,20 +346,13 @@ func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (*rows
 	if s.effects.control {
 		c.readWritersAhead()
 	}
-	var under cursor
-	err := c.run(cl, s, func() (err error) {
-		under, err = s.open(args)
-		return err
-	})
+	err := c.run(cl, s, func() error { return s.open(args) })
 	c.accountForText(s)
 	if err != nil {
 		c.cache.give(s)
 		return nil, c.leave(cl, err)
 	}
-	r := &rows{cursor: under, columns: under.Columns(), conn: c, call: cl, stmt: s}
-	if _, ours := under.(*steps); ours {
-		r.types = s.types
-	}
+	r := &rows{columns: s.columns, conn: c, call: cl, stmt: s}
 	c.open = append(c.open, r)
 	return r, c.leave(cl, nil)
 }
@@ -357,7 +368,7 @@ func (c *conn) word(cl *call, text string) (string, error) {
 		return "", err
 	}
 	value := make([]driver.Value, 1)
-	err = r.cursor.Next(value)
+	err = s.next(value)
 	err = errors.Join(err, r.end(nil))
 	got, _ := value[0].(string)
 	return got, err

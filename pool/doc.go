@@ -68,6 +68,24 @@
 // end; nothing meant for it commits on its own. A context that ends stops what
 // runs, what waits and what iterates, within some milliseconds.
 //
+// # Values
+//
+// Arguments are counted on every way in. A script's plain ? take them in order,
+// across its statements; ?NNN and names mean the same one in each, and numbers go
+// with nothing else. Nothing of it has run when its arguments are refused.
+//
+// A time.Time is written in UTC, by default in SQLite's own format with
+// nanoseconds, so that text sorts as time does, and read from a column that is
+// declared as DATE, DATETIME or TIMESTAMP; see Config.TimeFormat. An empty BLOB
+// is not NULL.
+//
+// LastInsertId is the rowid of the row that a statement inserted last itself, and
+// RowsAffected how many it inserted, changed or deleted, without those of its
+// triggers; both are 0 if there is none. An upsert that updates inserts none.
+// Of a script, LastInsertId is that of its last row, RowsAffected that of its last
+// statement. A statement that asks for last_insert_rowid() and inserts into a table
+// WITHOUT ROWID tells what it was given.
+//
 // # Errors
 //
 //	sentinel           when                                              what to do

@@ -84,6 +84,7 @@ var dsnKeys = map[string]func(c *Config, value string) error{
 	"leak_threshold":           duration(func(c *Config) *time.Duration { return &c.LeakThreshold }),
 	"journal_mode":             text(func(c *Config) *string { return &c.JournalMode }),
 	"synchronous":              text(func(c *Config) *string { return &c.Synchronous }),
+	"time_format":              text(func(c *Config) *TimeFormat { return &c.TimeFormat }),
 	"pragmas": func(c *Config, value string) error {
 		name, value, ok := strings.Cut(value, "=")
 		if !ok {
@@ -128,12 +129,12 @@ func duration(field func(*Config) *time.Duration) func(*Config, string) error {
 	}
 }
 
-func text(field func(*Config) *string) func(*Config, string) error {
+func text[T ~string](field func(*Config) *T) func(*Config, string) error {
 	return func(c *Config, value string) error {
 		if value == "" {
 			return errors.New("empty")
 		}
-		*field(c) = value
+		*field(c) = T(value)
 		return nil
 	}
 }

@@ -44,6 +44,8 @@ func dsnSample(t *testing.T, field reflect.StructField) (text string, value any)
 		return "truncate", "truncate"
 	case field.Name == "Synchronous":
 		return "normal", "normal"
+	case field.Name == "TimeFormat":
+		return "unix_milli", pool.TimeUnixMilli
 	case field.Type == reflect.TypeFor[map[string]string]():
 		return "cache_size=-100", map[string]string{"cache_size": "-100"}
 	case field.Type == reflect.TypeFor[time.Duration]():

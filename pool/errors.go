@@ -115,9 +115,6 @@ func Code(err error) (code int, ok bool) {
 	if errors.As(err, &owed) {
 		return lib.SQLITE_CONSTRAINT_FOREIGNKEY, true
 	}
-	if refused, ok := errors.AsType[failure](err); ok {
-		return int(refused), true
-	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return 0, false

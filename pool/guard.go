@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"database/sql/driver"
 	"errors"
 	"slices"
 	"strconv"
@@ -45,6 +46,7 @@ type effects struct {
 	timeout bool   // it reads or sets the busy timeout
 	calls   bool   // it calls a function of the program's
 	fires   bool   // a trigger of it writes
+	rowid   bool   // it asks for the last rowid
 }
 
 // install makes SQLite ask the guard: the authorizer while a statement is
@@ -102,6 +104,7 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, tri
 		g.seen.writes = true
 	case sqlite.AuthFunction:
 		g.seen.calls = g.seen.calls || !g.builtin[strings.ToLower(arg2)]
+		g.seen.rowid = g.seen.rowid || strings.EqualFold(arg2, "last_insert_rowid")
 	case sqlite.AuthAttach, sqlite.AuthDetach:
 		g.seen.changes = attached
 	case sqlite.AuthCreateTempIndex, sqlite.AuthCreateTempTable, sqlite.AuthCreateTempTrigger, sqlite.AuthCreateTempView,
@@ -216,7 +219,7 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 	if g.seen.changes != "" {
 		c.changed(g.seen.changes)
 	}
-	made := &statement{sqliteStmt: s, h: &c.h, pstmt: pstmt, text: text, key: key, writes: writes, effects: g.seen, taken: true}
+	made := &statement{sqliteStmt: s, h: &c.h, pstmt: pstmt, text: text, key: key, writes: writes, effects: g.seen, format: c.pool.cfg.TimeFormat, taken: true}
 	made.describe()
 	return made, nil
 }
@@ -251,7 +254,10 @@ func (c *conn) admit(cl *call) error {
 }
 
 // enter does what must be done before a statement runs.
-func (c *conn) enter(cl *call, s *statement) error {
+func (c *conn) enter(cl *call, s *statement, args []driver.NamedValue) error {
+	if err := s.check(sorted(args)); err != nil {
+		return err
+	}
 	switch {
 	case s.effects.control && !cl.control && (s.effects.whole || !cl.savepoints):
 		return c.pool.fail("query", ErrTxControl, nil, "use InTx, Begin or Savepoint instead")
@@ -288,7 +294,8 @@ func (c *conn) control(cl *call, text string) error {
 			return err
 		}
 	}
-	return c.complete(cl, s, nil)
+	_, err := c.complete(cl, s, nil)
+	return err
 }
 
 func (g *guard) inTx() bool { return len(g.serials) > 0 || g.textual }

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"modernc.org/libc"
+	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
 
 // This file is the one place that looks behind the driver's public interface:
 // it reads the handles of the driver's connections and statements (a uintptr
-// field each) and asks SQLite itself what the driver does not tell.
+// field each), fills in errors of the driver's type, and asks SQLite itself what
+// the driver does not tell.
 
 // handle is SQLite's own connection, an sqlite3*, beside the driver's.
 // Its methods may not be called after close. All but interrupt need the
@@ -31,6 +33,9 @@ func newHandle(c driver.Conn) (handle, error) {
 	}
 	tls, err := field(c, "tls", reflect.TypeFor[*libc.TLS]())
 	if err != nil {
+		return handle{}, err
+	}
+	if _, err := newError(lib.SQLITE_ERROR, ""); err != nil {
 		return handle{}, err
 	}
 	return handle{db: db, tls: reflect.NewAt(tls.Type().Elem(), tls.UnsafePointer()).Interface().(*libc.TLS)}, nil
@@ -95,6 +100,68 @@ func (h *handle) transaction() txnState {
 // See https://www.sqlite.org/c3ref/total_changes.html.
 func (h *handle) changes() int32 { return lib.Xsqlite3_total_changes(h.tls, h.db) }
 
+// lastRowid is SQL's last_insert_rowid().
+// See https://www.sqlite.org/c3ref/last_insert_rowid.html.
+func (h *handle) lastRowid() int64 { return lib.Xsqlite3_last_insert_rowid(h.tls, h.db) }
+
+// setLastRowid is what lastRowid returns until something is inserted.
+// See https://www.sqlite.org/c3ref/set_last_insert_rowid.html.
+func (h *handle) setLastRowid(id int64) { lib.Xsqlite3_set_last_insert_rowid(h.tls, h.db, id) }
+
+// changedRows counts the rows that the last INSERT, UPDATE or DELETE has changed.
+// See https://www.sqlite.org/c3ref/changes.html.
+func (h *handle) changedRows() int64 { return lib.Xsqlite3_changes64(h.tls, h.db) }
+
+// failure is the driver's error for the code that the call into SQLite which came
+// before has returned, and for what SQLite says about that: the driver itself
+// would only make it of a statement that it runs or finalizes.
+// See https://www.sqlite.org/c3ref/errcode.html.
+func (h *handle) failure(rc int32) error {
+	general, special := h.word(rc), libc.GoString(lib.Xsqlite3_errmsg(h.tls, h.db))
+	if special == general {
+		return h.refusal(rc)
+	}
+	return driverError(rc, general+": "+special)
+}
+
+// refusal is the driver's error for a code of which SQLite has nothing special to
+// say.
+func (h *handle) refusal(rc int32) error { return driverError(rc, h.word(rc)) }
+
+// word is SQLite's general word for a code.
+func (h *handle) word(rc int32) string { return libc.GoString(lib.Xsqlite3_errstr(h.tls, rc)) }
+
+// driverError writes as the driver does.
+func driverError(rc int32, text string) error {
+	text += fmt.Sprintf(" (%d)", rc)
+	if rc == lib.SQLITE_BUSY {
+		text += " (SQLITE_BUSY)"
+	}
+	e, err := newError(rc, text)
+	if err != nil { // newHandle has seen that it can be made
+		return err
+	}
+	return e
+}
+
+// newError makes an error of the driver's own type, so that errors.As finds it
+// whoever has run the statement. It is the one place that writes what the driver
+// does not export, and to a value that nobody else has.
+func newError(rc int32, text string) (*sqlite.Error, error) {
+	e := new(sqlite.Error)
+	code, err := field(e, "code", reflect.TypeFor[int]())
+	if err != nil {
+		return nil, err
+	}
+	msg, err := field(e, "msg", reflect.TypeFor[string]())
+	if err != nil {
+		return nil, err
+	}
+	reflect.NewAt(code.Type(), code.Addr().UnsafePointer()).Elem().SetInt(int64(rc))
+	reflect.NewAt(msg.Type(), msg.Addr().UnsafePointer()).Elem().SetString(text)
+	return e, nil
+}
+
 // setBusyTimeout is PRAGMA busy_timeout without a statement.
 // See https://www.sqlite.org/c3ref/busy_timeout.html.
 func (h *handle) setBusyTimeout(d time.Duration) {
@@ -115,16 +182,16 @@ func (h *handle) statement(s driver.Stmt) (uintptr, error) { return uintptrField
 // See https://www.sqlite.org/c3ref/stmt_readonly.html.
 func (h *handle) writes(stmt uintptr) bool { return lib.Xsqlite3_stmt_readonly(h.tls, stmt) == 0 }
 
-// word runs a prepared statement and returns the first column of its first row; ""
+// answer runs a prepared statement and returns the first column of its first row; ""
 // if that is NULL or there is none.
-func (h *handle) word(s driver.Stmt) (string, error) {
+func (h *handle) answer(s driver.Stmt) (string, error) {
 	stmt, err := h.statement(s)
 	if err != nil {
 		return "", err
 	}
 	rc := lib.Xsqlite3_step(h.tls, stmt)
 	if rc != lib.SQLITE_ROW && rc != lib.SQLITE_DONE {
-		return "", failure(rc)
+		return "", h.failure(rc)
 	}
 	return libc.GoString(lib.Xsqlite3_column_text(h.tls, stmt, 0)), nil
 }

@@ -4,16 +4,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
-	"reflect"
 	"slices"
 )
 
 // rows are a running statement. They end when they are closed, or when the
 // lease, transaction or savepoint does in which they were opened.
 type rows struct {
-	cursor
-	columns  []string // as they were when it began: the statement may run again with others
-	types    []string // likewise, if the statement is read here; nil if the driver reads it
+	columns  // as they were when it began: the statement may run again with others
 	conn     *conn
 	call     *call
 	stmt     *statement
@@ -57,24 +54,24 @@ func (r *rows) step(dest []driver.Value) error {
 		}
 		return io.EOF
 	}
-	if s, ok := r.cursor.(*steps); ok && s.ahead { // nothing runs
-		return s.Next(dest)
+	if r.stmt.ahead { // nothing runs
+		return r.stmt.next(dest)
 	}
 	returned := false
 	defer func() { r.finished = r.finished || !returned }() // by a panic; conn.abort has ended the statement
-	err := r.conn.interruptible(r.call, r.stmt, func() error { return r.cursor.Next(dest) })
+	err := r.conn.interruptible(r.call, r.stmt, func() error { return r.stmt.next(dest) })
 	returned = true
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	r.failed = r.conn.leave(r.call, r.stmt.explain(err))
+	r.failed = r.conn.leave(r.call, err)
 	return r.failed
 }
 
 // readAhead ends the statement and keeps its rows.
 func (r *rows) readAhead() {
 	for {
-		row := make([]driver.Value, len(r.columns))
+		row := make([]driver.Value, len(r.names))
 		if r.step(row) != nil {
 			break
 		}
@@ -103,11 +100,10 @@ func (r *rows) finish() error {
 	r.finished = true
 	var err error
 	if r.stmt.writes && r.conn.h.autocommit() {
-		err = r.conn.withBusyTimeout(r.cursor.Close)
+		err = r.conn.withBusyTimeout(r.stmt.end)
 	} else {
-		err = r.cursor.Close()
+		err = r.stmt.end()
 	}
-	err = r.stmt.explain(err)
 	r.conn.cache.give(r.stmt)
 	return err
 }
@@ -138,46 +134,16 @@ func (r *rows) end(reason error) error {
 	return err
 }
 
-// Columns implements driver.Rows.
-func (r *rows) Columns() []string { return r.columns }
-
-// ColumnTypeDatabaseTypeName implements driver.RowsColumnTypeDatabaseTypeName.
-func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
-	if r.types != nil {
-		return r.types[i]
-	}
-	return r.cursor.ColumnTypeDatabaseTypeName(i)
-}
-
-// ColumnTypeScanType implements driver.RowsColumnTypeScanType: it asks SQLite
-// about the current row, so not after the end.
-func (r *rows) ColumnTypeScanType(i int) reflect.Type {
-	r.conn.mu.Lock()
-	defer r.conn.mu.Unlock()
-	if r.finished {
-		return reflect.TypeFor[any]()
-	}
-	return r.cursor.ColumnTypeScanType(i)
-}
-
-// ColumnTypeLength implements driver.RowsColumnTypeLength likewise.
-func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
-	r.conn.mu.Lock()
-	defer r.conn.mu.Unlock()
-	if r.finished {
-		return 0, false
-	}
-	return r.cursor.ColumnTypeLength(i)
-}
-
 // noRows is what a text without a statement returns.
-type noRows struct{ conn *conn }
+type noRows struct {
+	columns
+	conn *conn
+}
 
-func (noRows) Columns() []string         { return []string{} }
-func (noRows) Next([]driver.Value) error { return io.EOF }
+func (*noRows) Next([]driver.Value) error { return io.EOF }
 
 // Close is database/sql's, which calls it once.
-func (r noRows) Close() error {
+func (r *noRows) Close() error {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
 	r.conn.lent--

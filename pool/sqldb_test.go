@@ -882,17 +882,16 @@ func TestRowsTellTheirColumns(t *testing.T) {
 		require.NoError(t, err)
 		for i, expected := range []struct {
 			declared string
-			kind     reflect.Type
 		}{
-			{"INTEGER", reflect.TypeFor[int64]()},
-			{"REAL", reflect.TypeFor[float64]()},
-			{"VARCHAR(10)", reflect.TypeFor[string]()},
-			{"BLOB", reflect.TypeFor[[]byte]()},
-			{"", reflect.TypeFor[int64]()},
+			{"INTEGER"},
+			{"REAL"},
+			{"VARCHAR(10)"},
+			{"BLOB"},
+			{""},
 		} {
 			require.Equal(t, names[i], columns[i].Name())
 			require.Equal(t, expected.declared, columns[i].DatabaseTypeName())
-			require.Equal(t, expected.kind, columns[i].ScanType())
+			require.Equal(t, reflect.TypeFor[any](), columns[i].ScanType())
 		}
 		length, ok := columns[2].Length()
 		require.True(t, ok)

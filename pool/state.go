@@ -73,7 +73,7 @@ func (c *conn) readState(what string) (value string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	value, err = c.h.word(s)
+	value, err = c.h.answer(s)
 	return value, errors.Join(err, s.Close()) == nil
 }
 

@@ -73,6 +73,9 @@ func (w Writer) run(ctx context.Context, query string, args []any, rows bool) (*
 	if err != nil {
 		return nil, err
 	}
+	if _, err := w.pool.cfg.TimeFormat.written(values); err != nil { // here it concerns nobody else
+		return nil, err
+	}
 	s := &single{Context: context.Background(), query: query, args: values, wantsRows: rows}
 	if w.pool.cfg.Tracer != nil { // each query is told in the goroutine that asked for it
 		return s, w.pool.Batch(ctx, s.in)
@@ -88,10 +91,10 @@ type single struct {
 	args            []driver.NamedValue
 	wantsRows       bool
 
-	result         driver.Result
-	columns, types []string
-	values         []driver.Value // row after row
-	count          int            // of rows
+	result  driver.Result
+	columns                // of the rows
+	values  []driver.Value // row after row
+	count   int            // of rows
 }
 
 // in is the statement as a function for a transaction.
@@ -99,7 +102,7 @@ func (s *single) in(ctx context.Context, tx *Tx) error { return s.run(tx.conn, t
 
 // run runs the statement to its end.
 func (s *single) run(c *conn, cl *call) (err error) {
-	s.result, s.columns, s.types, s.values, s.count = nil, nil, nil, nil, 0
+	s.result, s.columns, s.values, s.count = nil, columns{}, nil, 0
 	if !s.wantsRows {
 		s.result, err = c.exec(cl, s.query, s.args)
 		return err
@@ -108,11 +111,10 @@ func (s *single) run(c *conn, cl *call) (err error) {
 	if err != nil {
 		return err
 	}
-	s.columns = r.Columns()
 	if ours, ok := r.(*rows); ok {
-		s.types = ours.stmt.types
+		s.columns = ours.columns
 	}
-	for n := len(s.columns); err == nil; {
+	for n := len(s.names); err == nil; {
 		s.values = slices.Grow(s.values, n)
 		if err = r.Next(s.values[len(s.values) : len(s.values)+n]); err == nil {
 			s.values = s.values[:len(s.values)+n]
@@ -123,17 +125,6 @@ func (s *single) run(c *conn, cl *call) (err error) {
 		err = nil
 	}
 	return errors.Join(err, r.Close())
-}
-
-// Columns implements driver.Rows.
-func (s *single) Columns() []string { return s.columns }
-
-// ColumnTypeDatabaseTypeName implements driver.RowsColumnTypeDatabaseTypeName.
-func (s *single) ColumnTypeDatabaseTypeName(i int) string {
-	if i < len(s.types) {
-		return s.types[i]
-	}
-	return ""
 }
 
 // Next implements driver.Rows.

@@ -85,10 +85,10 @@ func TestAWriterTellsWhatItsStatementDid(t *testing.T) {
 			id, rows int64
 		}{
 			{"INSERT INTO n VALUES (7, 1), (8, 1)", 8, 2},
-			{"UPDATE n SET v = 2", 8, 3},
-			{"DELETE FROM n WHERE id = 7", 8, 1},
-			{"INSERT OR IGNORE INTO n VALUES (8, 0)", 8, 0},
-			{"INSERT INTO n VALUES (8, 5) ON CONFLICT DO UPDATE SET v = excluded.v", 8, 1},
+			{"UPDATE n SET v = 2", 0, 3},
+			{"DELETE FROM n WHERE id = 7", 0, 1},
+			{"INSERT OR IGNORE INTO n VALUES (8, 0)", 0, 0},
+			{"INSERT INTO n VALUES (8, 5) ON CONFLICT DO UPDATE SET v = excluded.v", 0, 1},
 			{"INSERT OR REPLACE INTO n VALUES (8, 6)", 8, 1},
 			{"INSERT INTO n VALUES (20, 0); UPDATE n SET v = 3", 20, 3},
 		} {
@@ -130,7 +130,7 @@ func TestAWritersRowsAreThoseThatItsStatementReturned(t *testing.T) {
 		}
 		require.NoError(t, rows.Err())
 		require.NoError(t, rows.Close())
-		require.Equal(t, [][]any{{int64(1), 1.5, "a", []byte{0, 255}, int64(2)}, {nil, nil, nil, nil, nil}, {int64(2), 2.0, "", []byte(nil), int64(3)}}, got)
+		require.Equal(t, [][]any{{int64(1), 1.5, "a", []byte{0, 255}, int64(2)}, {nil, nil, nil, nil, nil}, {int64(2), 2.0, "", []byte{}, int64(3)}}, got)
 		requireAtRest(t, p)
 	})
 }
@@ -217,7 +217,7 @@ func TestAWriterTakesWhatDatabaseSQLTakes(t *testing.T) {
 		require.ErrorContains(t, p.Writer().QueryRowContext(t.Context(), "SELECT ?, ?", 1, bad).Scan(&v), "argument 2")
 	}
 	require.ErrorIs(t, send(t.Context(), p, "SELECT ?", celsius{-300}), errOurs)
-	require.ErrorContains(t, send(t.Context(), p, "SELECT ?, ?", 1), "missing argument")
+	require.ErrorContains(t, send(t.Context(), p, "SELECT ?, ?", 1), "sql: expected 2 arguments, got 1")
 	require.Equal(t, before, p.Stats().Batches)
 	requireAtRest(t, p)
 }

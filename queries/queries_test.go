@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -165,7 +167,9 @@ func TestNoReadingQueryScansATable(t *testing.T) {
 // plan returns the steps of a query's plan that scan a table or an index of it.
 func plan(t *testing.T, lease *pool.Lease, text string) (scans []string) {
 	t.Helper()
-	args := make([]any, strings.Count(text, "?"))
+	parameters := regexp.MustCompile(`\?\d*`).FindAllString(text, -1)
+	slices.Sort(parameters)
+	args := make([]any, len(slices.Compact(parameters)))
 	rows, err := lease.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, args...)
 	require.NoError(t, err, text)
 	defer rows.Close()

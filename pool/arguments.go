@@ -1,0 +1,259 @@
+package pool
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// argumentsError says that the arguments are not those that a statement asks
+// for. Nothing has run.
+type argumentsError string
+
+func (e argumentsError) Error() string { return string(e) }
+
+// param is a parameter of a statement
+// (https://www.sqlite.org/lang_expr.html#varparam): ?NNN, also spelt $NNN, has a
+// number, :name, @name and $name have a name. A plain ? has neither at first.
+type param struct {
+	ordinal int    // of the argument without a name that it takes, from 1; 0: it has a name
+	name    string // without its prefix
+}
+
+// paramOf reads a parameter as it is spelt.
+func paramOf(spelt string) param {
+	if spelt == "" || spelt == "?" {
+		return param{}
+	}
+	name := spelt[1:]
+	if n, err := strconv.Atoi(name); err == nil && n > 0 && strings.ContainsRune("?$", rune(spelt[0])) && strconv.Itoa(n) == name {
+		return param{ordinal: n}
+	}
+	return param{name: name}
+}
+
+// paramsIn finds the parameters of a statement in its text.
+func paramsIn(sql string) (params []param) {
+	if !strings.ContainsAny(sql, "?:@$") {
+		return nil
+	}
+	for i := 0; i < len(sql); {
+		kind, next := token(sql, i)
+		if kind == otherToken {
+			switch sql[i] {
+			case '?':
+				for next < len(sql) && '0' <= sql[next] && sql[next] <= '9' {
+					next++
+				}
+				params = append(params, paramOf(sql[i:next]))
+			case ':', '@', '$':
+				if next > i+1 {
+					params = append(params, paramOf(sql[i:next]))
+				}
+			}
+		}
+		i = next
+	}
+	return params
+}
+
+// parameters are all those of a statement, and what they ask for: so many
+// arguments without a name, in order, and one of each name.
+type parameters struct {
+	list    []param // by SQLite's number
+	unnamed int
+	names   []string
+	mixed   bool // there are numbers beside names: they count the named arguments too, as database/sql does
+}
+
+// newParameters takes what SQLite says. Where there are numbers, a parameter
+// without a spelling may be one that they have skipped.
+func newParameters(list []param) parameters {
+	p := parameters{list: list}
+	numbers, plain := false, 0
+	for _, q := range list {
+		numbers = numbers || q.ordinal > 0
+		if q.name != "" && !slices.Contains(p.names, q.name) {
+			p.names = append(p.names, q.name)
+		}
+	}
+	p.mixed = numbers && len(p.names) > 0
+	var ordinals []int
+	for i := range list {
+		q := &list[i]
+		if q.name != "" {
+			continue
+		}
+		if q.ordinal == 0 {
+			if plain++; numbers {
+				q.ordinal = i + 1
+			} else {
+				q.ordinal = plain
+			}
+		}
+		if p.mixed && !slices.Contains(ordinals, q.ordinal) {
+			ordinals = append(ordinals, q.ordinal)
+		}
+		p.unnamed = max(p.unnamed, q.ordinal)
+	}
+	if p.mixed {
+		p.unnamed = len(ordinals)
+	}
+	return p
+}
+
+// arguments are a call's, sorted.
+type arguments struct {
+	all     []driver.NamedValue
+	unnamed []driver.NamedValue
+	named   map[string]any
+}
+
+func sorted(all []driver.NamedValue) arguments {
+	a := arguments{all: all, unnamed: all}
+	for i, arg := range all {
+		switch {
+		case arg.Name != "":
+			if a.named == nil {
+				a.named, a.unnamed = make(map[string]any), slices.Clone(all[:i])
+			}
+			a.named[arg.Name] = arg.Value
+		case a.named != nil:
+			a.unnamed = append(a.unnamed, arg)
+		}
+	}
+	return a
+}
+
+// check counts the arguments, in database/sql's words.
+func (p *parameters) check(a arguments) error {
+	if len(p.names) == 0 && len(a.all) == p.unnamed && a.named == nil {
+		return nil
+	}
+	detail, missing := "", false
+	for _, name := range p.names {
+		if _, given := a.named[name]; !given && !missing {
+			detail, missing = fmt.Sprintf("missing named argument %q", name), true
+		}
+	}
+	for _, arg := range a.all {
+		if arg.Name != "" && !missing && !slices.Contains(p.names, arg.Name) {
+			detail = fmt.Sprintf("no parameter is named %q", arg.Name)
+		}
+	}
+	counts := func(of string, want, got int) error {
+		text := fmt.Sprintf("sql: expected %d arguments%s, got %d", want, of, got)
+		if detail != "" {
+			text += ": " + detail
+		}
+		return argumentsError(text)
+	}
+	switch want := p.unnamed + len(p.names); {
+	case len(a.all) != want:
+		return counts("", want, len(a.all))
+	case missing:
+		return argumentsError(detail)
+	case len(a.unnamed) != p.unnamed:
+		return counts(" without a name", p.unnamed, len(a.unnamed))
+	case p.mixed:
+		for _, q := range p.list {
+			if q.name == "" && (q.ordinal > len(a.all) || a.all[q.ordinal-1].Name != "") {
+				return argumentsError(fmt.Sprintf("parameter ?%d takes no argument with a name: numbers beside names count all arguments", q.ordinal))
+			}
+		}
+	}
+	return nil
+}
+
+// argument is what a parameter takes of arguments that were checked.
+func (p *parameters) argument(q param, a arguments) any {
+	switch {
+	case q.name != "":
+		return a.named[q.name]
+	case p.mixed:
+		return a.all[q.ordinal-1].Value
+	}
+	return a.unnamed[q.ordinal-1].Value
+}
+
+// share deals a script's arguments out to its statements, before any of them
+// runs: it reads the texts, since a later one may be such that only an earlier
+// one makes it compile. Each plain ? takes the next argument, across the script;
+// numbers and names mean the same argument in each statement. Numbers do not go
+// together with anything else: it would not be clear what they count.
+func share(parts []string, args []driver.NamedValue) ([][]driver.NamedValue, error) {
+	var whole parameters
+	numbered, plain := 0, 0
+	each := make([][]param, len(parts))
+	for i, part := range parts {
+		each[i] = paramsIn(part)
+		for _, q := range each[i] {
+			switch {
+			case q.ordinal > 0:
+				numbered = max(numbered, q.ordinal)
+			case q.name == "":
+				plain++
+			case !slices.Contains(whole.names, q.name):
+				whole.names = append(whole.names, q.name)
+			}
+		}
+	}
+	if numbered > 0 && plain+len(whole.names) > 0 {
+		return nil, argumentsError("a script has numbered parameters beside others: it is not clear what the numbers count")
+	}
+	whole.unnamed = numbered + plain
+	given := sorted(args)
+	if err := whole.check(given); err != nil {
+		return nil, err
+	}
+	shares := make([][]driver.NamedValue, len(parts))
+	for i, params := range each {
+		shares[i] = given.take(params)
+	}
+	return shares, nil
+}
+
+// take returns the arguments of one statement of a script. Those that it consumes
+// are gone for the next one.
+func (a *arguments) take(params []param) (taken []driver.NamedValue) {
+	plain, numbered := 0, 0
+	var names []string
+	for _, q := range params {
+		switch {
+		case q.ordinal > 0:
+			numbered = max(numbered, q.ordinal)
+		case q.name == "":
+			plain++
+		case !slices.Contains(names, q.name):
+			names = append(names, q.name)
+		}
+	}
+	taken = slices.Clone(a.unnamed[:plain+numbered])
+	a.unnamed = a.unnamed[plain:]
+	for _, name := range names {
+		taken = append(taken, driver.NamedValue{Name: name, Value: a.named[name]})
+	}
+	return taken
+}
+
+// written returns the arguments with every time as it is written.
+func (f TimeFormat) written(args []driver.NamedValue) ([]driver.NamedValue, error) {
+	own := false
+	for i := range args {
+		t, ok := args[i].Value.(time.Time)
+		if !ok {
+			continue
+		}
+		if !own {
+			args, own = slices.Clone(args), true
+		}
+		var err error
+		if args[i].Value, err = f.write(t); err != nil {
+			return nil, argumentsError(fmt.Sprintf("argument %d: %v", i+1, err))
+		}
+	}
+	return args, nil
+}

@@ -1,0 +1,143 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// TimeFormat is how a time.Time is written, and with it how an integer is read
+// in a column that is declared as a time. The zero value is TimeText.
+type TimeFormat string
+
+const (
+	// TimeText writes UTC as "2006-01-02 15:04:05.000000000+00:00". Text of that
+	// form sorts as the times do, equal times are equal text, and SQLite's own
+	// functions read it (https://www.sqlite.org/lang_datefunc.html#time_values).
+	// Integers are read as integers.
+	TimeText TimeFormat = "text"
+	// TimeUnix writes whole seconds since 1970, as SQLite's unixepoch() has them.
+	TimeUnix TimeFormat = "unix"
+	// TimeUnixMilli writes milliseconds since 1970.
+	TimeUnixMilli TimeFormat = "unix_milli"
+	// TimeUnixMicro writes microseconds since 1970.
+	TimeUnixMicro TimeFormat = "unix_micro"
+	// TimeUnixNano writes nanoseconds since 1970, in the years 1678 to 2261.
+	TimeUnixNano TimeFormat = "unix_nano"
+)
+
+var timeFormats = []TimeFormat{TimeText, TimeUnix, TimeUnixMilli, TimeUnixMicro, TimeUnixNano}
+
+// write returns the text or the integer that stands for t. A year that the text
+// has no room for is refused, and so is one that the integer has none for.
+func (f TimeFormat) write(t time.Time) (any, error) {
+	t = t.UTC()
+	first, last := 0, 9999
+	if f == TimeUnixNano {
+		first, last = 1678, 2261
+	}
+	if y := t.Year(); y < first || y > last {
+		return nil, fmt.Errorf("a time in the year %d; those from %04d to %d can be written", y, first, last)
+	}
+	switch f {
+	case TimeUnix:
+		return t.Unix(), nil
+	case TimeUnixMilli:
+		return t.UnixMilli(), nil
+	case TimeUnixMicro:
+		return t.UnixMicro(), nil
+	case TimeUnixNano:
+		return t.UnixNano(), nil
+	}
+	return t.Format("2006-01-02 15:04:05.000000000-07:00"), nil
+}
+
+// readInteger returns the time that an integer stands for. ok is false where
+// integers are not times.
+func (f TimeFormat) readInteger(n int64) (t time.Time, ok bool) {
+	switch f {
+	case TimeUnix:
+		t = time.Unix(n, 0)
+	case TimeUnixMilli:
+		t = time.UnixMilli(n)
+	case TimeUnixMicro:
+		t = time.UnixMicro(n)
+	case TimeUnixNano:
+		t = time.Unix(0, n)
+	default:
+		return time.Time{}, false
+	}
+	return t.UTC(), true
+}
+
+// isTimeType reports that a column is declared as a time: as DATE, DATETIME or
+// TIMESTAMP, whatever follows, such as a precision or WITH TIME ZONE. TIME is the
+// time of a day, and stays text. declared is in upper case.
+func isTimeType(declared string) bool {
+	word := declared
+	if i := strings.IndexAny(declared, "( "); i >= 0 {
+		word = declared[:i]
+	}
+	return slices.Contains([]string{"DATE", "DATETIME", "TIMESTAMP", "TIMESTAMPTZ"}, word)
+}
+
+// parseTime reads what SQLite's functions, modernc's driver and mattn's write: a
+// date, with a time of day behind a space or a T, with a zone behind that. Text
+// without a zone is UTC, as SQLite has it. It also reads time.Time.String, which
+// modernc's driver writes unless told otherwise. The time returned is in UTC.
+func parseTime(text string) (t time.Time, ok bool) {
+	const day = len("2006-01-02")
+	layout, rest := "2006-01-02", ""
+	if len(text) > day && (text[day] == ' ' || text[day] == 'T') {
+		layout += text[day : day+1]
+		rest = text[day+1:]
+		zone := strings.IndexAny(rest, " +-Z")
+		if zone < 0 {
+			zone = len(rest)
+		}
+		switch strings.Count(rest[:zone], ":") {
+		case 1:
+			layout += "15:04"
+		case 2:
+			layout += "15:04:05" // time.Parse takes a fraction too
+		default:
+			return time.Time{}, false
+		}
+		rest = rest[zone:]
+		if strings.HasPrefix(rest, " ") {
+			layout, rest = layout+" ", rest[1:]
+			var name string
+			if rest, name, ok = strings.Cut(rest, " "); ok {
+				if !isZoneName(name) {
+					return time.Time{}, false
+				}
+				text = strings.TrimSuffix(text, " "+name)
+			}
+		}
+	} else if text = strings.TrimSuffix(text, "Z"); len(text) > day {
+		return time.Time{}, false
+	}
+	switch {
+	case rest == "":
+	case rest == "Z":
+		layout += "Z"
+	case len(rest) == len("-07:00") && rest[3] == ':':
+		layout += "-07:00"
+	case len(rest) == len("-0700"):
+		layout += "-0700"
+	case len(rest) == len("-07"):
+		layout += "-07"
+	default:
+		return time.Time{}, false
+	}
+	t, err := time.Parse(layout, text)
+	return t.UTC(), err == nil
+}
+
+// isZoneName reports that name is what time.Time.String writes behind the offset:
+// the zone's abbreviation, or its offset again, and perhaps a monotonic reading.
+func isZoneName(name string) bool {
+	name, monotonic, _ := strings.Cut(name, " ")
+	return name != "" && (monotonic == "" || strings.HasPrefix(monotonic, "m=")) && !strings.Contains(monotonic, " ")
+}
