@@ -17,6 +17,7 @@ type locks struct {
 	leased bool        // the slot came with the lease and goes with it
 	kept   int         // reasons to keep the slot, whatever SQLite's state is
 	exempt bool        // the connection is being set up under locks held elsewhere
+	early  bool        // it is being set up by OnConnect
 }
 
 const noLimit = math.MaxInt
@@ -103,9 +104,10 @@ func (k *locks) prepare(c *conn, cl *call, text string) error {
 	return k.takeShared(c, cl)
 }
 
-// hold takes the slot and keeps it until drop.
+// hold takes the slot and keeps it until drop. A script of OnConnect does without:
+// each statement takes what it needs, since a writer may wait for this connection.
 func (k *locks) hold(c *conn, cl *call) error {
-	if c.pool.write == nil || k.exempt {
+	if c.pool.write == nil || k.exempt || k.early {
 		return nil
 	}
 	if !k.slot {
@@ -118,7 +120,7 @@ func (k *locks) hold(c *conn, cl *call) error {
 }
 
 func (k *locks) drop(c *conn) {
-	if c.pool.write == nil || k.exempt {
+	if c.pool.write == nil || k.exempt || k.early {
 		return
 	}
 	k.kept--

@@ -160,7 +160,7 @@ func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) 
 		return err
 	}
 	if p.cfg.OnConnect != nil {
-		if err := p.cfg.OnConnect(ctx, c.pinned); err != nil {
+		if err := p.onConnect(ctx, c); err != nil {
 			return &onConnectError{err}
 		}
 	}
