@@ -207,6 +207,9 @@ func (c *conn) complete(cl *call, s *statement, args []driver.NamedValue) error 
 		c.readWritersAhead()
 	}
 	err := c.run(cl, s, func() error { return s.complete(args) })
+	if err == nil && s.effects.attaches {
+		err = c.attachedNow(s, args)
+	}
 	c.cache.give(s)
 	c.accountForText(s)
 	return c.leave(cl, err)
@@ -328,6 +331,9 @@ func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (*rows
 		under, err = s.open(args)
 		return err
 	})
+	if err == nil && s.effects.attaches {
+		err = c.attachedNow(s, args)
+	}
 	c.accountForText(s)
 	if err != nil {
 		c.cache.give(s)

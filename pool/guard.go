@@ -27,6 +27,7 @@ type guard struct {
 	owned      string // it was refused since it would set what this field of Config is for
 	refused    bool   // it was refused since it would have
 	seen       effects
+	attached   attached
 	builtin    map[string]bool // the functions that are SQLite's own; the pool's, which nobody changes
 
 	busyTimeout time.Duration // what PRAGMA busy_timeout shows
@@ -34,15 +35,17 @@ type guard struct {
 
 // effects is what preparing a statement tells about it besides its rows.
 type effects struct {
-	control bool // it begins or ends a transaction or savepoint
-	whole   bool // of these, a transaction
-	state   bool // it changes the connection beyond the lease's end
-	writes  bool // it writes although SQLite calls it read-only
-	reads   bool // it only reads although SQLite says that it writes
-	pragma  bool // it is a PRAGMA: some of them act while they are prepared
-	timeout bool // it reads or sets the busy timeout
-	calls   bool // it calls a function of the program's
-	fires   bool // a trigger of it writes
+	control  bool   // it begins or ends a transaction or savepoint
+	whole    bool   // of these, a transaction
+	state    bool   // it changes the connection beyond the lease's end
+	writes   bool   // it writes although SQLite calls it read-only
+	reads    bool   // it only reads although SQLite says that it writes
+	pragma   bool   // it is a PRAGMA: some of them act while they are prepared
+	timeout  bool   // it reads or sets the busy timeout
+	calls    bool   // it calls a function of the program's
+	fires    bool   // a trigger of it writes
+	attaches bool   // it changes which databases are attached, or how
+	name     string // of what it attaches, if that is written in it
 }
 
 // install makes SQLite ask the guard: the authorizer while a statement is
@@ -61,7 +64,7 @@ func (c *conn) install() error {
 
 // authorize is called by SQLite for everything a statement would do, while it
 // is being prepared (https://www.sqlite.org/c3ref/set_authorizer.html).
-func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, trigger string) sqlite.AuthorizerReturnCode {
+func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, schema, trigger string) sqlite.AuthorizerReturnCode {
 	if !g.prepping {
 		return sqlite.AuthorizerOK // VACUUM begins a transaction of its own while it runs
 	}
@@ -75,9 +78,16 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, tri
 		}
 	case sqlite.AuthPragma:
 		g.pragma(strings.ToLower(arg1), arg2)
-		if field, own := filePragmaFields[strings.ToLower(arg1)]; own && g.sets && !g.settingUp {
-			g.owned = field
-			return sqlite.AuthorizerDeny
+		if field, own := filePragmaFields[strings.ToLower(arg1)]; own && g.sets {
+			switch {
+			case schema != "" && !strings.EqualFold(schema, "main"):
+				g.filePragma(strings.ToLower(arg1), arg2, schema)
+			case !g.settingUp: // without a schema it is for all of them
+				g.owned = field
+			}
+			if g.owned != "" {
+				return sqlite.AuthorizerDeny
+			}
 		}
 	case sqlite.AuthRead:
 		switch arg1 {
@@ -92,8 +102,11 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, tri
 		g.seen.writes = true
 	case sqlite.AuthFunction:
 		g.seen.calls = g.seen.calls || !g.builtin[strings.ToLower(arg2)]
-	case sqlite.AuthAttach, sqlite.AuthDetach,
-		sqlite.AuthCreateTempIndex, sqlite.AuthCreateTempTable, sqlite.AuthCreateTempTrigger, sqlite.AuthCreateTempView,
+	case sqlite.AuthAttach:
+		g.attach(arg1)
+	case sqlite.AuthDetach:
+		g.attach("")
+	case sqlite.AuthCreateTempIndex, sqlite.AuthCreateTempTable, sqlite.AuthCreateTempTrigger, sqlite.AuthCreateTempView,
 		sqlite.AuthDropTempIndex, sqlite.AuthDropTempTable, sqlite.AuthDropTempTrigger, sqlite.AuthDropTempView:
 		g.seen.state = true
 	}

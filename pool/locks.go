@@ -28,12 +28,15 @@ func (k *locks) take(c *conn, cl *call, s *statement) error {
 	if k.exempt || c.pool.write == nil {
 		return nil
 	}
+	if k.early && c.guard.attached.excludes && !s.writes && !s.effects.attaches {
+		c.pool.attaching.Store(true) // the next one is set up under the lock that this one may have to wait for
+	}
 	var err error
 	switch {
 	case k.slot:
 	case s.writes:
 		err = k.takeSlot(c, cl)
-	case c.pool.excluding && !k.shared.Load() && !s.effects.control:
+	case c.excludes() && !k.shared.Load() && !s.effects.control && !s.effects.attaches:
 		err = k.takeShared(c, cl)
 	}
 	if err == nil && s.writes && c.h.transaction() != writeTransaction {
@@ -90,11 +93,11 @@ func (k *locks) takeShared(c *conn, cl *call) error {
 // starts like a writer queues as one, so that it does not queue twice; what it
 // is remains SQLite's verdict.
 func (k *locks) prepare(c *conn, cl *call, text string) error {
-	if !c.pool.excluding || k.slot || k.exempt || k.shared.Load() {
+	if !c.excludes() || k.slot || k.exempt || k.shared.Load() {
 		return nil
 	}
 	switch firstWord(text) {
-	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE": // need no schema
+	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH": // need no schema
 		return nil
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER":
 		if !cl.readOnly {
@@ -129,13 +132,13 @@ func (k *locks) drop(c *conn) {
 
 // settle gives back what SQLite's state no longer calls for.
 func (k *locks) settle(c *conn) {
-	if k.kept > 0 || !k.slot && !k.shared.Load() {
+	if k.kept > 0 || c.guard.attached.keeps || !k.slot && !k.shared.Load() {
 		return
 	}
 	switch state := c.h.transaction(); {
 	case state == noTransaction:
 		k.release(c)
-	case state == readTransaction && k.slot && !c.pool.excluding:
+	case state == readTransaction && k.slot && !c.excludes():
 		k.release(c)
 	}
 }

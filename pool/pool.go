@@ -44,6 +44,7 @@ type Pool struct {
 	foreign     bool            // its schema may call the program's code
 	readable    bool            // it could be opened for reading alone: all connections are alike
 	dozing      atomic.Bool     // maintenance rests for long
+	attaching   atomic.Bool     // OnConnect attaches what makes readers and the writer exclude each other
 	wrote       atomic.Bool     // since the log was last looked at
 	crowded     atomic.Bool     // the last batch had several members
 	moved       atomic.Bool     // the path led elsewhere when it was last looked at
