@@ -64,7 +64,7 @@ func (p *Pool) reclaimAbandoned() (watching bool) {
 		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", p.clock()-a.holder.since, "label", a.holder.label, "stack", a.holder.trace())
 		a.conn.mu.Lock()
 		if a.conn.leased && a.conn.epoch == a.epoch {
-			a.conn.changed(orphaned)
+			a.conn.changed(stateOrphaned)
 		}
 		a.conn.mu.Unlock()
 		p.checkIn(a.conn, a.epoch, a.lane, a.had)

@@ -33,7 +33,7 @@ func (p *Pool) backup(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	if p.excluding { // it waits for the writer, which may be the caller
+	if p.excludes() { // it waits for the writer, which may be the caller
 		if err := p.wouldDeadlock(ctx, new(conn), shared); err != nil {
 			return err
 		}

@@ -301,14 +301,16 @@ func (b *batch) end() {
 	p.crowded.Store(b.joined > 1)
 	defer b.tell() // a virtual table of the program's may panic over the commit
 	b.err = errNoCommit
+	torn := p.excluding || b.tx.conn.hasAttached()
 	b.err = b.tx.end(context.Background(), keep)
 	switch {
 	case keep && b.err == nil:
 		p.counts.batches.Add(1)
 		p.counts.batchMembers.Add(uint64(b.joined))
-	case keep && p.excluding && hasPrimary(b.err, lib.SQLITE_IOERR):
+	case keep && torn && hasPrimary(b.err, lib.SQLITE_IOERR):
 		// Outside WAL mode the journal may be gone already, and with it what
-		// could undo the transaction: run again, the work might be there twice.
+		// could undo the transaction, and of several files one may be committed
+		// before the other fails: run again, the work might be there twice.
 	case b.joined > 1 || !keep:
 		b.err = errRunAlone // if the commit failed, each finds out for itself why
 	}

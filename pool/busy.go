@@ -14,6 +14,12 @@ import (
 // up at once where a transaction has read before.
 func (c *conn) patiently(cl *call, s *statement, f func() error) error {
 	err := c.interruptible(cl, s, f)
+	if isForeignLock(err) && s != nil && s.effects.attaches {
+		if stop := c.locks.takeToAttach(c, cl); stop != nil {
+			return stop
+		}
+		err = c.interruptible(cl, s, f)
+	}
 	if !isForeignLock(err) || c.pool.cfg.BusyTimeout < 0 || c.guard.writing(c) || c.bars() {
 		return err
 	}
@@ -49,9 +55,10 @@ func (c *conn) bars() bool {
 }
 
 // writing reports that the connection has the write lock already, so that there
-// is nothing to wait for. Outside WAL mode the commit waits for readers.
+// is nothing to wait for. Outside WAL mode the commit waits for readers, and each
+// attached file has a lock of its own.
 func (g *guard) writing(c *conn) bool {
-	return c.locks.slot && !c.pool.excluding && !g.committing && len(g.serials) > 0 && c.h.transaction() == writeTransaction
+	return c.locks.slot && !c.pool.excluding && len(g.attached.databases) == 0 && !g.committing && len(g.serials) > 0 && c.h.transaction() == writeTransaction
 }
 
 // waitContext is the context that ends a wait.

@@ -100,7 +100,8 @@ type Config struct {
 	// of integers.
 	TimeFormat TimeFormat
 
-	// Logger gets what nobody asked for but should know. Default: slog.Default().
+	// Logger gets what nobody asked for but should know. Its handler may not use the
+	// pool: with the context that it gets, that is ErrDeadlock. Default: slog.Default().
 	Logger *slog.Logger
 	// Tracer is told of acquires, transactions and queries. Default: nil, off.
 	Tracer Tracer
@@ -108,10 +109,14 @@ type Config struct {
 	// secrets. Default: false.
 	TraceArguments bool
 	// OnConnect is called with each new connection, after everything else was
-	// set up; an error refuses the connection. It may not keep conn. It should
-	// not write the main database: a writer may hold the write lane and wait until
-	// it may open a connection, and this one waits for the lane, until
-	// AcquireTimeout.
+	// set up; an error refuses the connection. It may not keep conn, and uses
+	// nothing else of the pool: with its ctx, which carries no transaction, that is
+	// ErrDeadlock; with another one it waits until AcquireTimeout, and Close for
+	// ever. A panic is the caller's who needed the connection; where maintenance did
+	// it is logged. It should not write the main database: a writer may hold the
+	// write lane and wait until it may open a connection, and this one waits for the
+	// lane, until AcquireTimeout. A file that it attaches outside WAL mode has
+	// readers and the writer exclude each other.
 	OnConnect func(ctx context.Context, conn *sql.Conn) error
 }
 

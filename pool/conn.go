@@ -215,6 +215,9 @@ func (c *conn) complete(cl *call, s *statement, args []driver.NamedValue) (did r
 		did, err = s.complete(args)
 		return err
 	})
+	if err == nil && s.effects.attaches {
+		err = c.attachedNow(s, args)
+	}
 	c.cache.give(s)
 	c.accountForText(s)
 	return did, c.leave(cl, err)
@@ -347,6 +350,9 @@ func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (*rows
 		c.readWritersAhead()
 	}
 	err := c.run(cl, s, func() error { return s.open(args) })
+	if err == nil && s.effects.attaches {
+		err = c.attachedNow(s, args)
+	}
 	c.accountForText(s)
 	if err != nil {
 		c.cache.give(s)

@@ -44,6 +44,21 @@
 // fair lock in the process. There, a goroutine that keeps rows open on one lease
 // and writes through another waits for itself, until AcquireTimeout.
 //
+// The write slot covers attached files too. An attached file outside WAL mode, or
+// memory that connections share, makes the connections that have it readers and
+// writers of that kind, whatever they read; PRAGMA schema.journal_mode=wal, in
+// OnConnect where OnConnect attaches the file, is the cure if it may be changed. A
+// file can be attached once to a connection. Each file has a snapshot of its own,
+// from a transaction's first read of it on, and in WAL mode a commit to several
+// files is atomic in each of them alone (https://www.sqlite.org/lang_attach.html):
+// begin with IMMEDIATE what must see them at one moment.
+//
+// Work that would wait for itself is ErrDeadlock at once, where its context tells:
+// a function's carries its transaction, and the context of OnConnect, of a Tracer
+// and of a log's handler says that the pool waits for them. With another context
+// the pool cannot know, nor within a function that SQL calls: such work waits until
+// AcquireTimeout, whose error names its own caller among the holders.
+//
 // # Lifecycle
 //
 //	open ──▶ idle ◀──────────▶ leased ──▶ released
@@ -98,7 +113,8 @@
 //	ErrTxControl       BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE as text use InTx, Begin, Savepoint
 //	ErrConflict        a DEFERRED transaction read before another's commit run it again, or pass Repeatable
 //	ErrBusy            another process held a lock beyond BusyTimeout    try again
-//	ErrDeadlock        it would wait for its own context's transaction   use that transaction
+//	ErrDeadlock        it would wait for its own context's transaction,  use that transaction,
+//	                   or for the OnConnect that it runs in              or what OnConnect is given
 //	ErrNestedLevel     a nested transaction is stronger than the outer   begin the outer one at that level
 //	ErrReadOnly        a write in a View or a read-only pool             use InTx or Batch
 //	ErrUnhealthy       no connection works and none can be opened        see the cause: descriptors, memory, disk

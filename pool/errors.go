@@ -19,8 +19,10 @@ var (
 	// ErrOverloaded is returned when Config.MaxWaiters callers are waiting already.
 	ErrOverloaded = errors.New("too many callers are waiting")
 	// ErrDeadlock is returned, at once, for work that would wait for something
-	// that a transaction of its own context holds.
-	ErrDeadlock = errors.New("would wait for its own transaction")
+	// that a transaction of its own context holds, for work of Config.OnConnect,
+	// Tracer or Logger on the pool that called them, and for an ATTACH of a file
+	// that the connection has already.
+	ErrDeadlock = errors.New("would wait for itself")
 )
 
 // Using a lease or a transaction.

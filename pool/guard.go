@@ -29,6 +29,7 @@ type guard struct {
 	owned      string // it was refused since it would set what this field of Config is for
 	refused    bool   // it was refused since it would have
 	seen       effects
+	attached   attached
 	builtin    map[string]bool // the functions that are SQLite's own; the pool's, which nobody changes
 
 	busyTimeout time.Duration // what PRAGMA busy_timeout shows
@@ -37,16 +38,18 @@ type guard struct {
 
 // effects is what preparing a statement tells about it besides its rows.
 type effects struct {
-	control bool   // it begins or ends a transaction or savepoint
-	whole   bool   // of these, a transaction
-	changes string // what it changes on the connection beyond the lease's end
-	writes  bool   // it writes although SQLite calls it read-only
-	reads   bool   // it only reads although SQLite says that it writes
-	pragma  bool   // it is a PRAGMA: some of them act while they are prepared
-	timeout bool   // it reads or sets the busy timeout
-	calls   bool   // it calls a function of the program's
-	fires   bool   // a trigger of it writes
-	rowid   bool   // it asks for the last rowid
+	control  bool   // it begins or ends a transaction or savepoint
+	whole    bool   // of these, a transaction
+	changes  string // what it changes on the connection beyond the lease's end
+	writes   bool   // it writes although SQLite calls it read-only
+	reads    bool   // it only reads although SQLite says that it writes
+	pragma   bool   // it is a PRAGMA: some of them act while they are prepared
+	timeout  bool   // it reads or sets the busy timeout
+	calls    bool   // it calls a function of the program's
+	fires    bool   // a trigger of it writes
+	rowid    bool   // it asks for the last rowid
+	attaches bool   // it changes which databases are attached, or how
+	name     string // of what it attaches, if that is written in it
 }
 
 // install makes SQLite ask the guard: the authorizer while a statement is
@@ -67,7 +70,7 @@ func (c *conn) vetoCommit() int32 {
 
 // authorize is called by SQLite for everything a statement would do, while it
 // is being prepared (https://www.sqlite.org/c3ref/set_authorizer.html).
-func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, trigger string) sqlite.AuthorizerReturnCode {
+func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, schema, trigger string) sqlite.AuthorizerReturnCode {
 	if !g.prepping {
 		return sqlite.AuthorizerOK // VACUUM begins a transaction of its own while it runs
 	}
@@ -82,14 +85,21 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, tri
 	case sqlite.AuthPragma:
 		name := strings.ToLower(arg1)
 		field, own := filePragmaFields[name]
-		switch own = own && g.sets && !g.settingUp; {
-		case own && g.isSet(name, arg2):
-			g.seen.pragma = true
-		case own:
-			g.owned = field
-			return sqlite.AuthorizerDeny
-		default:
+		switch {
+		case !own || !g.sets:
 			g.pragma(name, arg2)
+		case schema != "" && !strings.EqualFold(schema, "main"):
+			g.pragma(name, arg2)
+			g.filePragma(name, arg2, schema)
+		case g.settingUp: // without a schema it is for all of them
+			g.pragma(name, arg2)
+		case g.isSet(name, arg2, schema):
+			g.seen.pragma = true
+		default:
+			g.owned = field
+		}
+		if g.owned != "" {
+			return sqlite.AuthorizerDeny
 		}
 	case sqlite.AuthRead:
 		switch arg1 {
@@ -105,11 +115,13 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, _, tri
 	case sqlite.AuthFunction:
 		g.seen.calls = g.seen.calls || !g.builtin[strings.ToLower(arg2)]
 		g.seen.rowid = g.seen.rowid || strings.EqualFold(arg2, "last_insert_rowid")
-	case sqlite.AuthAttach, sqlite.AuthDetach:
-		g.seen.changes = attached
+	case sqlite.AuthAttach:
+		g.attach(arg1)
+	case sqlite.AuthDetach:
+		g.attach("")
 	case sqlite.AuthCreateTempIndex, sqlite.AuthCreateTempTable, sqlite.AuthCreateTempTrigger, sqlite.AuthCreateTempView,
 		sqlite.AuthDropTempIndex, sqlite.AuthDropTempTable, sqlite.AuthDropTempTrigger, sqlite.AuthDropTempView:
-		g.seen.changes = temporary
+		g.seen.changes = stateTemp
 	}
 	return sqlite.AuthorizerOK
 }
@@ -126,7 +138,7 @@ func (g *guard) pragma(name, arg string) {
 	case "busy_timeout":
 		g.seen.timeout = true
 		if ms, err := strconv.Atoi(arg); err == nil {
-			g.seen.changes = busyTimeout
+			g.seen.changes = stateBusyTimeout
 			g.busyTimeout = time.Duration(max(ms, 0)) * time.Millisecond
 		}
 	case "table_info", "table_xinfo", "table_list", "index_info", "index_xinfo", "index_list",
@@ -154,10 +166,11 @@ var filePragmaFields = map[string]string{
 // isSet reports that a PRAGMA of the whole pool's would set what is set already:
 // libraries do that to be sure. In memory SQLite leaves the journal mode as it is
 // when it is asked for a log.
-func (g *guard) isSet(name, arg string) bool {
+func (g *guard) isSet(name, arg, schema string) bool {
 	switch arg = strings.ToLower(arg); name {
 	case "journal_mode":
-		return arg == g.journal || arg == "wal" && g.journal == "memory"
+		others := slices.ContainsFunc(g.attached.databases, func(a attachment) bool { return a.mode != arg })
+		return (schema != "" || !others) && (arg == g.journal || arg == "wal" && g.journal == "memory")
 	default:
 		return arg == "normal"
 	}

@@ -439,24 +439,22 @@ func (ended) Done() <-chan struct{} {
 
 func (e ended) Err() error { return e.err }
 
-// wouldDeadlock refuses to wait for what the context's own transaction holds.
-// c is the connection that wants it, nil for a new lease.
+// wouldDeadlock refuses to wait for what the context's own transaction holds, or
+// the callback that it was made for. c is the connection that wants it, nil for a
+// new lease.
 func (p *Pool) wouldDeadlock(ctx context.Context, c *conn, want access) error {
-	tx := p.TxFromContext(ctx)
-	if tx == nil || tx.conn == c || tx.lease.released.Load() {
-		return nil
+	var tx *Tx
+	why := ""
+	switch held := ctx.Value(txKey{p}).(type) {
+	case *Tx:
+		tx = held
+	case *callback:
+		tx, why = held.tx, held.refuses(c)
 	}
-	holdsSlot := p.writer.Load() == tx.conn
-	var blocked bool
-	switch {
-	case c == nil && want == shared: // a connection of the read lane
-		blocked = p.readers() == 1 && tx.lease.lane == p.read
-	case want == exclusive:
-		blocked = holdsSlot || p.excluding && tx.conn.locks.shared.Load()
-	default:
-		blocked = holdsSlot
+	if why == "" && tx != nil && tx.conn != c && !tx.lease.released.Load() && p.holds(tx, c, want) {
+		why = "the transaction of this context holds what this waits for; use that transaction, or a context without it"
 	}
-	if !blocked {
+	if why == "" {
 		return nil
 	}
 	p.mu.Lock()
@@ -465,7 +463,19 @@ func (p *Pool) wouldDeadlock(ctx context.Context, c *conn, want access) error {
 	if refused {
 		return p.fail("acquire", ErrClosed, nil)
 	}
-	return p.fail("acquire", ErrDeadlock, nil, "the transaction of this context holds what this waits for; use that transaction, or a context without it")
+	return p.fail("acquire", ErrDeadlock, nil, why)
+}
+
+// holds reports that the transaction has what c wants.
+func (p *Pool) holds(tx *Tx, c *conn, want access) bool {
+	holdsSlot := p.writer.Load() == tx.conn
+	switch {
+	case c == nil && want == shared: // a connection of the read lane
+		return p.readers() == 1 && tx.lease.lane == p.read
+	case want == exclusive:
+		return holdsSlot || tx.conn.locks.shared.Load()
+	}
+	return holdsSlot
 }
 
 // waitFailed makes the pool's error out of a lane's.
@@ -499,7 +509,7 @@ func (p *Pool) holders() string {
 			held = append(held, c.holder)
 		}
 	}
-	shrunk := p.shrunk
+	shrunk, calling := p.shrunk, p.calling
 	p.mu.Unlock()
 	slices.SortFunc(held, func(a, b holder) int { return cmp.Compare(a.since, b.since) })
 	var b strings.Builder
@@ -509,6 +519,9 @@ func (p *Pool) holders() string {
 		if h.label != "" {
 			fmt.Fprintf(&b, " (%s)", h.label)
 		}
+	}
+	if calling > 0 {
+		fmt.Fprintf(&b, "; OnConnect has been setting up another for %v, in vain if it waits for this pool", (p.clock() - calling).Round(time.Millisecond))
 	}
 	if shrunk != nil {
 		fmt.Fprintf(&b, "; no more could be opened: %v", shrunk)

@@ -17,6 +17,7 @@ type locks struct {
 	leased bool        // the slot came with the lease and goes with it
 	kept   int         // reasons to keep the slot, whatever SQLite's state is
 	exempt bool        // the connection is being set up under locks held elsewhere
+	early  bool        // it is being set up by OnConnect
 }
 
 const noLimit = math.MaxInt
@@ -27,12 +28,15 @@ func (k *locks) take(c *conn, cl *call, s *statement) error {
 	if k.exempt || c.pool.write == nil {
 		return nil
 	}
+	if k.early && c.guard.attached.excludes && !s.writes && !s.effects.attaches {
+		c.pool.attaching.Store(true) // the next one is set up under the lock that this one may have to wait for
+	}
 	var err error
 	switch {
 	case k.slot:
 	case s.writes:
 		err = k.takeSlot(c, cl)
-	case c.pool.excluding && !k.shared.Load() && !s.effects.control:
+	case c.excludes() && !k.shared.Load() && !s.effects.control && !s.effects.attaches:
 		err = k.takeShared(c, cl)
 	}
 	if err == nil && s.writes && c.h.transaction() != writeTransaction {
@@ -89,11 +93,11 @@ func (k *locks) takeShared(c *conn, cl *call) error {
 // starts like a writer queues as one, so that it does not queue twice; what it
 // is remains SQLite's verdict.
 func (k *locks) prepare(c *conn, cl *call, text string) error {
-	if !c.pool.excluding || k.slot || k.exempt || k.shared.Load() {
+	if !c.excludes() || k.slot || k.exempt || k.shared.Load() {
 		return nil
 	}
 	switch firstWord(text) {
-	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE": // need no schema
+	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH": // need no schema
 		return nil
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER":
 		if !cl.readOnly {
@@ -103,9 +107,10 @@ func (k *locks) prepare(c *conn, cl *call, text string) error {
 	return k.takeShared(c, cl)
 }
 
-// hold takes the slot and keeps it until drop.
+// hold takes the slot and keeps it until drop. A script of OnConnect does without:
+// each statement takes what it needs, since a writer may wait for this connection.
 func (k *locks) hold(c *conn, cl *call) error {
-	if c.pool.write == nil || k.exempt {
+	if c.pool.write == nil || k.exempt || k.early {
 		return nil
 	}
 	if !k.slot {
@@ -118,7 +123,7 @@ func (k *locks) hold(c *conn, cl *call) error {
 }
 
 func (k *locks) drop(c *conn) {
-	if c.pool.write == nil || k.exempt {
+	if c.pool.write == nil || k.exempt || k.early {
 		return
 	}
 	k.kept--
@@ -127,13 +132,13 @@ func (k *locks) drop(c *conn) {
 
 // settle gives back what SQLite's state no longer calls for.
 func (k *locks) settle(c *conn) {
-	if k.kept > 0 || !k.slot && !k.shared.Load() {
+	if k.kept > 0 || c.guard.attached.keeps || !k.slot && !k.shared.Load() {
 		return
 	}
 	switch state := c.h.transaction(); {
 	case state == noTransaction:
 		k.release(c)
-	case state == readTransaction && k.slot && !c.pool.excluding:
+	case state == readTransaction && k.slot && !c.excludes():
 		k.release(c)
 	}
 }

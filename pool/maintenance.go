@@ -390,7 +390,7 @@ func (p *Pool) checkIdle(ctx context.Context, c *conn) (healthy bool) {
 	if p.read == nil || c == p.primaryNow() {
 		lane, want = p.write, exclusive
 	}
-	beside, handedOver := lane == p.read && p.excluding, false
+	beside, handedOver := lane == p.read && p.excludes(), false
 	if beside { // a check does not queue behind the writer
 		if !p.write.tryLock(shared) {
 			return true

@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +48,7 @@ type Pool struct {
 	wrote       atomic.Bool       // since the log was last looked at
 	crowded     atomic.Bool       // the last batch had several members
 	moved       atomic.Bool       // the path led elsewhere when it was last looked at
+	attaching   atomic.Bool       // OnConnect attaches what makes readers and the writer exclude each other
 	counts      counts
 
 	interrupting atomic.Bool   // patience is over: every statement is interrupted
@@ -63,6 +65,7 @@ type Pool struct {
 	pending    int                // connections that are being opened for the read lane
 	shrunk     error              // why the read lane has fewer connections than it may; nil if it need not
 	setting    *conn              // being set up, under the token of opening
+	calling    time.Duration      // since when OnConnect does that, on the pool's clock; 0: it does not
 	spare      *conn              // open, to take a leased one's place
 	retired    []*conn            // out of work, to be closed
 	generation uint64             // counts Reset
@@ -92,6 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 
 		batchTime: maxBatchTime,
 	}
+	p.cfg.Logger = slog.New(logHandler{cfg.Logger.Handler(), p})
 	switch {
 	case cfg.ReadOnly:
 		p.read = newLane(cfg.MaxConns, p.waiting)

@@ -33,7 +33,7 @@ func (l *Lease) Raw(ctx context.Context, fn func(conn driver.Conn) error) error 
 
 // takeBack makes the driver's connection the pool's again. The caller holds mu.
 func (c *conn) takeBack() {
-	c.changed(raw)
+	c.changed(stateRaw)
 	if c.h.isClosed(c.raw) { // and with it its statements
 		c.forget()
 		return
@@ -114,7 +114,7 @@ func (f *facadeConn) Serialize() (b []byte, err error) {
 // of a file.
 func (f *facadeConn) Deserialize(b []byte) error {
 	return f.reach(func(c *conn) error {
-		c.changed(raw)
+		c.changed(stateRaw)
 		return c.raw.Deserialize(b)
 	})
 }
@@ -122,7 +122,7 @@ func (f *facadeConn) Deserialize(b []byte) error {
 // NewBackup begins a copy of the database; Pool.Backup is safer.
 func (f *facadeConn) NewBackup(uri string) (b *sqlite.Backup, err error) {
 	err = f.reach(func(c *conn) error {
-		c.changed(raw)
+		c.changed(stateRaw)
 		b, err = c.raw.NewBackup(uri)
 		return err
 	})
@@ -142,7 +142,7 @@ func (f *facadeConn) Status(op sqlite.DBStatusOp, reset bool) (current, high int
 func (f *facadeConn) FileControlPersistWAL(schema string, mode int) (now int, err error) {
 	err = f.reach(func(c *conn) error {
 		if mode >= 0 { // else it asks
-			c.changed(raw)
+			c.changed(stateRaw)
 		}
 		now, err = c.raw.FileControlPersistWAL(schema, mode)
 		return err
@@ -163,7 +163,7 @@ func (f *facadeConn) FileControlDataVersion(schema string) (version uint32, err 
 // pool's own.
 func (f *facadeConn) RegisterAuthorizer(fn sqlite.AuthorizerFn) error {
 	return f.reach(func(c *conn) error {
-		c.changed(raw)
+		c.changed(stateRaw)
 		if fn == nil {
 			return c.raw.RegisterAuthorizer(c.guard.authorize)
 		}
@@ -180,7 +180,7 @@ func (f *facadeConn) RegisterAuthorizer(fn sqlite.AuthorizerFn) error {
 // pool's own.
 func (f *facadeConn) RegisterCommitHook(fn sqlite.CommitHookFn) {
 	_ = f.reach(func(c *conn) error {
-		c.changed(raw)
+		c.changed(stateRaw)
 		c.raw.RegisterCommitHook(func() int32 {
 			if veto := c.vetoCommit(); veto != 0 || fn == nil {
 				return veto
@@ -194,7 +194,7 @@ func (f *facadeConn) RegisterCommitHook(fn sqlite.CommitHookFn) {
 // RegisterRollbackHook implements sqlite.HookRegisterer.
 func (f *facadeConn) RegisterRollbackHook(fn sqlite.RollbackHookFn) {
 	_ = f.reach(func(c *conn) error {
-		c.changed(raw)
+		c.changed(stateRaw)
 		c.raw.RegisterRollbackHook(fn)
 		return nil
 	})
@@ -203,7 +203,7 @@ func (f *facadeConn) RegisterRollbackHook(fn sqlite.RollbackHookFn) {
 // RegisterPreUpdateHook implements sqlite.HookRegisterer.
 func (f *facadeConn) RegisterPreUpdateHook(fn sqlite.PreUpdateHookFn) {
 	_ = f.reach(func(c *conn) error {
-		c.changed(raw)
+		c.changed(stateRaw)
 		c.raw.RegisterPreUpdateHook(fn)
 		return nil
 	})

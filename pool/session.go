@@ -65,7 +65,7 @@ func (f *facadeConn) carry() bool {
 func (k *locks) outlive(c *conn) bool {
 	k.leased, k.kept = false, 0
 	switch state := c.h.transaction(); {
-	case state == writeTransaction, state == readTransaction && c.pool.excluding:
+	case state == writeTransaction, state == readTransaction && c.excludes():
 		return true
 	}
 	k.slot = false

@@ -48,7 +48,7 @@ func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn,
 // to open, since a writer that needs a connection waits for that with the slot
 // in its hands.
 func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (_ *conn, err error) {
-	reads := p.excluding && !slotHeld
+	reads := p.excludes() && !slotHeld
 	if reads {
 		if err := p.wouldDeadlock(ctx, new(conn), shared); err != nil {
 			return nil, err
@@ -160,7 +160,7 @@ func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) 
 		return err
 	}
 	if p.cfg.OnConnect != nil {
-		if err := p.cfg.OnConnect(ctx, c.pinned); err != nil {
+		if err := p.onConnect(ctx, c); err != nil {
 			return &onConnectError{err}
 		}
 	}
@@ -168,6 +168,9 @@ func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) 
 	defer c.mu.Unlock()
 	if c.closed {
 		return errors.New("OnConnect closed its connection")
+	}
+	if err := c.keepAttached(); err != nil {
+		return err
 	}
 	c.locks.kept = 0
 	err := c.clean(ErrReleased)
@@ -232,6 +235,9 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 			return err
 		}
 	}
+	if err := c.lookAtAttached(false); err != nil { // what the driver's connection hooks attach
+		return err
+	}
 	if err := c.control(cl, "PRAGMA synchronous="+p.synchronous()); err != nil || mode != journalSet {
 		return err
 	}
@@ -283,9 +289,9 @@ func (p *Pool) logPragmas() []string {
 }
 
 // setJournal switches the journal mode, or sees that it is still what the first
-// connection made it.
+// connection made it: of main, else that of attached files would be set too.
 func (p *Pool) setJournal(c *conn, cl *call, mode journal) error {
-	text := "PRAGMA journal_mode"
+	text := "PRAGMA main.journal_mode"
 	if mode == journalSet || p.cfg.JournalMode != "wal" { // only WAL is the file's; the others are a connection's
 		text += "=" + p.cfg.JournalMode
 	}

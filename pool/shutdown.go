@@ -10,8 +10,12 @@ import (
 // Shutdown closes the pool. New work is ErrClosed from now on, and so is
 // whatever waits for a lease; leases drain until ctx ends. Then running
 // statements are interrupted and what is still leased is rolled back; the error
-// is the context's then. A second call is nil.
+// is the context's then. A second call is nil. With the context of one of the pool's
+// own transactions, for which it would wait, it is ErrDeadlock and does nothing.
 func (p *Pool) Shutdown(ctx context.Context) error {
+	if err := p.wouldWaitForItself(ctx); err != nil {
+		return err
+	}
 	p.refuse()
 	select {
 	case <-p.drained:
@@ -162,5 +166,5 @@ func (c *conn) removeJournal() {
 		return
 	}
 	c.locks.exempt = true
-	_, _ = c.word(ownCall(), "PRAGMA journal_mode=delete") // what is left does no harm
+	_, _ = c.word(ownCall(), "PRAGMA main.journal_mode=delete") // what is left does no harm
 }

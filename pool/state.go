@@ -10,21 +10,21 @@ import (
 // What a statement leaves on its connection, besides what it does to the
 // database, goes by the name of the PRAGMA, or by one of these.
 const (
-	attached  = "ATTACH"
-	temporary = "TEMP objects"
-	raw       = "the driver's connection" // in the program's own hands
-	orphaned  = "rows or statements in somebody's hands"
+	stateAttached = "ATTACH"
+	stateTemp     = "TEMP objects"
+	stateRaw      = "the driver's connection" // in the program's own hands
+	stateOrphaned = "rows or statements in somebody's hands"
 
-	foreignKeys = "PRAGMA foreign_keys"
-	busyTimeout = "PRAGMA busy_timeout" // which SQLite is not told of: see patiently
+	stateForeignKeys = "PRAGMA foreign_keys"
+	stateBusyTimeout = "PRAGMA busy_timeout" // which SQLite is not told of: see patiently
 )
 
 // stateTexts read what can be set on a connection and can be read again. What is
 // missing, such as the page size that the next VACUUM will give the file, cannot
 // be told from the connection. See https://www.sqlite.org/pragma.html.
 var stateTexts = map[string]string{
-	attached:                           "SELECT group_concat(name || ' ' || file) FROM pragma_database_list WHERE name <> 'temp'",
-	temporary:                          "SELECT group_concat(type || ' ' || name || ' ' || ifnull(sql, '')) FROM sqlite_temp_schema",
+	stateAttached:                      "SELECT group_concat(name || ' ' || file) FROM pragma_database_list WHERE name <> 'temp'",
+	stateTemp:                          "SELECT group_concat(type || ' ' || name || ' ' || ifnull(sql, '')) FROM sqlite_temp_schema",
 	"PRAGMA case_sensitive_like":       "SELECT 'a' LIKE 'A'",
 	"PRAGMA analysis_limit":            "",
 	"PRAGMA automatic_index":           "",
@@ -35,7 +35,7 @@ var stateTexts = map[string]string{
 	"PRAGMA count_changes":             "",
 	"PRAGMA defer_foreign_keys":        "",
 	"PRAGMA empty_result_callbacks":    "",
-	foreignKeys:                        "",
+	stateForeignKeys:                   "",
 	"PRAGMA full_column_names":         "",
 	"PRAGMA fullfsync":                 "",
 	"PRAGMA ignore_check_constraints":  "",
@@ -62,7 +62,7 @@ var stateTexts = map[string]string{
 func (c *conn) readState(what string) (value string, ok bool) {
 	text, readable := stateTexts[what]
 	switch {
-	case what == busyTimeout:
+	case what == stateBusyTimeout:
 		return c.guard.busyTimeout.String(), true
 	case !readable:
 		return "", false
@@ -80,7 +80,7 @@ func (c *conn) readState(what string) (value string, ok bool) {
 // learnState takes the connection as what every one of the pool's is set to.
 // The caller holds mu.
 func (p *Pool) learnState(c *conn) {
-	p.own = map[string]string{busyTimeout: max(p.cfg.BusyTimeout, 0).String()}
+	p.own = map[string]string{stateBusyTimeout: max(p.cfg.BusyTimeout, 0).String()}
 	for what := range stateTexts {
 		if value, ok := c.readState(what); ok {
 			p.own[what] = value
@@ -111,10 +111,10 @@ func (c *conn) dirty() bool {
 // (https://www.sqlite.org/pragma.html#pragma_foreign_keys). A migration that was
 // written to run without them would lose the rows that refer to what it drops.
 func (c *conn) ignored() error {
-	if c.guard.seen.changes != foreignKeys || c.h.autocommit() {
+	if c.guard.seen.changes != stateForeignKeys || c.h.autocommit() {
 		return nil
 	}
-	if now, ok := c.readState(foreignKeys); ok && (now == "1") == isTrue(c.guard.argument) {
+	if now, ok := c.readState(stateForeignKeys); ok && (now == "1") == isTrue(c.guard.argument) {
 		return nil
 	}
 	return c.pool.fail("query", errors.ErrUnsupported, nil, "PRAGMA foreign_keys = "+c.guard.argument+

@@ -8,8 +8,9 @@ import (
 // Tracer is told what a pool does. Start is called before an operation, and the
 // context that it returns is the operation's, and that of the operations within
 // it; the function that it returns is called once at the end and may be nil. A
-// Tracer must be safe for concurrent use, and may neither use the pool nor panic:
-// what the operation holds would stay held.
+// Tracer must be safe for concurrent use, and may neither use the pool, which with
+// Start's context is ErrDeadlock, nor panic: what the operation holds would stay
+// held.
 type Tracer interface {
 	Start(ctx context.Context, op TraceOp) (_ context.Context, end func(TraceEnd))
 }
@@ -53,7 +54,15 @@ func (p *Pool) trace(ctx context.Context, op TraceOp) (context.Context, *span) {
 	}
 	op.Path = p.path
 	s := &span{start: time.Now()}
+	_, own := ctx.(housekeeping)
+	held := ctx.Value(txKey{p})
+	ctx, call := p.within(ctx, "Tracer", nil)
 	ctx, s.end = p.cfg.Tracer.Start(ctx, op)
+	call.over.Store(true)
+	ctx = context.WithValue(ctx, txKey{p}, held)
+	if own {
+		ctx = housekeeping{ctx}
+	}
 	return ctx, s
 }
 

@@ -39,7 +39,7 @@ func Repeatable() TxOption { return func(o *txOptions) { o.repeatable = true } }
 type txKey struct{ pool *Pool }
 
 // TxFromContext returns the innermost transaction of this pool that the context
-// carries, or nil.
+// carries, or nil. OnConnect's carries none.
 func (p *Pool) TxFromContext(ctx context.Context) *Tx {
 	tx, _ := ctx.Value(txKey{p}).(*Tx)
 	return tx

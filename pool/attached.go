@@ -1,0 +1,218 @@
+package pool
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"modernc.org/libc"
+	lib "modernc.org/sqlite/lib"
+)
+
+// attached is what a connection knows of the databases that it has beside main
+// (https://www.sqlite.org/lang_attach.html). conn.mu guards it.
+//
+// The readers and the writer of a file exclude each other unless it is in WAL
+// mode. Two connections can meet in an attached file only if both have it. So a
+// connection that has one which is not in WAL mode takes the write lane's shared
+// lock to read, as every connection does where main is such a file; others need
+// not know. A file in WAL mode stays so while the connection has it: to leave
+// that mode takes an exclusive lock on the file.
+type attached struct {
+	databases []attachment
+	excludes  bool // one is not in WAL mode, and others may have it
+	shares    bool // one was attached with a cache or memory that others may share
+	keeps     bool // the locks of one outlast its transactions: locking_mode is exclusive
+}
+
+type attachment struct {
+	schema string
+	mode   string // of its journal
+	always bool   // every connection has it, from OnConnect
+}
+
+// excludes reports that what the connection reads and what others write exclude
+// each other.
+func (c *conn) excludes() bool { return c.pool.excluding || c.guard.attached.excludes }
+
+// hasAttached reports that main is not all that a transaction may write.
+func (c *conn) hasAttached() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.guard.attached.databases) > 0
+}
+
+// excludes reports that so do a new connection and the writer.
+func (p *Pool) excludes() bool { return p.excluding || p.attaching.Load() }
+
+// attach notes, while an ATTACH is prepared, what it attaches, as far as that is
+// written in it.
+func (g *guard) attach(name string) {
+	g.seen.attaches, g.seen.name, g.seen.changes = true, name, stateAttached
+}
+
+// filePragma sorts a PRAGMA of filePragmaFields that sets something beside main.
+// That concerns nobody but who has the same file: leaving WAL mode cannot succeed
+// while every connection has it.
+func (g *guard) filePragma(name, value, schema string) {
+	switch {
+	case value == "": // it asks
+	case strings.EqualFold(schema, "temp"):
+		g.seen.reads, g.seen.changes = true, "PRAGMA "+name
+	case name == "locking_mode":
+		g.seen.attaches = true
+	default:
+		for _, a := range g.attached.databases {
+			switch {
+			case !strings.EqualFold(a.schema, schema):
+			case strings.EqualFold(a.mode, value): // it is set already
+				g.seen.reads = true
+				return
+			case a.always && a.mode == "wal":
+				if !g.settingUp {
+					g.owned = "OnConnect to do it where it attaches " + schema
+				}
+				return
+			}
+		}
+		g.seen.attaches, g.seen.changes = true, "PRAGMA "+name
+	}
+}
+
+// attachedNow is called after a statement that may have changed what is attached,
+// or how.
+func (c *conn) attachedNow(s *statement, args []driver.NamedValue) error {
+	names := []string{s.effects.name}
+	for _, arg := range args {
+		if text, ok := arg.Value.(string); ok && s.effects.name == "" {
+			names = append(names, text)
+		}
+	}
+	private := s.effects.name != "" || len(names) > 1 || strings.Contains(s.text, "''") // else it is an expression
+	for _, name := range names {
+		name = strings.ToLower(name)
+		shared := strings.Contains(name, "cache=shared")
+		c.guard.attached.shares = c.guard.attached.shares || shared
+		private = private && !shared && !strings.Contains(name, "memdb") && !strings.ContainsRune(name, '%')
+	}
+	return c.lookAtAttached(private)
+}
+
+// lookAtAttached finds out what is attached. private tells that what is new there,
+// if it is in memory, is this connection's alone, which SQLite does not tell. A
+// file that the connection has already is given back: a transaction would wait for
+// itself there.
+func (c *conn) lookAtAttached(private bool) (err error) {
+	known := &c.guard.attached
+	now := attached{shares: known.shares} // by what has a part in it cannot be told any more
+	var files []attachedFile
+	if !c.pool.memory() {
+		files = append(files, attachedFile{"main", c.pool.identity, false})
+	}
+	var twins []string
+	for i := 2; c.h.schema(i) != ""; i++ { // after main and temp
+		a := attachment{schema: c.h.schema(i)}
+		a.mode = c.ask(a.schema, "journal_mode")
+		old := slices.IndexFunc(known.databases, func(k attachment) bool { return k.schema == a.schema })
+		a.always = old >= 0 && known.databases[old].always
+		path := c.h.path(a.schema)
+		if info, gone := os.Stat(path); path != "" && gone == nil && c.pool.write != nil {
+			f := attachedFile{a.schema, info, a.mode == "wal" && c.h.readOnlySchema(a.schema)}
+			if twin := slices.IndexFunc(files, f.meets); twin >= 0 {
+				err = c.pool.fail("attach", ErrDeadlock, nil, fmt.Sprintf("%s is %s already, and a transaction on both would wait for itself; use that one", path, files[twin].schema))
+				twins = append(twins, a.schema)
+			}
+			files = append(files, f)
+		}
+		now.databases = append(now.databases, a)
+		now.keeps = now.keeps || path != "" && c.ask(a.schema, "locking_mode") == "exclusive"
+		now.shares = now.shares || path == "" && a.mode == "memory" && old < 0 && !private
+		now.excludes = now.excludes || path != "" && a.mode != "wal"
+	}
+	now.excludes = c.pool.write != nil && (now.excludes || now.shares || now.keeps)
+	*known = now
+	for _, schema := range twins {
+		c.h.run("DETACH " + quoted(schema))
+	}
+	return err
+}
+
+// keepAttached makes what is attached now, at the end of its setup, a part of the
+// connection. The next one is set up under the lock that it takes to read there.
+func (c *conn) keepAttached() error {
+	if err := c.lookAtAttached(false); err != nil {
+		return err
+	}
+	a := &c.guard.attached
+	for i := range a.databases {
+		a.databases[i].always = true
+	}
+	if a.keeps {
+		return c.pool.fail("open", ErrConfig, nil, "OnConnect sets locking_mode = exclusive for an attached file, for which the pool's other connections would wait; open a pool of its own for the file, with MaxConns 1")
+	}
+	if a.excludes {
+		c.pool.attaching.Store(true)
+	}
+	return nil
+}
+
+type attachedFile struct {
+	schema   string
+	info     os.FileInfo
+	harmless bool // it takes no lock that another one would wait for
+}
+
+func (f attachedFile) meets(other attachedFile) bool {
+	return os.SameFile(f.info, other.info) && !f.harmless && !other.harmless
+}
+
+// ask reads a PRAGMA of an attached database; it needs no lock, since ATTACH has
+// read the schema. Where it fails the answer is "", which is no mode.
+func (c *conn) ask(schema, pragma string) string {
+	k := &c.locks
+	exempt := k.exempt
+	k.exempt = true
+	k.kept++
+	defer func() { k.exempt = exempt; k.kept-- }()
+	answer, _ := c.word(ownCall(), "PRAGMA "+quoted(schema)+"."+pragma)
+	return answer
+}
+
+func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// takeToAttach is for an ATTACH that finds the file locked, perhaps by this
+// process's writer.
+func (k *locks) takeToAttach(c *conn, cl *call) error {
+	if k.exempt || k.slot || k.shared.Load() || c.pool.write == nil {
+		return nil
+	}
+	return k.takeShared(c, cl)
+}
+
+// schema names the database at a place of the connection; "" if there is none.
+// See https://www.sqlite.org/c3ref/db_name.html.
+func (h *handle) schema(i int) string {
+	return libc.GoString(lib.Xsqlite3_db_name(h.tls, h.db, int32(i)))
+}
+
+// path is a database's file; "" if it has none.
+// See https://www.sqlite.org/c3ref/db_filename.html.
+func (h *handle) path(schema string) (path string) {
+	h.named(schema, func(p uintptr) { path = libc.GoString(lib.Xsqlite3_db_filename(h.tls, h.db, p)) })
+	return path
+}
+
+// readOnlySchema is readOnly for an attached database.
+func (h *handle) readOnlySchema(schema string) (only bool) {
+	h.named(schema, func(p uintptr) { only = lib.Xsqlite3_db_readonly(h.tls, h.db, p) == 1 })
+	return only
+}
+
+func (h *handle) named(schema string, f func(uintptr)) {
+	if p, err := libc.CString(schema); err == nil {
+		f(p)
+		libc.Xfree(h.tls, p)
+	}
+}
