@@ -23,6 +23,8 @@ const Memory = ":memory:"
 type Config struct {
 	// Path is the database file, taken literally, or ":memory:" for a database
 	// private to this pool. A missing file is created, readable by its owner alone.
+	// A Path that begins with "file:" is ErrConfig: ParseConfig reads that, and
+	// "./file:x" is a file of that name.
 	Path string
 	// ReadOnly opens an existing file for reading. Writes are ErrReadOnly.
 	// Default: false.
@@ -142,6 +144,7 @@ func (c Config) Validate() error {
 	d := c.WithDefaults()
 	fault(c.Path == "", `Path is empty; name a file or ":memory:"`)
 	fault(strings.ContainsRune(c.Path, 0), "Path %q contains a NUL byte", c.Path)
+	fault(strings.HasPrefix(c.Path, "file:"), "Path %q is a URI, and Path is a file's name; have ParseConfig read it, or write ./%s", c.Path, c.Path)
 	fault(c.ReadOnly && c.Path == Memory, "ReadOnly makes no sense for %s", Memory)
 	fault(d.MaxConns < 1, "MaxConns is %d; it must be 1 or more", c.MaxConns)
 	fault(c.MinConns > max(d.MaxConns, 0), "MinConns is %d, more than MaxConns, %d", c.MinConns, d.MaxConns)
