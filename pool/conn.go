@@ -94,6 +94,7 @@ type conn struct {
 	text    bool           // transaction control as text is allowed: it is leased through DB
 	dirty   bool           // its state was changed in a way that outlives the lease
 	broken  error          // it must not be used again
+	usesLog bool           // it keeps the log's files where they are
 	closed  bool
 	gone    atomic.Bool // closed, to be read without mu
 }
@@ -388,5 +389,6 @@ func (c *conn) shut() error {
 	c.gone.Store(true)
 	c.cache.clear()
 	c.locks.release(c)
+	c.pool.leaveLog(c)
 	return errors.Join(err, c.raw.Close())
 }

@@ -69,6 +69,7 @@ func ParseConfig(dsn string) (Config, error) {
 // dsnKeys set the fields that text can.
 var dsnKeys = map[string]func(c *Config, value string) error{
 	"read_only":                truth(func(c *Config) *bool { return &c.ReadOnly }),
+	"immutable":                truth(func(c *Config) *bool { return &c.Immutable }),
 	"external_checkpoints":     truth(func(c *Config) *bool { return &c.ExternalCheckpoints }),
 	"trace_arguments":          truth(func(c *Config) *bool { return &c.TraceArguments }),
 	"max_conns":                number(func(c *Config) *int { return &c.MaxConns }),

@@ -1,7 +1,44 @@
 package pool
 
-import "time"
+import (
+	"context"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+)
 
 // TakeAnyTime has batches go on for as long as somebody waits to join: a slow
 // machine would end them early.
 func TakeAnyTime(p *Pool) { p.batchTime = time.Hour }
+
+// OpenWithoutLinks opens a pool whose file systems know no hard links.
+func OpenWithoutLinks(ctx context.Context, cfg Config) (*Pool, error) {
+	sys := theSystem()
+	sys.link = func(old, name string) error {
+		return &os.LinkError{Op: "link", Old: old, New: name, Err: syscall.EPERM}
+	}
+	return open(ctx, cfg, sys)
+}
+
+// OpenWithoutRenames opens one whose file systems cannot rename either.
+func OpenWithoutRenames(ctx context.Context, cfg Config) (*Pool, error) {
+	sys := theSystem()
+	sys.link = func(old, name string) error {
+		return &os.LinkError{Op: "link", Old: old, New: name, Err: syscall.EPERM}
+	}
+	sys.rename = func(old, name string) error {
+		return &os.LinkError{Op: "rename", Old: old, New: name, Err: syscall.ENOSYS}
+	}
+	return open(ctx, cfg, sys)
+}
+
+// OpenOnReadOnlyMedium opens a pool that is told, where nothing can be created,
+// that the file system is read-only.
+func OpenOnReadOnlyMedium(ctx context.Context, cfg Config) (*Pool, error) {
+	sys := theSystem()
+	sys.create = func(name string) (*os.File, error) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EROFS}
+	}
+	return open(ctx, cfg, sys)
+}

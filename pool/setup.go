@@ -226,7 +226,10 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 			return err
 		}
 	}
-	if err := c.control(cl, "PRAGMA synchronous="+p.synchronous()); err != nil || mode != journalSet {
+	if err := c.control(cl, "PRAGMA synchronous="+p.synchronous()); err != nil {
+		return err
+	}
+	if err := p.useLog(c, cl); err != nil || mode != journalSet {
 		return err
 	}
 	return p.learnFunctions(c, cl)
