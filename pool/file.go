@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -98,10 +99,41 @@ func (p *Pool) findFile() (err error) {
 // the database in WAL mode, SQLite neither deletes nor replaces them, whoever else
 // comes and goes; the last one that closes deletes them.
 type logFiles struct {
-	entries atomic.Pointer[[]entry] // as the first of these connections found them; nil while there is none
+	entries atomic.Pointer[[]entry]     // as the first of these connections found them; nil while there is none
+	dir     atomic.Pointer[os.FileInfo] // their directory, when they were there and had been for a while; nil: look at them
 
 	mu    sync.Mutex // guards what follows
 	users int        // such connections
+}
+
+// dirSettles is how long after a change of a directory another one has another
+// time for certain; FAT's steps of two seconds are the longest.
+const dirSettles = 3 * time.Second
+
+// look finds a file of the log that is not where it was. It costs every write
+// transaction one look at the directory, whose time changes with its entries.
+func (l *logFiles) look(real string) (*entry, error) {
+	entries := l.entries.Load()
+	if entries == nil {
+		return nil, nil
+	}
+	dir, err := os.Stat(filepath.Dir(real))
+	if then := l.dir.Load(); err == nil && then != nil && os.SameFile(*then, dir) && dir.ModTime().Equal((*then).ModTime()) {
+		return nil, nil
+	}
+	for i := range *entries {
+		if _, err := (*entries)[i].look(); err != nil {
+			if l.entries.Load() != entries { // it went as it should
+				return nil, nil
+			}
+			return &(*entries)[i], err
+		}
+	}
+	if err == nil && time.Since(dir.ModTime()) > dirSettles {
+		settled := dir
+		l.dir.Store(&settled)
+	}
+	return nil, nil
 }
 
 // useLog has a connection read the database, which makes the log's files if they
@@ -128,6 +160,7 @@ func (p *Pool) useLog(c *conn, cl *call) error {
 				return err
 			}
 		}
+		p.log.dir.Store(nil)
 		p.log.entries.Store(&entries)
 	}
 	p.log.users++
@@ -162,12 +195,8 @@ func (p *Pool) checkFile(op string) error {
 			return p.gone(op, errors.New("it was changed while it was open as immutable"), &p.entries[i])
 		}
 	}
-	if log := p.log.entries.Load(); log != nil {
-		for i := range *log {
-			if _, err := (*log)[i].look(); err != nil && p.log.entries.Load() == log { // else it went as it should
-				return p.gone(op, err, &(*log)[i])
-			}
-		}
+	if e, err := p.log.look(p.real); err != nil {
+		return p.gone(op, err, e)
 	}
 	if p.immutable {
 		if unread := p.unreadLog(); unread != nil {

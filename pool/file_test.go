@@ -389,3 +389,33 @@ func BenchmarkAWriteTransaction(b *testing.B) {
 	}
 	assert.NoError(b, p.HealthCheck(context.Background()))
 }
+
+// TestALogIsWatchedInADirectoryThatWasQuietForLong: there a look at the directory
+// is enough.
+func TestALogIsWatchedInADirectoryThatWasQuietForLong(t *testing.T) {
+	for _, suffix := range []string{"-wal", "-shm"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "app.db")
+		p := open(t, pool.Config{Path: path, HealthCheckInterval: -1, Logger: slog.New(new(logbook))})
+		longAgo := time.Now().Add(-time.Hour)
+		write := func() error { return p.Batch(t.Context(), doing("UPDATE n SET v = v + 1")) }
+		require.NoError(t, os.Chtimes(dir, longAgo, longAgo))
+		require.NoError(t, write())
+		require.NoError(t, write())
+		require.NoError(t, os.Rename(path+suffix, path+".away"))
+		require.ErrorIs(t, write(), pool.ErrMoved)
+		require.NoError(t, os.Rename(path+".away", path+suffix))
+		require.NoError(t, os.Chtimes(dir, longAgo, longAgo))
+		require.NoError(t, write())
+
+		require.NoError(t, os.Rename(path+suffix, path+".away"))
+		require.NoError(t, os.Chtimes(dir, longAgo, longAgo))
+		require.ErrorIs(t, p.HealthCheck(t.Context()), pool.ErrMoved, "the health check trusts no time")
+		require.ErrorIs(t, write(), pool.ErrMoved, "nor does a writer from then on")
+		require.NoError(t, os.Rename(path+".away", path+suffix))
+		require.NoError(t, os.Rename(dir, dir+".away"))
+		require.ErrorIs(t, write(), pool.ErrMoved)
+		require.NoError(t, os.Rename(dir+".away", dir))
+		require.NoError(t, write())
+	}
+}
