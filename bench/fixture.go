@@ -130,7 +130,7 @@ func copyDatabase(from, to string) (err error) {
 }
 
 func removeDatabase(path string) {
-	for _, suffix := range []string{"", "-wal", "-shm"} {
+	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
 		_ = os.Remove(path + suffix) // beside the database there may be nothing
 	}
 }

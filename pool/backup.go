@@ -4,9 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
 )
 
 // backupPages are copied at a time: between them the context is looked at and
@@ -17,8 +21,14 @@ const backupPages = 256
 // while others go on reading and writing; outside WAL mode, and in memory,
 // writers wait until it is done. The Tracer sees an operation named "backup" for
 // every step. The file appears when it is whole and on disk, readable by its
-// owner alone; a path that exists already, the database's own among them, is
-// fs.ErrExist. If ctx ends nothing is left behind.
+// owner alone. A path that exists already, the database's own among them, is
+// fs.ErrExist; so is one beside which there is a -wal, -shm or -journal, since
+// SQLite would take that for the new file's. If ctx ends nothing is left behind; a
+// crash leaves a file named path.partial- and more.
+//
+// Nothing is ever overwritten. Where the file system knows no hard links the name
+// is taken by an empty file first, for the moment that it takes to rename the copy
+// over it.
 //
 // See https://www.sqlite.org/backup.html.
 func (p *Pool) Backup(ctx context.Context, path string) error {
@@ -29,7 +39,7 @@ func (p *Pool) Backup(ctx context.Context, path string) error {
 }
 
 func (p *Pool) backup(ctx context.Context, path string) (err error) {
-	path, err = filepath.Abs(path)
+	path, err = absolute(path)
 	if err != nil {
 		return err
 	}
@@ -38,26 +48,29 @@ func (p *Pool) backup(ctx context.Context, path string) (err error) {
 			return err
 		}
 	}
-	exists := &fs.PathError{Op: "backup to", Path: path, Err: fs.ErrExist}
-	if _, err := os.Lstat(path); err == nil {
-		return exists
+	if err := refuseTaken(path); err != nil {
+		return err
 	}
 	if err := p.refuseOwnFile(path); err != nil {
 		return err
 	}
 	partial := path + ".partial-" + rand.Text()
-	f, err := os.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := createNew(partial)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
+		for _, suffix := range append(neighbours[:], "", trial) {
 			if removed := os.Remove(partial + suffix); !errors.Is(removed, fs.ErrNotExist) {
 				err = errors.Join(err, removed)
 			}
 		}
 	}()
 	if err := f.Close(); err != nil {
+		return err
+	}
+	giveName, err := p.learnNaming(partial)
+	if err != nil {
 		return err
 	}
 	// The snapshot lasts as long as the transaction; without one every commit
@@ -69,36 +82,118 @@ func (p *Pool) backup(ctx context.Context, path string) (err error) {
 	if err := syncFile(partial); err != nil {
 		return err
 	}
-	// Unlike a rename, a link fails if somebody was faster.
-	if err := os.Link(partial, path); errors.Is(err, fs.ErrExist) {
-		return exists
+	if err := refuseTaken(path); err != nil { // somebody was faster
+		return err
+	}
+	if err := giveName(partial, path); errors.Is(err, fs.ErrExist) {
+		return &fs.PathError{Op: "backup to", Path: path, Err: fs.ErrExist}
 	} else if err != nil {
 		return err
 	}
-	return syncFile(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
 }
 
-// refuseOwnFile refuses the names that SQLite itself uses beside the database
-// (https://www.sqlite.org/tempfiles.html): it would delete a copy there, or take
-// it for something else.
-func (p *Pool) refuseOwnFile(path string) error {
-	if p.memory() {
-		return nil
-	}
-	own, err := realPath(p.path)
-	if err != nil {
+// refuseTaken refuses a name that exists, and one beside which something lies
+// that SQLite would take for the file's own: it replays a log or a journal into
+// the file that it finds, and trusts a -shm that somebody still has open.
+func refuseTaken(path string) error {
+	if err := refuseExisting("backup to", path); err != nil {
 		return err
 	}
+	for _, suffix := range neighbours {
+		err := refuseExisting("backup to "+path+" beside", path+suffix)
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%w; SQLite would take it for the backup's own: remove it if nobody uses it, or choose another name", err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func refuseExisting(op, path string) error {
+	_, err := os.Lstat(path)
+	switch {
+	case err == nil:
+		return &fs.PathError{Op: op, Path: path, Err: fs.ErrExist}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return err
+}
+
+// refuseOwnFile refuses the names that SQLite itself uses beside a database,
+// this one or another: it would delete a copy there, or take it for something
+// else.
+func (p *Pool) refuseOwnFile(path string) error {
 	target, err := realPath(path)
 	if err != nil {
 		return nil // creating it will tell why
 	}
-	for _, suffix := range []string{"-journal", "-wal", "-shm"} {
-		if target == own+suffix {
-			return &fs.PathError{Op: "backup to", Path: path, Err: errors.New("this name is SQLite's own; choose another")}
+	for _, suffix := range neighbours {
+		database, is := strings.CutSuffix(target, suffix)
+		if !is {
+			continue
+		}
+		if _, err := os.Lstat(database); err == nil || database == p.real {
+			return &fs.PathError{Op: "backup to", Path: path, Err: fmt.Errorf("this name is SQLite's own, beside %s; choose another", database)}
 		}
 	}
 	return nil
+}
+
+// naming gives a file another name.
+type naming func(partial, path string) error
+
+// trial is what the partial file is called for a moment.
+const trial = ".trial"
+
+// learnNaming finds out how the copy can be given its name, before there is one.
+// Unlike a rename, a link fails if somebody was faster; but FAT, exFAT and many
+// network and FUSE file systems have none.
+func (p *Pool) learnNaming(partial string) (naming, error) {
+	if p.system.link(partial, partial+trial) == nil {
+		return p.system.link, os.Remove(partial + trial)
+	}
+	if err := p.system.rename(partial, partial+trial); err != nil {
+		return nil, err
+	}
+	return p.system.reserveAndRename, p.system.rename(partial+trial, partial)
+}
+
+// reserveAndRename takes the name with an empty file, which fails if somebody was
+// faster, and renames over that, which replaces a file on every system. The name
+// is taken as late as can be: until the rename it leads to an empty database, and
+// after a crash in between it still does.
+func (s system) reserveAndRename(partial, path string) error {
+	f, err := createNew(path)
+	if err != nil {
+		return err
+	}
+	own, err := f.Stat()
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := refuseOther(own, path); err != nil {
+		return err
+	}
+	if err := s.rename(partial, path); err != nil {
+		if refuseOther(own, path) == nil {
+			err = errors.Join(err, os.Remove(path))
+		}
+		return err
+	}
+	return nil
+}
+
+// refuseOther refuses a path that leads to another file than our own empty one.
+func refuseOther(own os.FileInfo, path string) error {
+	now, err := os.Lstat(path)
+	if err == nil && (!os.SameFile(own, now) || now.Size() > 0) {
+		err = fs.ErrExist
+	}
+	return err
 }
 
 // copyTo copies the transaction's snapshot into the file.
@@ -161,9 +256,27 @@ func (c *conn) step(cl *call) (more bool, done int, err error) {
 }
 
 func syncFile(path string) error {
-	f, err := os.Open(path)
+	flag := os.O_RDONLY
+	if runtime.GOOS == "windows" { // it syncs nothing that is open for reading alone
+		flag = os.O_RDWR
+	}
+	f, err := os.OpenFile(path, flag, 0)
 	if err != nil {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// syncDir makes a new name last. Not every system can do that for a directory,
+// and SQLite does without it there, too.
+func syncDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if runtime.GOOS == "windows" || errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
 }

@@ -22,11 +22,25 @@ const Memory = ":memory:"
 // its default.
 type Config struct {
 	// Path is the database file, taken literally, or ":memory:" for a database
-	// private to this pool. A missing file is created, readable by its owner alone.
+	// private to this pool. A missing file is created, readable by its owner alone;
+	// so is the missing target of a symbolic link. A Path that begins with "file:"
+	// is ErrConfig: ParseConfig reads that, and "./file:x" is a file of that name.
 	Path string
-	// ReadOnly opens an existing file for reading. Writes are ErrReadOnly.
-	// Default: false.
+	// ReadOnly opens an existing file for reading. Writes are ErrReadOnly. In WAL
+	// mode SQLite makes files beside the database even to read it, unless somebody
+	// has it open for writing. Where they cannot be made, Open fails and says so;
+	// but on a read-only file system, with no log beside the file, it opens the
+	// file as Immutable does. Default: false.
+	// See https://www.sqlite.org/wal.html#read_only_databases.
 	ReadOnly bool
+	// Immutable says that nobody, no other process either, changes the file while
+	// it is open: it lies on a read-only medium, say, or is a backup. SQLite then
+	// takes no locks and needs no log and no files of its own; if the file does
+	// change, answers are wrong, and all that tells is the health check (ErrMoved).
+	// Open refuses a file beside which a log or a journal has content, since it
+	// would not be read (ErrConfig). Immutable implies ReadOnly. Default: false.
+	// See https://www.sqlite.org/uri.html#uriimmutable.
+	Immutable bool
 
 	// MaxConns is the most connections open at once, the writer's included.
 	// With 1 that one serves reading and writing. Default: 4, or twice the number
@@ -122,6 +136,7 @@ type Config struct {
 
 // WithDefaults returns the configuration with every zero field replaced.
 func (c Config) WithDefaults() Config {
+	c.ReadOnly = c.ReadOnly || c.Immutable
 	setDefault(&c.MaxConns, max(4, 2*runtime.NumCPU()+1))
 	setDefault(&c.MinConns, 1)
 	setDefault(&c.AcquireTimeout, 5*time.Second)
@@ -159,7 +174,9 @@ func (c Config) Validate() error {
 	d := c.WithDefaults()
 	fault(c.Path == "", `Path is empty; name a file or ":memory:"`)
 	fault(strings.ContainsRune(c.Path, 0), "Path %q contains a NUL byte", c.Path)
+	fault(strings.HasPrefix(c.Path, "file:"), "Path %q is a URI, and Path is a file's name; have ParseConfig read it, or write ./%s", c.Path, c.Path)
 	fault(c.ReadOnly && c.Path == Memory, "ReadOnly makes no sense for %s", Memory)
+	fault(c.Immutable && c.Path == Memory, "Immutable makes no sense for %s", Memory)
 	fault(d.MaxConns < 1, "MaxConns is %d; it must be 1 or more", c.MaxConns)
 	fault(c.MinConns > max(d.MaxConns, 0), "MinConns is %d, more than MaxConns, %d", c.MinConns, d.MaxConns)
 	fault(c.MaxWaiters < 0, "MaxWaiters is %d; 0 means no limit", c.MaxWaiters)

@@ -315,7 +315,7 @@ func TestAPathIsAFileNameToTheLetter(t *testing.T) {
 func TestARelativePathIsAFileNameToTheLetterToo(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	for _, name := range []string{"app.db", "file:app.db", "file:app.db?mode=memory", "file:%41.db", "./:memory:"} {
+	for _, name := range []string{"app.db", "./file:app.db", "./file:app.db?mode=memory", "FILE:%41.db", "./:memory:"} {
 		p := configOpen(t, pool.Config{Path: name})
 		require.NoError(t, do(t.Context(), p.DB(), "CREATE TABLE x (a)"))
 		require.NoError(t, p.Close())

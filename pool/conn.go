@@ -99,6 +99,7 @@ type conn struct {
 	text    bool           // transaction control as text is allowed: it is leased through DB
 	changes []string       // what outlives the lease, if nothing set it back: see state.go
 	broken  error          // it must not be used again
+	usesLog bool           // it keeps the log's files where they are
 	closed  bool
 	gone    atomic.Bool // closed, to be read without mu
 }
@@ -410,5 +411,6 @@ func (c *conn) shut() error {
 	c.gone.Store(true)
 	c.cache.clear()
 	c.locks.release(c)
+	c.pool.leaveLog(c)
 	return errors.Join(err, c.raw.Close())
 }

@@ -118,7 +118,7 @@
 //	ErrNestedLevel     a nested transaction is stronger than the outer   begin the outer one at that level
 //	ErrReadOnly        a write in a View or a read-only pool             use InTx or Batch
 //	ErrUnhealthy       no connection works and none can be opened        see the cause: descriptors, memory, disk
-//	ErrMoved           the database file is not the one that was opened  move it back, or open a new pool
+//	ErrMoved           the database file or its log is no longer there   see what it names; move it back, or open a new pool
 //	ErrConfig          a faulty Config, DSN or level, or a PRAGMA that the whole pool depends on
 //
 // A function's own error comes back as it is. Code gives SQLite's result code;

@@ -15,7 +15,7 @@ import (
 //
 //	file:app.db?max_conns=8&acquire_timeout=2s&synchronous=normal
 //
-// The "file:" may be left out. In the path, %3F stands for a question mark, as
+// The "file:" may be left out, once. In the path, %3F stands for a question mark, as
 // in any URI. The keys are the names of Config's fields in snake_case; durations
 // are written as time.ParseDuration reads them, -1 turns off what a negative
 // value turns off, and pragmas=name=value may come several times. Unknown,
@@ -69,6 +69,7 @@ func ParseConfig(dsn string) (Config, error) {
 // dsnKeys set the fields that text can.
 var dsnKeys = map[string]func(c *Config, value string) error{
 	"read_only":                truth(func(c *Config) *bool { return &c.ReadOnly }),
+	"immutable":                truth(func(c *Config) *bool { return &c.Immutable }),
 	"external_checkpoints":     truth(func(c *Config) *bool { return &c.ExternalCheckpoints }),
 	"trace_arguments":          truth(func(c *Config) *bool { return &c.TraceArguments }),
 	"max_conns":                number(func(c *Config) *int { return &c.MaxConns }),

@@ -132,8 +132,7 @@ func TestADSNsPathIsReadLikeAURIs(t *testing.T) {
 		"file:a b.db":                     "a b.db",
 		"file:K%C3%A4se.db":               "Käse.db",
 		"file:Käse.db":                    "Käse.db",
-		"file:file:app.db":                "file:app.db",
-		"file:%66ile:app.db":              "file:app.db",
+		"file:./file:app.db":              "./file:app.db",
 		"FILE:app.db":                     "FILE:app.db",
 		"file:///a%2Fb.db":                "/a/b.db",
 		"file://localhost/a%3Fmode=ro.db": "/a?mode=ro.db",
@@ -151,10 +150,37 @@ func TestAPathThatMustBeWrittenOtherwiseIsRefused(t *testing.T) {
 	dsnRefused(t, "file:?max_conns=1", "Path")
 	dsnRefused(t, "file://elsewhere/abs/app.db", `"elsewhere"`)
 	dsnRefused(t, "file://127.0.0.1/app.db", `"127.0.0.1"`)
+	dsnRefused(t, "file:file:app.db", `"file:app.db"`)
+	dsnRefused(t, "file:%66ile:app.db", `"file:app.db"`)
 	dsnRefused(t, "file:a#b.db", "%23")
 	dsnRefused(t, "a#b.db?max_conns=1", "%23")
 	dsnRefused(t, "file:a%00b.db", "NUL")
 	dsnRefused(t, "file::memory:?read_only=true", "ReadOnly")
+}
+
+func TestAPathThatIsAURIIsRefused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, path := range []string{"file:app.db", "file::memory:?cache=shared", "file:", "file:///app.db", "file:%41.db"} {
+		cfg := pool.Config{Path: path}
+		for _, validate := range []func() error{
+			cfg.Validate,
+			func() error { _, err := pool.Open(t.Context(), cfg); return err },
+			func() error { _, err := new(pool.Registry).Open(t.Context(), cfg); return err },
+			func() error { _, err := pool.ParseConfig("file:" + path); return err },
+		} {
+			err := validate()
+			require.ErrorIs(t, err, pool.ErrConfig, path)
+		}
+		require.ErrorContains(t, cfg.Validate(), "ParseConfig")
+		require.ErrorContains(t, cfg.Validate(), path)
+	}
+	require.Empty(t, names(t, "."))
+	_, err := pool.ParseConfig("file::memory:?cache=shared")
+	require.ErrorIs(t, err, pool.ErrConfig)
+	require.ErrorContains(t, err, "cache")
+	for _, path := range []string{"./file:app.db", "FILE:app.db", "files.db"} {
+		require.NoError(t, pool.Config{Path: path}.Validate())
+	}
 }
 
 func TestABadEscapeIsShown(t *testing.T) {

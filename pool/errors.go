@@ -57,7 +57,9 @@ var (
 var (
 	// ErrUnhealthy is returned when no working connection can be had.
 	ErrUnhealthy = errors.New("no healthy connection")
-	// ErrMoved is returned when the database file is no longer the one opened.
+	// ErrMoved is returned when the database file, or in WAL mode its -wal or -shm,
+	// is no longer the one that was opened. The message names it. To close the pool
+	// saves what was acknowledged, unless the database file itself is gone.
 	ErrMoved = errors.New("database file was moved or replaced")
 	// ErrConfig is returned for a faulty Config or DSN.
 	ErrConfig = errors.New("invalid configuration")

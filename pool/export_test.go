@@ -1,7 +1,11 @@
 package pool
 
 import (
+	"context"
 	"errors"
+	"io/fs"
+	"os"
+	"syscall"
 	"time"
 )
 
@@ -15,4 +19,35 @@ func Break(conn any) {
 	c.mu.Lock()
 	c.broken = errors.New("broken by a test")
 	c.mu.Unlock()
+}
+
+// OpenWithoutLinks opens a pool whose file systems know no hard links.
+func OpenWithoutLinks(ctx context.Context, cfg Config) (*Pool, error) {
+	sys := theSystem()
+	sys.link = func(old, name string) error {
+		return &os.LinkError{Op: "link", Old: old, New: name, Err: syscall.EPERM}
+	}
+	return open(ctx, cfg, sys)
+}
+
+// OpenWithoutRenames opens one whose file systems cannot rename either.
+func OpenWithoutRenames(ctx context.Context, cfg Config) (*Pool, error) {
+	sys := theSystem()
+	sys.link = func(old, name string) error {
+		return &os.LinkError{Op: "link", Old: old, New: name, Err: syscall.EPERM}
+	}
+	sys.rename = func(old, name string) error {
+		return &os.LinkError{Op: "rename", Old: old, New: name, Err: syscall.ENOSYS}
+	}
+	return open(ctx, cfg, sys)
+}
+
+// OpenOnReadOnlyMedium opens a pool that is told, where nothing can be created,
+// that the file system is read-only.
+func OpenOnReadOnlyMedium(ctx context.Context, cfg Config) (*Pool, error) {
+	sys := theSystem()
+	sys.create = func(name string) (*os.File, error) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EROFS}
+	}
+	return open(ctx, cfg, sys)
 }

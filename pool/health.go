@@ -3,14 +3,15 @@ package pool
 import (
 	"context"
 	"errors"
-	"os"
 )
 
-// HealthCheck reports whether the pool can work: the database file is still the
-// one that was opened, and a connection answers a read of the schema. It is
+// HealthCheck reports whether the pool can work: the database file and, in WAL
+// mode, its -wal and -shm are still those that were opened, and a connection
+// answers a read of the schema. It is
 // ErrMoved, ErrClosed, the context's error, or ErrUnhealthy with the cause.
 func (p *Pool) HealthCheck(ctx context.Context) error {
 	p.counts.healthChecks.Add(1)
+	p.log.dir.Store(nil) // somebody may have set the directory's time back
 	err := p.checkFile("health check")
 	if err == nil {
 		err = p.checkAnswer(ctx)
@@ -49,24 +50,4 @@ func (p *Pool) readSchema(ctx context.Context) error {
 func (l *Lease) readSchema(ctx context.Context) error {
 	var n int
 	return l.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
-}
-
-// checkFile sees that the path still leads to the file that was opened: SQLite
-// writes on happily after it was unlinked. It looks at the directory entry
-// alone, since closing any descriptor of the file would drop SQLite's locks.
-func (p *Pool) checkFile(op string) error {
-	if p.memory() {
-		return nil
-	}
-	now, err := os.Stat(p.path)
-	if err == nil && os.SameFile(p.identity, now) {
-		if p.moved.CompareAndSwap(true, false) {
-			p.cfg.Logger.Info("the database file is back", "path", p.path)
-		}
-		return nil
-	}
-	if p.moved.CompareAndSwap(false, true) {
-		p.cfg.Logger.Error("the database file was moved or replaced; writes are refused", "path", p.path)
-	}
-	return p.fail(op, ErrMoved, err, "move it back, or open a new pool")
 }

@@ -69,7 +69,7 @@ func (s *logSync) run(ctx context.Context) {
 		s.written.Store(0)
 		var err error
 		if log == nil {
-			if log, err = os.OpenFile(s.pool.path+"-wal", os.O_RDWR, 0); err == nil {
+			if log, err = os.OpenFile(s.pool.real+"-wal", os.O_RDWR, 0); err == nil {
 				defer log.Close()
 			}
 		}

@@ -6,10 +6,8 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +21,8 @@ import (
 type Pool struct {
 	cfg       Config
 	path      string // absolute; ":memory:" for memory
+	real      string // path as SQLite knows it: its own files lie beside that
+	immutable bool   // nobody changes the file: SQLite takes no locks and sees no log
 	excluding bool   // readers and the writer exclude each other: no WAL
 
 	read    *lane                // of MaxConns-1 connections; nil if one connection serves all
@@ -35,9 +35,12 @@ type Pool struct {
 	anchor      driver.Conn   // keeps a database in memory alive; nil for files
 	opening     chan struct{} // holds one token: connections are opened one at a time
 	watcher     *watcher
-	logSync     *logSync          // nil if there is nothing to sync early
-	maintenance *maintenance      // nil until the first connection is open
-	identity    os.FileInfo       // of the file that was opened
+	logSync     *logSync     // nil if there is nothing to sync early
+	maintenance *maintenance // nil until the first connection is open
+	identity    os.FileInfo  // of the file that was opened
+	entries     []entry      // what must still lead to it
+	log         logFiles
+	system      system
 	batchTime   time.Duration     // maxBatchTime, but for tests
 	opened      time.Time         // when the pool's clock began
 	builtin     map[string]bool   // SQLite's own functions, of which the first connection told; nothing is added later
@@ -78,6 +81,10 @@ type Pool struct {
 // Open opens the database, creating it if it is missing, and returns its pool.
 // ctx is for opening alone. A faulty configuration is ErrConfig.
 func Open(ctx context.Context, cfg Config) (*Pool, error) {
+	return open(ctx, cfg, theSystem())
+}
+
+func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -94,6 +101,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 		opened:  time.Now(),
 
 		batchTime: maxBatchTime,
+		system:    sys,
 	}
 	p.cfg.Logger = slog.New(logHandler{cfg.Logger.Handler(), p})
 	switch {
@@ -122,39 +130,23 @@ func (p *Pool) clock() time.Duration { return time.Since(p.opened) }
 
 // openFirst finds the database and opens the connection that stays.
 func (p *Pool) openFirst(ctx context.Context) (err error) {
-	dsn := "file:/sqlane-" + rand.Text() + "?vfs=memdb&_defensive=1"
 	if !p.memory() {
-		if p.path, err = filepath.Abs(p.cfg.Path); err != nil {
-			return p.fail("open", ErrConfig, err)
-		}
-		if err := p.createPrivate(); err != nil {
-			return p.fail("open", nil, err)
-		}
-		if p.identity, err = os.Stat(p.path); err != nil {
-			return p.fail("open", nil, err)
-		}
-		dsn = "file:" + escapeURI(p.path) + "?_defensive=1&mode=rw" // never a new file in the place of one that went
-		if p.cfg.ReadOnly {
-			dsn = strings.TrimSuffix(dsn, "rw") + "ro"
+		if err := p.findFile(); err != nil {
+			return err
 		}
 	}
-	base, err := sqlite.NewConnector(dsn)
-	if err != nil {
-		return p.fail("open", ErrConfig, err)
+	if err := p.makeFactory(ctx); err != nil {
+		return err
 	}
-	if p.memory() {
-		if p.anchor, err = base.Connect(ctx); err != nil {
-			return p.fail("open", nil, err)
-		}
-	}
-	p.db = sql.OpenDB(connector{pool: p, base: base})
-	p.db.SetMaxIdleConns(-1)
 	p.watcher = newWatcher(p)
 	if p.results, err = openResults(ctx); err != nil {
 		return errors.Join(p.fail("open", nil, err), p.Close())
 	}
 
 	first, err := p.connect(ctx, journalSet, false)
+	if mayNotWrite(err) && !p.memory() && !p.immutable {
+		first, err = p.openUnwritable(ctx, err)
+	}
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}
@@ -171,26 +163,32 @@ func (p *Pool) openFirst(ctx context.Context) (err error) {
 	return nil
 }
 
-// createPrivate makes a missing database file readable by its owner alone;
-// SQLite gives its -wal and -shm the same mode. A file that exists is not
-// touched: closing any descriptor of it would drop the locks that SQLite holds
-// elsewhere in this process.
-func (p *Pool) createPrivate() error {
-	info, err := os.Stat(p.path)
-	switch {
-	case err == nil && info.IsDir():
-		return &fs.PathError{Op: "open", Path: p.path, Err: errors.New("is a directory; name a file in it")}
-	case err == nil || p.cfg.ReadOnly:
-		return err
+// makeFactory makes what connections come from.
+func (p *Pool) makeFactory(ctx context.Context) error {
+	dsn := "file:/sqlane-" + rand.Text() + "?vfs=memdb&_defensive=1"
+	if !p.memory() {
+		dsn = "file:" + escapeURI(p.real) + "?_defensive=1&mode=" // rw: never a new file in the place of one that went
+		switch {
+		case p.immutable:
+			dsn += "ro&immutable=1"
+		case p.cfg.ReadOnly:
+			dsn += "ro"
+		default:
+			dsn += "rw"
+		}
 	}
-	f, err := os.OpenFile(p.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
+	base, err := sqlite.NewConnector(dsn)
 	if err != nil {
-		return err
+		return p.fail("open", ErrConfig, err)
 	}
-	return f.Close()
+	if p.memory() {
+		if p.anchor, err = base.Connect(ctx); err != nil {
+			return p.fail("open", nil, err)
+		}
+	}
+	p.db = sql.OpenDB(connector{pool: p, base: base})
+	p.db.SetMaxIdleConns(-1)
+	return nil
 }
 
 // escapeURI writes a path as the path of a file: URI (https://www.sqlite.org/uri.html).

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 )
@@ -21,8 +20,8 @@ type Registry struct {
 // Open returns the pool of the database file, which it opens if there is none
 // or if it was closed. Symbolic and hard links lead to the same pool. The
 // configuration of the first Open counts; while that pool shuts down it is
-// ErrClosed; a later one that is ReadOnly where the
-// pool is not, or the other way round, is ErrConfig. Each database in memory is
+// ErrClosed; a later one that is ReadOnly, or
+// Immutable, where the pool is not, or the other way round, is ErrConfig. Each database in memory is
 // one of its own.
 func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
 	if err := cfg.Validate(); err != nil {
@@ -42,8 +41,12 @@ func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
 			if p.isClosing() {
 				return nil, p.fail("open", ErrClosed, nil, "it is still shutting down")
 			}
-			if p.cfg.ReadOnly != cfg.ReadOnly {
+			asked := cfg.WithDefaults()
+			if p.cfg.ReadOnly != asked.ReadOnly {
 				return nil, p.fail("open", ErrConfig, nil, "it is open already, and ReadOnly differs")
+			}
+			if p.cfg.Immutable != asked.Immutable {
+				return nil, p.fail("open", ErrConfig, nil, "it is open already, and Immutable differs")
 			}
 			return p, nil
 		}
@@ -70,20 +73,6 @@ func (r *Registry) takeTurn(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// realPath is the path without symbolic links; the file itself may be missing.
-func realPath(path string) (string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	real, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, os.ErrNotExist) {
-		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
-		return filepath.Join(dir, filepath.Base(path)), err
-	}
-	return real, err
 }
 
 // find returns the open pool of the file, and forgets those that were closed.

@@ -238,7 +238,10 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	if err := c.lookAtAttached(false); err != nil { // what the driver's connection hooks attach
 		return err
 	}
-	if err := c.control(cl, "PRAGMA synchronous="+p.synchronous()); err != nil || mode != journalSet {
+	if err := c.control(cl, "PRAGMA synchronous="+p.synchronous()); err != nil {
+		return err
+	}
+	if err := p.useLog(c, cl); err != nil || mode != journalSet {
 		return err
 	}
 	return p.learnFunctions(c, cl)

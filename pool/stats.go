@@ -113,7 +113,7 @@ func (p *Pool) walBytes() int64 {
 	if p.memory() {
 		return 0
 	}
-	info, err := os.Stat(p.path + "-wal")
+	info, err := os.Stat(p.real + "-wal")
 	if err != nil {
 		return 0
 	}
