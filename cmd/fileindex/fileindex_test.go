@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/repo"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -59,20 +60,39 @@ func (b bench) index(dir string) report {
 	return reports[0]
 }
 
+// opened is the database, open for reading: a run of the program spends most of
+// its time on the schema, and some tests ask often.
+func (b bench) opened() *app {
+	b.t.Helper()
+	p, err := pool.Open(b.t.Context(), pool.Config{Path: b.db, ReadOnly: true, MaxConns: 2})
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { require.NoError(b.t, p.Close()) })
+	return &app{pool: p, repo: repo.New(p), json: true}
+}
+
+// entries are what a command prints.
+func (a *app) entries(t testing.TB, command func(context.Context, *app) error, limit int64, args ...string) (list []fileJSON) {
+	t.Helper()
+	var out bytes.Buffer
+	a.out, a.limit, a.args = &out, limit, args
+	require.NoError(t, command(t.Context(), a))
+	require.NoError(t, json.Unmarshal(out.Bytes(), &list))
+	return list
+}
+
 // rows returns everything that is indexed below a directory, by path.
 func (b bench) rows(dir string) map[string]fileJSON {
 	b.t.Helper()
-	all := map[string]fileJSON{}
-	var list []fileJSON
-	require.NoError(b.t, json.Unmarshal([]byte(b.ok("-json", "list", dir)), &list))
-	for _, f := range list {
-		all[f.Path] = f
-		if f.Directory {
-			for path, f := range b.rows(decode(f.Path)) {
-				all[path] = f
+	a, all := b.opened(), map[string]fileJSON{}
+	for dirs := []string{dir}; len(dirs) > 0; dirs = dirs[1:] {
+		for _, f := range a.entries(b.t, list, 0, dirs[0]) {
+			all[f.Path] = f
+			if f.Directory {
+				dirs = append(dirs, decode(f.Path))
 			}
 		}
 	}
+	require.NoError(b.t, a.pool.Close())
 	return all
 }
 
