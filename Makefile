@@ -2,6 +2,9 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Each module by itself, as it is published; go.work is for whoever develops.
+export GOWORK := off
+
 TOOL := go tool -modfile=tools/go.mod
 GOOSE := $(TOOL) goose -dir schema -table schema_version sqlite3
 # What must be covered, and by how much. Generated code is left out.
@@ -22,8 +25,33 @@ run: ## index Go's own source tree (DIR=... for another) and search it
 	@echo; echo '== the ten largest files =='; build/fileindex -db build/index.db largest -n 10
 	@echo; echo '== search: conn =='; build/fileindex -db build/index.db search -n 10 conn
 
-test: ## run all tests, with the race detector
-	go test -race $(TESTFLAGS) ./...
+# The race detector watches Go's own memory. SQLite keeps its data outside of it,
+# so that watching modernc's translation finds nothing and takes five times as long.
+RACE := -race -gcflags=modernc.org/...=-race=false
+# Programs that tests start end at once, not after the second that it gives reports.
+export GORACE ?= atexit_sleep_ms=0
+# For one package, on a machine ten times as slow as one on which all take two minutes.
+TIMEOUT := 30m
+
+test: build/tools ## run all tests, with the race detector; then count allocations without it
+	go test $(RACE) -timeout $(TIMEOUT) $(AGAIN) $(TESTFLAGS) ./...
+	go test -timeout $(TIMEOUT) $(AGAIN) -run Alloc ./repo
+
+# Go's cache of results does not know rapid's variables.
+test-long: export SQLANE_LONG := 1
+test-long: export RAPID_CHECKS := 300
+test-long: AGAIN := -count=1
+test-long: TIMEOUT := 60m
+test-long: test ## the same with many more rounds, as continuous integration runs it
+
+test-short: build/tools ## the same with few rounds, without the race detector
+	go test -short -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+
+# Go keeps what it has compiled in its cache. Here it does so before a test's time runs.
+build/tools: tools/go.mod tools/go.sum
+	@echo 'compiling sqlc and goose, once; that takes some minutes on a slow machine'
+	@$(TOOL) sqlc version >/dev/null && $(TOOL) goose -version >/dev/null
+	@mkdir -p build && touch $@
 
 FOR ?= 10m
 
@@ -40,7 +68,7 @@ fuzz: ## try what nobody thought of, for ten minutes (FOR=...) shared by all; wh
 	  seconds=$$(($$(sed -E 's/0*([0-9]+)h/\1*3600+/; s/0*([0-9]+)m/\1*60+/; s/0*([0-9]+)s/\1+/; s/$$/0/' <<<'$(FOR)'))); \
 	  each=$$((seconds / $(words $(FUZZ)))); test $$each -ge 1 || { echo 'FOR=$(FOR) is less than a second for each of $(words $(FUZZ))' >&2; exit 2; }; \
 	  trap 'exit 130' INT TERM; failed=0; for target in $(FUZZ); do \
-	    echo "== $$target for $${each}s"; go test ./$${target%%:*} -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $${each}s || failed=1; \
+	    echo "== $$target for $${each}s"; SQLANE_LONG=1 go test ./$${target%%:*} -run '^$$' -fuzz "^$${target##*:}$$" -fuzztime $${each}s || failed=1; \
 	  done; exit $$failed
 
 # Packages whose tests are tried; MUTATE_EXCEPT is a regular expression of files to leave out.
@@ -73,9 +101,9 @@ torture: ## kill processes, cut the power, inject faults; one table of what was 
 
 # The short form of every trial. Power loss and I/O errors need root and /dev/fuse.
 torture-check: ## vet and run the short form of each
-	cd torture && go vet ./... && go test -timeout 20m ./...
+	cd torture && go vet ./... && go test -timeout $(TIMEOUT) ./...
 
-generate: ## run sqlc and repogen
+generate: build/tools ## run sqlc and repogen
 	go generate ./...
 
 lint: ## gofumpt, go vet, staticcheck, govulncheck
@@ -87,9 +115,15 @@ lint: ## gofumpt, go vet, staticcheck, govulncheck
 	    echo "govulncheck: NOT CHECKED, the vulnerability database is out of reach:"; tail -n 1 <<<"$$out"; \
 	  else echo "$$out"; exit 1; fi; }
 
-cover: ## run all tests and fail below 95 % of pool, repo, schema and repogen
+# One of each system and word size that nothing here runs on. That is a minute of compiling for each, the first time.
+PLATFORMS ?= windows/amd64 darwin/arm64 freebsd/amd64 linux/386
+
+vet-platforms: ## go vet, tests included, as on other systems (PLATFORMS='windows/arm64 linux/arm')
+	@for platform in $(PLATFORMS); do echo "go vet for $$platform"; CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet ./...; done
+
+cover: build/tools ## run all tests and fail below 95 % of pool, repo, schema and repogen
 	@mkdir -p build
-	go test -coverpkg=$(COVERED) -coverprofile=build/cover.out ./...
+	go test -timeout $(TIMEOUT) -coverpkg=$(COVERED) -coverprofile=build/cover.out ./...
 	@$(MAKE) --no-print-directory cover-check
 
 cover-check:
@@ -108,11 +142,11 @@ build: ## build all modules; the product without cgo
 	CGO_ENABLED=0 go build ./...
 	cd tools && go mod verify
 
-ci: lint generate-check build ## everything that must pass
+ci: lint generate-check build vet-platforms ## everything that must pass
 	@mkdir -p build
-	@$(MAKE) --no-print-directory test TESTFLAGS='-timeout 20m -coverpkg=$(COVERED) -coverprofile=build/cover.out'
+	@$(MAKE) --no-print-directory test-long TESTFLAGS='-coverpkg=$(COVERED) -coverprofile=build/cover.out'
 	@$(MAKE) --no-print-directory cover-check
-	cd compat && go vet ./... && go test -race ./...
+	cd compat && go vet ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check
 
@@ -130,7 +164,7 @@ bench-quick: ## the same in two minutes, results to build/bench
 
 bench-check: ## vet, test and staticcheck the benchmarks
 	$(BENCH) go vet ./...
-	$(BENCH) go test ./...
+	$(BENCH) go test -timeout $(TIMEOUT) ./...
 	cd bench && go tool -modfile=../tools/go.mod staticcheck -tags mattn ./...
 
 # Only up makes a database that is not there.

@@ -45,7 +45,7 @@ func lines(t *testing.T, db *sql.DB, query string) map[string]string {
 
 func goose(t *testing.T, path string, command ...string) string {
 	t.Helper()
-	args := append([]string{"tool", "-modfile=../tools/go.mod", "goose", "-dir", "../schema", "-table", schema.VersionTable, "sqlite3", path}, command...)
+	args := append([]string{"-C", "../tools", "tool", "goose", "-dir", "../schema", "-table", schema.VersionTable, "sqlite3", path}, command...)
 	out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
 	require.NoError(t, err, string(out))
 	return string(out)
@@ -141,7 +141,7 @@ func TestTheCommittedCodeIsWhatSqlcGenerates(t *testing.T) {
 	config, err := os.ReadFile("../sqlc.yaml")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(root, "sqlc.yaml"), config, 0o644))
-	out, err := exec.CommandContext(t.Context(), "go", "tool", "-modfile=../tools/go.mod", "sqlc", "generate", "-f", filepath.Join(root, "sqlc.yaml")).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "-C", "../tools", "tool", "sqlc", "generate", "-f", filepath.Join(root, "sqlc.yaml")).CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Equal(t, contents(t, "../gen"), contents(t, filepath.Join(root, "gen")), "run go generate ./...")
 }

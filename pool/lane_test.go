@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -781,7 +782,7 @@ func (m *laneModel) check(t *rapid.T, l *lane) {
 }
 
 func TestALaneDoesWhatItsModelDoes(t *testing.T) {
-	for range 20 { // rapid's default of 100 histories is few for what takes so little time
+	for range rounds.Of(10, 10, 50) { // rapid's default of 100 histories is few for what takes so little time
 		rapid.Check(t, func(rt *rapid.T) { rapid.SyncTest(rt, compareLaneWithModel) })
 	}
 }
@@ -1052,12 +1053,8 @@ func laneRaces() []laneRace {
 }
 
 func TestNoPermitAndNoWakeUpIsLostWhenCancellationRacesWithTheHandOver(t *testing.T) {
-	rounds := 100_000
-	if testing.Short() {
-		rounds /= 20
-	}
 	for _, race := range laneRaces() {
-		t.Run(race.name, func(t *testing.T) { raceLane(t, race, rounds/len(laneRaces())) })
+		t.Run(race.name, func(t *testing.T) { raceLane(t, race, rounds.Of(5_000, 20_000, 100_000)/len(laneRaces())) })
 	}
 }
 

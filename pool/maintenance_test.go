@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -911,7 +912,8 @@ func TestTheOldestReaderThatKeepsALargeLogIsToldOf(t *testing.T) {
 // is in use at every moment, and yet it begins anew.
 func TestTheLogStaysBoundedUnderSteadyReadersAndWriters(t *testing.T) {
 	p := open(t, pool.Config{MaxConns: 6})
-	const most, written = 128 << 20, 256 << 20 // bytes
+	const most = 128 << 20 // bytes
+	written := rounds.Of(160, 256, 1024) << 20
 	page := strings.Repeat("x", 3000)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -4,15 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 	"modernc.org/sqlite"
@@ -220,41 +219,6 @@ func TestTheDefencesAreUpOnEveryConnection(t *testing.T) {
 	})
 }
 
-// TestNewFilesAreTheirOwnersWhateverTheUmask: SQLite alone would make them
-// readable, and here even writable, by everybody.
-func TestNewFilesAreTheirOwnersWhateverTheUmask(t *testing.T) {
-	old := syscall.Umask(0) // the process's; no test runs beside this one
-	defer syscall.Umask(old)
-	for _, mode := range []string{"wal", "delete", "truncate", "persist"} {
-		t.Run(mode, func(t *testing.T) {
-			dir := t.TempDir()
-			p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: mode})
-			require.NoError(t, err)
-			defer func() { require.NoError(t, p.Close()) }()
-			require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
-				require.NoError(t, do(ctx, tx, "CREATE TABLE t (a)"))
-				requireOwners(t, dir, map[bool]int{true: 3, false: 2}[mode == "wal"])
-				return nil
-			}))
-			require.NoError(t, p.Backup(t.Context(), filepath.Join(dir, "copy.db")))
-			requireOwners(t, dir, 2)
-		})
-	}
-}
-
-// requireOwners sees that at least so many files are here, and nobody else's.
-func requireOwners(t *testing.T, dir string, least int) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	require.GreaterOrEqual(t, len(entries), least)
-	for _, e := range entries {
-		info, err := e.Info()
-		require.NoError(t, err)
-		require.Equal(t, fs.FileMode(0o600), info.Mode(), e.Name())
-	}
-}
-
 // corruptible is a whole database of some pages, of every kind.
 func corruptible(t testing.TB) []byte {
 	t.Helper()
@@ -338,13 +302,13 @@ func FuzzCorruptFile(f *testing.F) {
 	for _, i := range []byte{0, 15, 16, 17, 18, 19, 20, 21, 24, 28, 31, 32, 36, 40, 44, 47, 48, 52, 56, 59, 60, 64, 92, 96} { // the header's fields
 		f.Add([]byte{0, i, 1, 0xff})
 	}
-	for page := range len(whole) / 512 { // each page's own header, and some cells
+	for page := 0; page < len(whole)/512; page += rounds.Of(4, 1, 1) { // each page's own header, and some cells
 		at := page * 512
 		for _, offset := range []int{0, 3, 5, 8, 300}[page%2:] {
 			f.Add([]byte{byte((at + offset) >> 8), byte(at + offset), 1, 0x7f, byte((at + offset + 1) >> 8), byte(at + offset + 1), 0, 3})
 		}
 	}
-	for i := range byte(32) {
+	for i := byte(0); i < 32; i += byte(rounds.Of(4, 1, 1)) {
 		f.Add([]byte{i, 0, 2, i * 7, i * 3, i * 5, 3, 255})
 	}
 	f.Fuzz(func(t *testing.T, changes []byte) { endure(t, tamper(whole, changes[:min(len(changes), 64)])) })

@@ -895,7 +895,7 @@ func TestRowsTellTheirColumns(t *testing.T) {
 		}
 		length, ok := columns[2].Length()
 		require.True(t, ok)
-		require.EqualValues(t, math.MaxInt64, length)
+		require.EqualValues(t, int64(math.MaxInt64), length)
 		_, ok = columns[0].Length()
 		require.False(t, ok)
 		require.False(t, rows.NextResultSet())

@@ -34,8 +34,8 @@ func TestHalfAStatementThatFailedIsNeverCommitted(t *testing.T) {
 	}{
 		{"a wrong type in a STRICT table", "INSERT INTO typed VALUES (?), (?)", []any{1, 2}, []any{3, "x"}},
 		{"an UPDATE of a STRICT table", "UPDATE typed SET a = iif(a = 10, ?, ?)", []any{10, 11}, []any{3, "x"}},
-		{"an aggregate that overflows", "INSERT INTO heap SELECT sum(x) FROM many WHERE x <= ? GROUP BY x > 1", []any{1}, []any{9223372036854775807}},
-		{"a subquery that overflows", "UPDATE many SET x = iif(x = 1, 7, (SELECT sum(m.x + ?) FROM many AS m WHERE m.x > 1))", []any{-9223372036854775800}, []any{0}},
+		{"an aggregate that overflows", "INSERT INTO heap SELECT sum(x) FROM many WHERE x <= ? GROUP BY x > 1", []any{1}, []any{int64(9223372036854775807)}},
+		{"a subquery that overflows", "UPDATE many SET x = iif(x = 1, 7, (SELECT sum(m.x + ?) FROM many AS m WHERE m.x > 1))", []any{int64(-9223372036854775800)}, []any{0}},
 		{"OR FAIL within a BEFORE trigger", "INSERT INTO quiet VALUES (?)", []any{"well"}, []any{"twice"}},
 		{"OR FAIL within an INSTEAD OF trigger", "INSERT INTO keys VALUES (?)", []any{1}, []any{"twice"}},
 		{"triggers nested too deep", "INSERT INTO deep VALUES (?)", []any{2000}, []any{0}},

@@ -2,4 +2,4 @@
 // sqlc to make package gen of, and a test of each query.
 package queries
 
-//go:generate go tool -modfile=../tools/go.mod sqlc generate -f ../sqlc.yaml
+//go:generate go -C ../tools tool sqlc generate -f ../sqlc.yaml

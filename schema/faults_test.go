@@ -413,6 +413,7 @@ func TestALockThatNeverGoesIsAnErrorAndTheFileIsUntouched(t *testing.T) {
 }
 
 func TestThroughAPoolALockIsWaitedForOnceAndIsErrBusy(t *testing.T) {
+	t.Parallel() // for it waits
 	images, _ := templates(t)
 	for _, begin := range []string{"BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"} {
 		for _, mode := range []string{"wal", "delete"} {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -32,12 +31,13 @@ func searchBench(t testing.TB) (b bench, root string) {
 }
 
 // found are the names that a search finds, in its order.
-func (b bench) found(t *testing.T, text string, limit int) (names []string) {
+func (a *app) found(t *testing.T, text string, limit int64) []string {
 	t.Helper()
-	b.t = t
-	var list []fileJSON
-	require.NoError(t, json.Unmarshal([]byte(b.ok("-json", "search", "-n", strconv.Itoa(limit), "--", text)), &list))
-	names = []string{}
+	return bases(a.entries(t, search, limit, text))
+}
+
+func bases(list []fileJSON) []string {
+	names := []string{}
 	for _, f := range list {
 		names = append(names, filepath.Base(f.Path))
 	}
@@ -45,7 +45,7 @@ func (b bench) found(t *testing.T, text string, limit int) (names []string) {
 }
 
 // requireFilter compares a search with a look at each name.
-func requireFilter(t *testing.T, b bench, text string) {
+func requireFilter(t *testing.T, a *app, text string) {
 	t.Helper()
 	var begin, within []string
 	shown := text
@@ -61,27 +61,34 @@ func requireFilter(t *testing.T, b bench, text string) {
 			within = append(within, stored)
 		}
 	}
-	all := b.found(t, text, 10000)
+	all := a.found(t, text, 10000)
 	require.ElementsMatch(t, append(begin, within...), all, "%q", text)
-	for _, limit := range []int{1, 3} {
-		require.Equal(t, all[:min(limit, len(all))], b.found(t, text, limit), "%q: the first %d", text, limit)
+	for _, limit := range []int64{1, 3} {
+		require.Equal(t, all[:min(int(limit), len(all))], a.found(t, text, limit), "%q: the first %d", text, limit)
 	}
 }
 
 func TestASearchFindsWhatALookAtEachNameFinds(t *testing.T) {
 	b, _ := searchBench(t)
+	a := b.opened()
 	for _, text := range append([]string{
 		"", "A", "AB", "%_", `\`, `\\`, "\xff", "\xff\xff", "name\xff", `\xff`, "a\x00", "\x00", "ab\x00%", "lower\x00", "Ü", "ß", "SS", "i\u0307", "k", "s", "\ufffd",
 		strings.Repeat("x", 60_000), strings.Repeat("%", 40_000), strings.Repeat("_", 60_000), strings.Repeat("\xff", 20_000), "' OR 1=1 --", "\U0010ffff", "ab", "é",
 	}, searched...) {
-		requireFilter(t, b, text)
+		requireFilter(t, a, text)
+	}
+	for _, text := range []string{"A", "\xff", `\x`, "-n", "--help", "a\x00"} { // and through the whole program
+		var list []fileJSON
+		require.NoError(t, json.Unmarshal([]byte(b.ok("-json", "search", "-n", "3", "--", text)), &list))
+		require.Equal(t, a.found(t, text, 3), bases(list), "%q", text)
 	}
 }
 
 func FuzzSearch(f *testing.F) {
 	b, _ := searchBench(f)
+	a := b.opened()
 	for _, text := range []string{"a", "%", `\x`, "\xff", "ÜN", "a\x00b", "ab\U0010ffff", "--help", "-n"} {
 		f.Add(text)
 	}
-	f.Fuzz(func(t *testing.T, text string) { requireFilter(t, b, text) })
+	f.Fuzz(func(t *testing.T, text string) { requireFilter(t, a, text) })
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/stretchr/testify/require"
 )
 
@@ -119,7 +120,7 @@ func TestATreeThatIsSwappedForLinksMeanwhileIsNeverLeft(t *testing.T) {
 			}
 		}
 	}()
-	for range 20 {
+	for range rounds.Of(5, 10, 20) {
 		b.index(root)
 		requireWithin(t, b, root)
 	}

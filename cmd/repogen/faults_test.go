@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -176,26 +175,6 @@ func TestAnOutputThatCannotBeWrittenIsOneClearLine(t *testing.T) {
 		require.Regexp(t, `^repogen: [^\n]+directory\n$`, stderr)
 	}
 	requireAlone(t, file)
-}
-
-func TestADiskThatIsFullIsOneClearLineAndTheOldOutputStays(t *testing.T) {
-	dir := package1(t, querier("Get(ctx context.Context) error", "-- name: Get :exec\nSELECT 1"))
-	out := filepath.Join(t.TempDir(), "repo.go")
-	require.NoError(t, os.WriteFile(out, []byte("old"), 0o644))
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-gen", dir, "-out", out, "-import", "example.org/gen", "-package", "store")
-	cmd.Env = append(os.Environ(), withSmallDisk+"=1")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdout, err := cmd.Output()
-	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit)
-	require.Equal(t, 1, exit.ExitCode())
-	require.Empty(t, stdout)
-	require.Regexp(t, `^repogen: write [^\n]+: file too large\n$`, stderr.String())
-	old, err := os.ReadFile(out)
-	require.NoError(t, err)
-	require.Equal(t, "old", string(old))
-	requireAlone(t, out)
 }
 
 func TestAChangedOutputIsReplacedWhole(t *testing.T) {

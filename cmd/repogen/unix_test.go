@@ -1,11 +1,17 @@
+//go:build unix
+
 package main
 
 import (
+	"bytes"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
 
@@ -37,4 +43,24 @@ func onSmallDisk() (code int) {
 		}
 	}()
 	return run(os.Args[1:], os.Stdout, os.Stderr)
+}
+
+func TestADiskThatIsFullIsOneClearLineAndTheOldOutputStays(t *testing.T) {
+	dir := package1(t, querier("Get(ctx context.Context) error", "-- name: Get :exec\nSELECT 1"))
+	out := filepath.Join(t.TempDir(), "repo.go")
+	require.NoError(t, os.WriteFile(out, []byte("old"), 0o644))
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-gen", dir, "-out", out, "-import", "example.org/gen", "-package", "store")
+	cmd.Env = append(os.Environ(), withSmallDisk+"=1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.Output()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, 1, exit.ExitCode())
+	require.Empty(t, stdout)
+	require.Regexp(t, `^repogen: write [^\n]+: file too large\n$`, stderr.String())
+	old, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.Equal(t, "old", string(old))
+	requireAlone(t, out)
 }
