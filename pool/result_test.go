@@ -147,8 +147,8 @@ func TestAResultIsItsOwnHoweverOftenTheStatementRuns(t *testing.T) {
 			require.Equal(t, [2]int64{0, 0}, did("INSERT OR IGNORE INTO b VALUES (?, 0)", n))
 			require.Equal(t, [2]int64{n, 1}, did("INSERT OR REPLACE INTO b VALUES (?, 0)", n))
 			require.Equal(t, [2]int64{0, 1}, did("INSERT INTO b VALUES (?, 0) ON CONFLICT DO UPDATE SET v = 1", n))
-			require.Equal(t, [2]int64{n + 10, 1}, did("INSERT INTO b VALUES (?, 0) ON CONFLICT DO UPDATE SET v = 1", n+10))
 			require.Equal(t, [2]int64{n + 10, 1}, did("INSERT OR IGNORE INTO a VALUES (?, 0)", n+10))
+			require.Equal(t, [2]int64{n + 10, 1}, did("INSERT INTO b VALUES (?, 0) ON CONFLICT DO UPDATE SET v = 1", n+10), "the same rowid")
 			require.Equal(t, [2]int64{0, 1}, did("INSERT INTO keyed VALUES (?)", n))
 			require.Equal(t, [2]int64{0, 0}, did("INSERT INTO b SELECT id, 0 FROM a WHERE id = ? + 100", n))
 		}

@@ -36,7 +36,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 // Close implements driver.Stmt.
 func (s *stmt) Close() error { return nil }
 
-// NumInput implements driver.Stmt: SQLite counts the arguments itself.
+// NumInput implements driver.Stmt: the connection counts the arguments, for all alike.
 func (s *stmt) NumInput() int { return -1 }
 
 // Exec implements driver.Stmt. database/sql calls ExecContext.
