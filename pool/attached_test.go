@@ -486,3 +486,73 @@ func TestEachAttachedFileHasASnapshotOfItsOwn(t *testing.T) {
 	require.ErrorIs(t, err, pool.ErrConflict)
 	requireAtRest(t, p)
 }
+
+func TestWhatIsPreparedFirstReadsAnAttachedFileInTheLaneToo(t *testing.T) {
+	path := beside(t, "delete")
+	p := open(t, pool.Config{MaxConns: 4, BusyTimeout: -1, HealthCheckInterval: -1})
+	l := acquire(t, p)
+	defer l.Release()
+	require.NoError(t, do(t.Context(), l, "ATTACH ? AS other", path))
+	tx, err := p.Begin(t.Context(), pool.Exclusive)
+	require.NoError(t, err)
+	require.NoError(t, do(t.Context(), tx, "ATTACH ? AS other", path))
+	require.NoError(t, do(t.Context(), tx, "CREATE TABLE other.more (v)"))
+	require.NoError(t, do(t.Context(), tx, "PRAGMA other.cache_size = 1; PRAGMA other.cache_spill = 1"))
+	require.NoError(t, do(t.Context(), tx, "WITH RECURSIVE c(x) AS (SELECT 2 UNION ALL SELECT x + 1 FROM c LIMIT 50000) INSERT INTO o SELECT x, x FROM c"))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s, err := l.PrepareContext(t.Context(), "SELECT v FROM o WHERE id = 1")
+		if assert.NoError(t, err) {
+			assert.NoError(t, s.Close())
+		}
+	}()
+	waitFor(t, "it queues", func() bool { return p.Stats().WriteQueue == 1 || isDone(done) })
+	require.False(t, isDone(done))
+	require.NoError(t, tx.Rollback(t.Context()))
+	<-done
+}
+
+func TestAWriterKeepsTheLaneWhileItStillReadsAnAttachedFile(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 4, BusyTimeout: -1, HealthCheckInterval: -1, OnConnect: attaching(beside(t, "delete"))})
+	l := acquire(t, p)
+	defer l.Release()
+	rows, err := l.QueryContext(t.Context(), "SELECT v FROM o")
+	require.NoError(t, err)
+	require.True(t, rows.Next())
+	require.NoError(t, do(t.Context(), l, "UPDATE n SET v = 1")) // the reading goes on
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		assert.NoError(t, do(t.Context(), p.Writer(), "UPDATE o SET v = v + 1"))
+	}()
+	waitFor(t, "it queues", func() bool { return p.Stats().WriteQueue == 1 || isDone(done) })
+	require.False(t, isDone(done))
+	require.NoError(t, rows.Close())
+	require.NoError(t, rows.Err())
+	<-done
+}
+
+func TestAConnectionWhoseOnConnectReadsAFileForAWhileTakesTheLaneBeforeItsTurn(t *testing.T) {
+	var opened atomic.Int32
+	attach := attaching(beside(t, "delete"), "SELECT count(*) FROM o", "DETACH other")
+	p := open(t, pool.Config{MaxConns: 4, BusyTimeout: -1, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, c *sql.Conn) error {
+		opened.Add(1)
+		return attach(ctx, c)
+	}})
+	idle := acquire(t, p)
+	defer idle.Release()
+	before := opened.Load()
+	tx, err := p.Begin(t.Context(), pool.Immediate)
+	require.NoError(t, err)
+	got := make(chan *pool.Lease)
+	go func() {
+		l, err := p.Acquire(t.Context())
+		assert.NoError(t, err)
+		got <- l
+	}()
+	waitFor(t, "it queues", func() bool { return p.Stats().WriteQueue == 1 })
+	require.Equal(t, before, opened.Load(), "it does not have the turn to open while it waits")
+	require.NoError(t, tx.Commit(t.Context()))
+	(<-got).Release()
+}
