@@ -53,13 +53,7 @@ func newEntry(name, remedy string) (entry, error) {
 }
 
 // look is an error if the name leads elsewhere now.
-func (e *entry) look() (os.FileInfo, error) {
-	now, err := os.Stat(e.name)
-	if err == nil && !os.SameFile(e.info, now) {
-		err = errReplaced
-	}
-	return now, err
-}
+func (e *entry) look() error { return sameFile(e.name, e.info) }
 
 var errReplaced = errors.New("another file has its name")
 
@@ -87,7 +81,7 @@ func (p *Pool) findFile() (err error) {
 		}
 		p.entries = append(p.entries, e)
 	}
-	p.identity = p.entries[0].info
+	p.identity, p.dir = p.entries[0].info, filepath.Dir(p.real)
 	p.immutable = p.cfg.Immutable
 	if unread := p.unreadLog(); p.immutable && unread != nil {
 		return p.fail("open", ErrConfig, unread, "Immutable would not see what is in it; open the database once where it may be written, and close it")
@@ -100,7 +94,8 @@ func (p *Pool) findFile() (err error) {
 // comes and goes; the last one that closes deletes them.
 type logFiles struct {
 	entries atomic.Pointer[[]entry]     // as the first of these connections found them; nil while there is none
-	dir     atomic.Pointer[os.FileInfo] // their directory, when they were there and had been for a while; nil: look at them
+	quiet   atomic.Pointer[os.FileInfo] // their directory, if it had not changed for long when they were looked at
+	again   atomic.Int64                // when to see whether it is quiet by now, on the pool's clock
 
 	mu    sync.Mutex // guards what follows
 	users int        // such connections
@@ -110,28 +105,48 @@ type logFiles struct {
 // time for certain; FAT's steps of two seconds are the longest.
 const dirSettles = 3 * time.Second
 
+// lookCloser has the next look trust no directory, whose time somebody may have
+// set back.
+func (l *logFiles) lookCloser() {
+	l.quiet.Store(nil)
+	l.again.Store(0)
+}
+
 // look finds a file of the log that is not where it was. It costs every write
-// transaction one look at the directory, whose time changes with its entries.
-func (l *logFiles) look(real string) (*entry, error) {
+// transaction one look at the directory, whose time changes with its entries, and
+// one at each of them where that changes often.
+func (l *logFiles) look(dir string, now time.Duration) (*entry, error) {
 	entries := l.entries.Load()
 	if entries == nil {
 		return nil, nil
 	}
-	dir, err := os.Stat(filepath.Dir(real))
-	if then := l.dir.Load(); err == nil && then != nil && os.SameFile(*then, dir) && dir.ModTime().Equal((*then).ModTime()) {
-		return nil, nil
+	then := l.quiet.Load()
+	var quiet os.FileInfo
+	if then != nil || int64(now) >= l.again.Load() {
+		info, err := os.Stat(dir)
+		if err == nil && then != nil && os.SameFile(*then, info) && info.ModTime().Equal((*then).ModTime()) {
+			return nil, nil
+		}
+		if err == nil && time.Since(info.ModTime()) > dirSettles {
+			quiet = info
+		}
+		l.again.Store(int64(now + time.Second))
 	}
 	for i := range *entries {
-		if _, err := (*entries)[i].look(); err != nil {
+		if err := (*entries)[i].look(); err != nil {
 			if l.entries.Load() != entries { // it went as it should
 				return nil, nil
 			}
+			l.lookCloser()
 			return &(*entries)[i], err
 		}
 	}
-	if err == nil && time.Since(dir.ModTime()) > dirSettles {
-		settled := dir
-		l.dir.Store(&settled)
+	switch {
+	case quiet != nil:
+		settled := quiet
+		l.quiet.Store(&settled)
+	case then != nil:
+		l.quiet.Store(nil)
 	}
 	return nil, nil
 }
@@ -160,7 +175,7 @@ func (p *Pool) useLog(c *conn, cl *call) error {
 				return err
 			}
 		}
-		p.log.dir.Store(nil)
+		p.log.lookCloser()
 		p.log.entries.Store(&entries)
 	}
 	p.log.users++
@@ -187,26 +202,34 @@ func (p *Pool) leaveLog(c *conn) {
 // SQLite's locks.
 func (p *Pool) checkFile(op string) error {
 	for i := range p.entries {
-		now, err := p.entries[i].look()
-		if err != nil {
+		if err := p.entries[i].look(); err != nil {
 			return p.gone(op, err, &p.entries[i])
 		}
-		if then := p.entries[i].info; p.immutable && (now.Size() != then.Size() || !now.ModTime().Equal(then.ModTime())) {
-			return p.gone(op, errors.New("it was changed while it was open as immutable"), &p.entries[i])
-		}
 	}
-	if e, err := p.log.look(p.real); err != nil {
+	if e, err := p.log.look(p.dir, p.clock()); err != nil {
 		return p.gone(op, err, e)
 	}
 	if p.immutable {
-		if unread := p.unreadLog(); unread != nil {
-			return p.gone(op, fmt.Errorf("somebody writes it while it is open as immutable: %w", unread), &p.entries[0])
+		if err := p.seeUnchanged(); err != nil {
+			return p.gone(op, fmt.Errorf("somebody writes it while it is open as immutable: %w", err), &p.entries[0])
 		}
 	}
 	if p.moved.Load() && p.moved.CompareAndSwap(true, false) {
 		p.cfg.Logger.Info("the database file is back", "path", p.path)
 	}
 	return nil
+}
+
+// seeUnchanged sees that nobody has written the file since it was opened.
+func (p *Pool) seeUnchanged() error {
+	now, err := os.Stat(p.real)
+	if err != nil {
+		return err
+	}
+	if now.Size() != p.identity.Size() || !now.ModTime().Equal(p.identity.ModTime()) {
+		return errors.New("its size or time has changed")
+	}
+	return p.unreadLog()
 }
 
 // gone is what checkFile has to say, and it says it once to the log.

@@ -265,7 +265,9 @@ func TestTheLogMayGoWithTheLastConnection(t *testing.T) {
 		p := open(t, pool.Config{Path: path, MaxConns: conns, MinConns: conns, HealthCheckInterval: -1, OnConnect: k.onConnect, Logger: slog.New(new(logbook))})
 		for i := range 3 {
 			k.breakAll(t)
-			require.NoFileExists(t, path+"-wal")
+			if conns == 1 { // else maintenance may have opened another one
+				require.NoFileExists(t, path+"-wal")
+			}
 			require.NoError(t, p.Batch(t.Context(), doing("UPDATE n SET v = v + 1")))
 			require.NoError(t, p.HealthCheck(t.Context()))
 			require.EqualValues(t, i+1, get(t, p, "SELECT v FROM n"))
@@ -400,12 +402,13 @@ func TestALogIsWatchedInADirectoryThatWasQuietForLong(t *testing.T) {
 		longAgo := time.Now().Add(-time.Hour)
 		write := func() error { return p.Batch(t.Context(), doing("UPDATE n SET v = v + 1")) }
 		require.NoError(t, os.Chtimes(dir, longAgo, longAgo))
-		require.NoError(t, write())
+		require.NoError(t, p.HealthCheck(t.Context()))
 		require.NoError(t, write())
 		require.NoError(t, os.Rename(path+suffix, path+".away"))
 		require.ErrorIs(t, write(), pool.ErrMoved)
 		require.NoError(t, os.Rename(path+".away", path+suffix))
 		require.NoError(t, os.Chtimes(dir, longAgo, longAgo))
+		require.NoError(t, p.HealthCheck(t.Context()))
 		require.NoError(t, write())
 
 		require.NoError(t, os.Rename(path+suffix, path+".away"))

@@ -11,7 +11,7 @@ import (
 // ErrMoved, ErrClosed, the context's error, or ErrUnhealthy with the cause.
 func (p *Pool) HealthCheck(ctx context.Context) error {
 	p.counts.healthChecks.Add(1)
-	p.log.dir.Store(nil) // somebody may have set the directory's time back
+	p.log.lookCloser()
 	err := p.checkFile("health check")
 	if err == nil {
 		err = p.checkAnswer(ctx)

@@ -368,7 +368,7 @@ func (p *Pool) warn(what string, err error) {
 // is idle.
 func (p *Pool) checkUp(ctx context.Context) {
 	p.counts.healthChecks.Add(1)
-	p.log.dir.Store(nil) // somebody may have set the directory's time back
+	p.log.lookCloser()
 	failed := p.checkFile("health check") != nil
 	p.mu.Lock()
 	waiting := slices.Clone(p.idle)

@@ -39,6 +39,7 @@ type Pool struct {
 	maintenance *maintenance // nil until the first connection is open
 	identity    os.FileInfo  // of the file that was opened
 	entries     []entry      // what must still lead to it
+	dir         string       // where the log lies
 	log         logFiles
 	system      system
 	batchTime   time.Duration     // maxBatchTime, but for tests
