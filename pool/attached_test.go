@@ -29,8 +29,8 @@ func beside(t *testing.T, mode string) (path string) {
 }
 
 // attaching is an OnConnect that attaches the file and runs what else is told.
-func attaching(path string, more ...string) func(context.Context, *sql.Conn) error {
-	return func(ctx context.Context, c *sql.Conn) error {
+func attaching(path string, more ...string) func(context.Context, *pool.Lease) error {
+	return func(ctx context.Context, c *pool.Lease) error {
 		err := do(ctx, c, "ATTACH ? AS other", path)
 		for _, text := range more {
 			if err == nil {
@@ -43,7 +43,7 @@ func attaching(path string, more ...string) func(context.Context, *sql.Conn) err
 
 // hasty is a pool's configuration under which a wait that nobody ends fails soon,
 // and a lock that the process itself holds at once.
-func hasty(onConnect func(context.Context, *sql.Conn) error) pool.Config {
+func hasty(onConnect func(context.Context, *pool.Lease) error) pool.Config {
 	return pool.Config{MaxConns: 4, AcquireTimeout: 50 * time.Millisecond, BusyTimeout: -1, HealthCheckInterval: -1, OnConnect: onConnect}
 }
 
@@ -109,7 +109,7 @@ func TestReadersAndTheWriterOfAnAttachedFileNeverMeetInsideSQLite(t *testing.T) 
 
 func TestAWriterWaitsInItsLaneForAReaderOfAnAttachedFile(t *testing.T) {
 	path := beside(t, "delete")
-	for how, attach := range map[string]func(context.Context, *sql.Conn) error{"in OnConnect": attaching(path), "on the lease": nil} {
+	for how, attach := range map[string]func(context.Context, *pool.Lease) error{"in OnConnect": attaching(path), "on the lease": nil} {
 		t.Run(how, func(t *testing.T) {
 			p := open(t, pool.Config{MaxConns: 4, BusyTimeout: -1, HealthCheckInterval: -1, OnConnect: attach})
 			reader, writer := acquire(t, p), acquire(t, p)
@@ -138,18 +138,18 @@ func TestAWriterWaitsInItsLaneForAReaderOfAnAttachedFile(t *testing.T) {
 
 func TestWhatIsAttachedPrivatelyOrInWALModeKeepsNobodyWaiting(t *testing.T) {
 	fresh := filepath.Join(t.TempDir(), "new.db")
-	for name, attach := range map[string]func(context.Context, *sql.Conn) error{
+	for name, attach := range map[string]func(context.Context, *pool.Lease) error{
 		"memory":         attaching(":memory:"),
-		"literal memory": func(ctx context.Context, c *sql.Conn) error { return do(ctx, c, "ATTACH ':memory:' AS other") },
+		"literal memory": func(ctx context.Context, c *pool.Lease) error { return do(ctx, c, "ATTACH ':memory:' AS other") },
 		"memory by URI":  attaching("file:x?mode=memory"),
 		"temporary":      attaching(""),
-		"literal nothing": func(ctx context.Context, c *sql.Conn) error {
+		"literal nothing": func(ctx context.Context, c *pool.Lease) error {
 			return do(ctx, c, "PRAGMA temp_store=memory; ATTACH '' AS other")
 		},
 		"wal":         attaching(beside(t, "wal")),
 		"switched":    attaching(beside(t, "delete"), "PRAGMA other.journal_mode=wal"),
 		"switched so": attaching(beside(t, "delete"), "PRAGMA Other.journal_mode = 'WAL'"),
-		"new and switched": func(ctx context.Context, c *sql.Conn) error {
+		"new and switched": func(ctx context.Context, c *pool.Lease) error {
 			return do(ctx, c, "ATTACH '"+fresh+"' AS other; PRAGMA other.journal_mode=wal")
 		},
 		"detached": attaching(beside(t, "delete"), "DETACH other"),
@@ -187,7 +187,7 @@ func TestMemoryThatConnectionsShareIsAttachedUnderTheLaneToo(t *testing.T) {
 		"file":    "ATTACH 'file:" + beside(t, "wal") + "?cache=shared' AS other",
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := open(t, hasty(func(ctx context.Context, c *sql.Conn) error { return do(ctx, c, attach) }))
+			p := open(t, hasty(func(ctx context.Context, c *pool.Lease) error { return do(ctx, c, attach) }))
 			require.NoError(t, p.InTx(t.Context(), pool.Immediate, doing("CREATE TABLE IF NOT EXISTS other.o (id INTEGER PRIMARY KEY, v)")))
 			reader := acquire(t, p)
 			rows, err := reader.QueryContext(t.Context(), "SELECT 1 FROM n, (SELECT count(*) FROM o)")
@@ -431,7 +431,7 @@ func TestALaterConnectionMayAttachWhatTheFirstDidNot(t *testing.T) {
 	path := beside(t, "delete")
 	var opened atomic.Int32
 	attach := attaching(path)
-	p := open(t, pool.Config{MaxConns: 4, BusyTimeout: -1, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, c *sql.Conn) error {
+	p := open(t, pool.Config{MaxConns: 4, BusyTimeout: -1, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, c *pool.Lease) error {
 		if opened.Add(1) == 1 {
 			return nil
 		}
@@ -536,7 +536,7 @@ func TestAWriterKeepsTheLaneWhileItStillReadsAnAttachedFile(t *testing.T) {
 func TestAConnectionWhoseOnConnectReadsAFileForAWhileTakesTheLaneBeforeItsTurn(t *testing.T) {
 	var opened atomic.Int32
 	attach := attaching(beside(t, "delete"), "SELECT count(*) FROM o", "DETACH other")
-	p := open(t, pool.Config{MaxConns: 4, BusyTimeout: -1, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, c *sql.Conn) error {
+	p := open(t, pool.Config{MaxConns: 4, BusyTimeout: -1, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, c *pool.Lease) error {
 		opened.Add(1)
 		return attach(ctx, c)
 	}})

@@ -57,7 +57,6 @@ func (c *conn) abort(s *statement) {
 		g.lost = c.broken
 		c.pool.counts.lost.Add(1)
 	}
-	c.lent++ // a call of database/sql's that did not return is never over for its Conn
 	c.h.leaveMutex()
 	c.h.run("BEGIN")
 	c.h.run("ROLLBACK")

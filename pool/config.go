@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -123,15 +122,15 @@ type Config struct {
 	// secrets. Default: false.
 	TraceArguments bool
 	// OnConnect is called with each new connection, after everything else was
-	// set up; an error refuses the connection. It may not keep conn, and uses
-	// nothing else of the pool: with its ctx, which carries no transaction, that is
+	// set up, on a lease that ends when it returns; an error refuses the connection.
+	// It uses nothing else of the pool: with its ctx, which carries no transaction, that is
 	// ErrDeadlock; with another one it waits until AcquireTimeout, and Close for
 	// ever. A panic is the caller's who needed the connection; where maintenance did
 	// it is logged. It should not write the main database: a writer may hold the
 	// write lane and wait until it may open a connection, and this one waits for the
 	// lane, until AcquireTimeout. A file that it attaches outside WAL mode has
 	// readers and the writer exclude each other.
-	OnConnect func(ctx context.Context, conn *sql.Conn) error
+	OnConnect func(ctx context.Context, lease *Lease) error
 }
 
 // WithDefaults returns the configuration with every zero field replaced.

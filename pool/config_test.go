@@ -581,7 +581,7 @@ func TestOnConnectIsCalledOnceForEachConnectionAfterItsSetup(t *testing.T) {
 		var calls atomic.Int64
 		p := configOpen(t, pool.Config{
 			Path: path, MaxConns: 5, MinConns: 2, Pragmas: map[string]string{"cache_size": "-1234"},
-			OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+			OnConnect: func(ctx context.Context, conn *pool.Lease) error {
 				calls.Add(1)
 				assert.Equal(t, "1", configPragma(t, conn, "foreign_keys"))
 				assert.Equal(t, "-1234", configPragma(t, conn, "cache_size"))
@@ -621,7 +621,7 @@ func TestAnOnConnectThatFailsFirstFailsOpen(t *testing.T) {
 			calls := 0
 			p, err := pool.Open(t.Context(), pool.Config{
 				Path: path, MinConns: 2,
-				OnConnect: func(context.Context, *sql.Conn) error {
+				OnConnect: func(context.Context, *pool.Lease) error {
 					if calls++; calls > failing {
 						return errOurs
 					}
@@ -644,7 +644,7 @@ func TestRowsThatOnConnectLeavesOpenAreClosed(t *testing.T) {
 	var left []*sql.Rows
 	p := configOpen(t, pool.Config{
 		Path: filepath.Join(t.TempDir(), "app.db"),
-		OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+		OnConnect: func(ctx context.Context, conn *pool.Lease) error {
 			rows, err := conn.QueryContext(ctx, "SELECT 1 UNION SELECT 2")
 			left = append(left, rows)
 			return errors.Join(err, rows.Err())
@@ -663,7 +663,7 @@ func TestRowsThatOnConnectLeavesOpenAreClosed(t *testing.T) {
 func TestRowsThatAFailingOnConnectLeavesOpenAreClosedBeforeItsConnection(t *testing.T) {
 	var rows *sql.Rows
 	before := descriptors(t)
-	_, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+	_, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), OnConnect: func(ctx context.Context, conn *pool.Lease) error {
 		var err error
 		rows, err = conn.QueryContext(ctx, "SELECT 1 UNION SELECT 2")
 		require.NoError(t, err)
@@ -680,7 +680,7 @@ func TestRowsThatAFailingOnConnectLeavesOpenAreClosedBeforeItsConnection(t *test
 func TestOnConnectGetsOpensContext(t *testing.T) {
 	type key struct{}
 	ctx := context.WithValue(t.Context(), key{}, "value")
-	p, err := pool.Open(ctx, pool.Config{Path: pool.Memory, OnConnect: func(ctx context.Context, _ *sql.Conn) error {
+	p, err := pool.Open(ctx, pool.Config{Path: pool.Memory, OnConnect: func(ctx context.Context, _ *pool.Lease) error {
 		if ctx.Value(key{}) != "value" {
 			return errors.New("another context")
 		}

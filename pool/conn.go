@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/bridge"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
@@ -36,9 +36,7 @@ type sqliteStmt interface {
 	driver.StmtQueryContext
 }
 
-// call is the context that a statement travels with through database/sql. It
-// has no Done, so that neither database/sql nor the driver starts a goroutine
-// for it; our connection unpacks it and watches the caller's context itself.
+// call is what comes with a statement: for whom it runs, and what it may.
 type call struct {
 	context.Context        // the caller's
 	epoch           uint64 // of the lease it runs on
@@ -57,10 +55,6 @@ func ownCall() *call {
 	return &call{Context: context.Background(), depth: -1, control: true, steady: true}
 }
 
-func (*call) Done() <-chan struct{}       { return nil }
-func (*call) Err() error                  { return nil }
-func (*call) Deadline() (time.Time, bool) { return time.Time{}, false }
-
 // conn is the driver connection that every statement passes through, whoever
 // sends it. It knows four things that the driver does not: a cache of prepared
 // statements (cache.go), the pool's lanes (locks.go), which transaction it is
@@ -70,7 +64,7 @@ type conn struct {
 	pool       *Pool
 	raw        sqliteConn
 	h          handle
-	pinned     *sql.Conn     // database/sql's face of this connection, for as long as it lives
+	bridge     bridge.Bridge // to database/sql's types
 	expires    time.Duration // on the pool's clock; 0: never
 	generation uint64        // of Pool.Reset, in which it was opened
 	idled      time.Duration // when maintenance first found it idle, on the pool's clock; 0: it did not yet; guarded by Pool.mu
@@ -78,10 +72,6 @@ type conn struct {
 	inUse      bool          // it is leased; guarded by Pool.mu
 	holder     holder        // by whom; guarded by Pool.mu
 	running    running
-
-	// calls is held shared during each call that goes through pinned, and alone
-	// to close that: database/sql panics over a call that meets its Close.
-	calls sync.RWMutex
 
 	// mu is held during each call into SQLite, since database/sql is not the
 	// only caller: leases and transactions end while rows are open. It guards
@@ -91,7 +81,6 @@ type conn struct {
 	leased  bool           // epoch is in use
 	cache   cache          // prepared statements
 	open    []*rows        // not closed yet
-	lent    int            // rows that database/sql has and has not closed
 	locks   locks          // what it holds of the write lane
 	guard   guard          // the transaction
 	copying *sqlite.Backup // a backup that reads from it
@@ -312,8 +301,7 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 		}
 		if len(parts) == 0 {
 			cl.span.finish(nil)
-			c.lent++
-			return &noRows{columns: columns{names: []string{}}, conn: c}, nil
+			return &noRows{columns{names: []string{}}}, nil
 		}
 		if n := len(parts) - 1; n > 0 {
 			if err := c.locks.hold(c, cl); err != nil {
@@ -337,7 +325,6 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 	if err != nil {
 		return nil, err
 	}
-	c.lent++
 	return r, nil
 }
 

@@ -5,18 +5,14 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+
+	"github.com/sqlane/sqlane/internal/bridge"
 )
 
-// connector is the factory that every connection of a pool comes from.
-type connector struct {
-	pool *Pool
-	base driver.Connector
-}
-
-// Connect opens a connection and puts our own around it. Setting it up is
-// Pool.setUp's.
-func (k connector) Connect(ctx context.Context) (driver.Conn, error) {
-	raw, err := k.base.Connect(ctx)
+// openConn opens a connection of the driver's and puts our own around it. Setting
+// it up is setUp's.
+func (p *Pool) openConn(ctx context.Context) (*conn, error) {
+	raw, err := p.factory.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -28,39 +24,16 @@ func (k connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	p := k.pool
-	c := &conn{pool: p, raw: under, h: h, cache: newCache(p.cfg.StatementCacheSize, &p.counts.statementHits, &p.counts.statementMisses)}
+	c := &conn{pool: p, raw: under, h: h, bridge: bridge.New(), cache: newCache(p.cfg.StatementCacheSize, &p.counts.statementHits, &p.counts.statementMisses)}
 	if err := c.install(); err != nil {
 		return nil, errors.Join(err, c.shut())
 	}
 	return c, nil
 }
 
-// Driver implements driver.Connector.
-func (k connector) Driver() driver.Driver { return k.base.Driver() }
-
-var _ interface {
-	driver.Conn
-	driver.ExecerContext
-	driver.QueryerContext
-	driver.ConnPrepareContext
-	driver.ConnBeginTx
-} = (*conn)(nil)
-
-// ExecContext implements driver.ExecerContext.
-func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	return c.exec(c.callOf(ctx), query, args)
-}
-
-// QueryContext implements driver.QueryerContext.
-func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	return c.query(c.callOf(ctx), query, args)
-}
-
-// PrepareContext implements driver.ConnPrepareContext. It compiles the
-// statement, to tell at once if it is faulty, and leaves it to the cache.
-func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	cl := c.callOf(ctx)
+// prepareText compiles the statement, to tell at once if it is faulty, and leaves
+// it to the cache.
+func (c *conn) prepareText(cl *call, query string) (*stmt, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.admit(cl); err != nil {
@@ -82,30 +55,4 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	return made, nil
 }
 
-// callOf finds the call that a statement came with. A statement without one was
-// sent past the leases, by Config.OnConnect for instance, by whoever owns the
-// connection at the moment.
-func (c *conn) callOf(ctx context.Context) *call {
-	if cl, ok := ctx.(*call); ok {
-		return cl
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return &call{Context: ctx, epoch: c.epoch, depth: -1, control: c.text}
-}
-
-// BeginTx implements driver.ConnBeginTx: never reached through a lease.
-func (c *conn) BeginTx(context.Context, driver.TxOptions) (driver.Tx, error) {
-	return nil, c.pool.fail("begin", ErrTxControl, nil, "use InTx or Begin")
-}
-
-// Begin implements driver.Conn.
-func (c *conn) Begin() (driver.Tx, error) { return c.BeginTx(context.Background(), driver.TxOptions{}) }
-
-// Prepare implements driver.Conn.
-func (c *conn) Prepare(query string) (driver.Stmt, error) {
-	return c.PrepareContext(context.Background(), query)
-}
-
-// Close implements driver.Conn.
-func (c *conn) Close() error { return c.shut() }
+var _ driver.Stmt = (*stmt)(nil)

@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"io"
 	"io/fs"
@@ -43,30 +42,24 @@ func TestDatabaseSQLsFaceIsADriverForThoseWhoAskForIt(t *testing.T) {
 	requireAtRest(t, p)
 }
 
-func TestOnConnectsConnectionRefusesTransactions(t *testing.T) {
-	p := open(t, pool.Config{OnConnect: func(ctx context.Context, conn *sql.Conn) error {
-		if _, err := conn.BeginTx(ctx, nil); err == nil {
-			return sql.ErrTxDone
-		}
-		_, err := conn.ExecContext(ctx, "BEGIN")
+func TestOnConnectsLeaseIsOneUntilItReturns(t *testing.T) {
+	var kept *pool.Lease
+	p := open(t, pool.Config{OnConnect: func(ctx context.Context, lease *pool.Lease) error {
+		kept = lease
+		_, err := lease.ExecContext(ctx, "BEGIN")
 		require.ErrorIs(t, err, pool.ErrTxControl)
-		return conn.Raw(func(under any) error {
-			c := under.(driver.Conn)
-			//lint:ignore SA1019 it is there for those who still use it
-			_, err := c.Begin()
-			require.ErrorIs(t, err, pool.ErrTxControl)
-			s, err := c.Prepare("SELECT 1")
-			require.NoError(t, err)
-			//lint:ignore SA1019 it is there for those who still use it
-			_, err = s.Exec(nil)
-			require.ErrorIs(t, err, driver.ErrSkip)
-			//lint:ignore SA1019 it is there for those who still use it
-			_, err = s.Query(nil)
-			require.ErrorIs(t, err, driver.ErrSkip)
-			require.Equal(t, -1, s.NumInput())
-			return s.Close()
+		s, err := lease.PrepareContext(ctx, "SELECT 1")
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		return lease.Raw(ctx, func(conn driver.Conn) error {
+			_, err := conn.(driver.ExecerContext).ExecContext(ctx, "PRAGMA cache_size = 77", nil)
+			return err
 		})
 	}})
+	require.ErrorIs(t, do(t.Context(), kept, "SELECT 1"), pool.ErrReleased)
+	kept.Release()
+	require.EqualValues(t, 77, get(t, p, "PRAGMA cache_size"), "what it sets stays")
+	require.Zero(t, p.Stats().Dirty)
 	requireAtRest(t, p)
 }
 

@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -332,7 +331,7 @@ func FuzzParseConfig(f *testing.F) {
 		require.NoError(t, cfg.Validate())
 		require.NoError(t, cfg.WithDefaults().Validate())
 		require.NotEmpty(t, cfg.Path)
-		require.Equal(t, [3]any{(*slog.Logger)(nil), pool.Tracer(nil), (func(context.Context, *sql.Conn) error)(nil)},
+		require.Equal(t, [3]any{(*slog.Logger)(nil), pool.Tracer(nil), (func(context.Context, *pool.Lease) error)(nil)},
 			[3]any{cfg.Logger, cfg.Tracer, cfg.OnConnect}, "no text sets these")
 
 		// What was read can be written, and is read as the same again.

@@ -51,3 +51,7 @@ func OpenOnReadOnlyMedium(ctx context.Context, cfg Config) (*Pool, error) {
 	}
 	return open(ctx, cfg, sys)
 }
+
+// Shut closes the connection of a lease behind the pool's back, whether or not the
+// lease is over.
+func Shut(l *Lease) error { return l.conn.shut() }

@@ -300,9 +300,6 @@ func (p *Pool) openUnwritable(ctx context.Context, why error) (*conn, error) {
 			"SQLite reads a database in WAL mode with files of its own beside it, and may not create them; if nobody changes the database while it is open, set Config.Immutable")
 	}
 	p.immutable = true
-	if err := p.db.Close(); err != nil {
-		return nil, p.fail("open", nil, err)
-	}
 	if err := p.makeFactory(ctx); err != nil {
 		return nil, err
 	}

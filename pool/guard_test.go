@@ -63,7 +63,7 @@ func TestADriverThatChangedIsNamed(t *testing.T) {
 	var h handle
 	_, err = h.statement(&otherDriver{})
 	require.ErrorContains(t, err, `"pstmt"`)
-	_, err = connector{base: strange{}}.Connect(t.Context())
+	_, err = (&Pool{factory: strange{}}).openConn(t.Context())
 	require.ErrorContains(t, err, "lacks a method")
 }
 
@@ -75,16 +75,6 @@ func (strange) Connect(context.Context) (driver.Conn, error) { return closable{}
 type closable struct{ driver.Conn }
 
 func (closable) Close() error { return nil }
-
-func TestNobodyStartsAGoroutineForACall(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 0)
-	defer cancel()
-	cl := &call{Context: ctx} // database/sql and the driver watch contexts with a Done
-	require.Nil(t, cl.Done())
-	require.NoError(t, cl.Err())
-	_, limited := cl.Deadline()
-	require.False(t, limited)
-}
 
 func TestAStatementThatTheDriverTakesForAScriptIsRefused(t *testing.T) {
 	p, err := Open(t.Context(), Config{Path: Memory})

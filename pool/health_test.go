@@ -3,8 +3,6 @@ package pool_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
-	"database/sql/driver"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -340,19 +338,17 @@ func TestANegativeIntervalMeansNoPeriodicChecks(t *testing.T) {
 	require.Zero(t, p.Stats().HealthChecks)
 }
 
-// keeper keeps the driver's side of every connection, to break them with.
+// keeper keeps the first lease of every connection, to break them with.
 type keeper struct {
 	mu   sync.Mutex
-	kept []driver.Conn
+	kept []*pool.Lease
 }
 
-func (k *keeper) onConnect(_ context.Context, conn *sql.Conn) error {
-	return conn.Raw(func(under any) error {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.kept = append(k.kept, under.(driver.Conn))
-		return nil
-	})
+func (k *keeper) onConnect(_ context.Context, lease *pool.Lease) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kept = append(k.kept, lease)
+	return nil
 }
 
 // breakAll closes the connections behind the pool's back, and counts them.
@@ -360,8 +356,8 @@ func (k *keeper) breakAll(t *testing.T) (n int) {
 	t.Helper()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, c := range k.kept {
-		assert.NoError(t, c.Close())
+	for _, l := range k.kept {
+		assert.NoError(t, pool.Shut(l))
 	}
 	n = len(k.kept)
 	k.kept = nil

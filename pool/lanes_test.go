@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -224,7 +223,7 @@ func TestAScriptOfOnConnectLeavesItsPlaceBesideTheWriter(t *testing.T) {
 			var p *pool.Pool
 			var opened atomic.Int32
 			other := make(chan struct{})
-			p = open(t, inMode(mode, pool.Config{HealthCheckInterval: -1, OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+			p = open(t, inMode(mode, pool.Config{HealthCheckInterval: -1, OnConnect: func(ctx context.Context, conn *pool.Lease) error {
 				if opened.Add(1) == 1 {
 					return nil // the writer's
 				}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/sqlane/sqlane/internal/bridge"
 )
 
 // Lease is a connection in its caller's hands, from Acquire to Release. Each
@@ -175,7 +177,7 @@ func (p *Pool) checkOut(ctx context.Context, primary bool, h *holder) (*conn, er
 	defer p.mu.Unlock()
 	if err == nil && p.interrupting.Load() { // closeAll may have come by already
 		p.mu.Unlock()
-		err = errors.Join(p.fail("acquire", ErrClosed, nil), c.discard())
+		err = errors.Join(p.fail("acquire", ErrClosed, nil), c.shut())
 		p.mu.Lock()
 	}
 	if !primary {
@@ -277,7 +279,7 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 
 	if mine && broken {
 		p.remove(c) // at once: it may hold locks that it cannot give back
-		p.warn("closing a broken connection failed", c.discard())
+		p.warn("closing a broken connection failed", c.shut())
 	}
 	p.mu.Lock()
 	c.inUse, c.idled = false, 0
@@ -364,80 +366,43 @@ func (l *Lease) QueryRowContext(ctx context.Context, query string, args ...any) 
 	return l.conn.runQueryRow(l.call(ctx), query, args)
 }
 
-// The four below send a statement through database/sql, which makes its
-// concrete types, to the connection underneath.
+// The four below run a statement and give its outcome database/sql's types.
 
 func (c *conn) runExec(cl *call, query string, args []any) (sql.Result, error) {
-	c.calls.RLock()
-	defer c.calls.RUnlock()
-	res, err := c.pinned.ExecContext(cl, query, args...)
-	return res, c.afterwards(cl, err)
-}
-
-func (c *conn) runPrepare(cl *call, query string) (*sql.Stmt, error) {
-	c.calls.RLock()
-	defer c.calls.RUnlock()
-	s, err := c.pinned.PrepareContext(cl, query)
-	return s, c.afterwards(cl, err)
+	values, err := namedValues(args)
+	if err != nil {
+		return nil, err
+	}
+	return c.exec(cl, query, values)
 }
 
 func (c *conn) runQuery(cl *call, query string, args []any) (*sql.Rows, error) {
-	c.calls.RLock()
-	defer c.calls.RUnlock()
-	rows, err := c.pinned.QueryContext(cl, query, args...)
-	return rows, c.afterwards(cl, err)
+	values, err := namedValues(args)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.query(cl, query, values)
+	if err != nil {
+		return nil, err
+	}
+	return c.bridge.Rows(r)
 }
 
 func (c *conn) runQueryRow(cl *call, query string, args []any) *sql.Row {
-	c.calls.RLock()
-	defer c.calls.RUnlock()
-	row := c.pinned.QueryRowContext(cl, query, args...)
-	if errors.Is(row.Err(), sql.ErrConnDone) {
-		return failedRow(c.afterwards(cl, row.Err()))
+	values, err := namedValues(args)
+	if err != nil {
+		return c.bridge.Row(nil, err)
 	}
-	return row
+	return c.bridge.Row(c.query(cl, query, values))
 }
 
-// failedRow is a Row with an error: database/sql makes one for a context that has one.
-func failedRow(err error) *sql.Row {
-	return new(sql.DB).QueryRowContext(ended{context.Background(), err}, "")
-}
-
-// afterwards translates database/sql's word for a connection that was closed
-// under a lease, or after it.
-func (c *conn) afterwards(cl *call, err error) error {
-	if errors.Is(err, sql.ErrConnDone) {
-		if refusal := c.refusal(cl); refusal != nil {
-			return refusal
-		}
+func (c *conn) runPrepare(cl *call, query string) (*sql.Stmt, error) {
+	s, err := c.prepareText(cl, query)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return bridge.New().Stmt(s)
 }
-
-// refusal is why nothing runs any more on a connection that is closed, or that
-// is somebody else's; nil if it is neither.
-func (c *conn) refusal(cl *call) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed && cl.epoch == c.epoch {
-		return nil
-	}
-	return c.admit(cl)
-}
-
-// ended is a context that is over, with an error of ours.
-type ended struct {
-	context.Context
-	err error
-}
-
-func (ended) Done() <-chan struct{} {
-	done := make(chan struct{})
-	close(done)
-	return done
-}
-
-func (e ended) Err() error { return e.err }
 
 // wouldDeadlock refuses to wait for what the context's own transaction holds, or
 // the callback that it was made for. c is the connection that wants it, nil for a

@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -24,7 +23,7 @@ type limits struct {
 	p    *pool.Pool
 	max  int // callers that may wait
 	mu   sync.Mutex
-	kept []*sql.Conn // by OnConnect; guarded by mu
+	kept []*pool.Lease // by OnConnect; guarded by mu
 
 	held  []*limitsCaller
 	queue [2][]*limitsCaller // for a reading connection, for the write lane
@@ -163,7 +162,7 @@ func (m *limits) abandon(i int) {
 func (m *limits) breakAll() {
 	m.mu.Lock()
 	for _, c := range m.kept {
-		_ = c.Close() // or it was before
+		_ = pool.Shut(c) // or it was before
 	}
 	m.kept = nil
 	m.mu.Unlock()
@@ -198,7 +197,7 @@ func TestTheLimitsAreThoseOfAModel(t *testing.T) {
 		MaxConns: limitsConns, MinConns: limitsConns, MaxWaiters: m.max, HealthCheckInterval: -1,
 		LeakThreshold: 20 * time.Millisecond, // so that maintenance looks for abandoned leases all the time
 		Logger:        slog.New(new(logbook)),
-		OnConnect: func(_ context.Context, conn *sql.Conn) error {
+		OnConnect: func(_ context.Context, conn *pool.Lease) error {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			m.kept = append(m.kept, conn)

@@ -354,7 +354,7 @@ func (p *Pool) closeRetired() {
 	}
 	p.mu.Unlock()
 	for _, c := range retired {
-		p.warn("closing a connection failed", c.discard())
+		p.warn("closing a connection failed", c.shut())
 	}
 }
 

@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -99,7 +98,7 @@ func TestAHundredConnectionsThatExpireTogetherAreReplacedOneAfterTheOther(t *tes
 	var opening, most atomic.Int64
 	p := open(t, pool.Config{
 		MaxConns: conns, MaxConnLifetime: 500 * time.Millisecond, MaxConnLifetimeJitter: -1,
-		OnConnect: func(context.Context, *sql.Conn) error {
+		OnConnect: func(context.Context, *pool.Lease) error {
 			most.Store(max(most.Load(), opening.Add(1))) // one opens at a time, if it is true
 			runtime.Gosched()
 			opening.Add(-1)
@@ -162,7 +161,7 @@ func TestMaintenanceGoesOnWhileNoConnectionCanBeOpened(t *testing.T) {
 	k := new(keeper)
 	var fails atomic.Bool
 	refuse := refusing(&fails)
-	p := open(t, pool.Config{MaxConns: 2, HealthCheckInterval: time.Millisecond, Logger: slog.New(new(logbook)), OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+	p := open(t, pool.Config{MaxConns: 2, HealthCheckInterval: time.Millisecond, Logger: slog.New(new(logbook)), OnConnect: func(ctx context.Context, conn *pool.Lease) error {
 		return errors.Join(refuse(ctx, conn), k.onConnect(ctx, conn))
 	}})
 	fails.Store(true)
@@ -304,7 +303,7 @@ func TestMaintenanceThatWaitsIsNoCallerThatWaits(t *testing.T) {
 		opens, goesOn := make(chan struct{}), make(chan struct{})
 		goOn := sync.OnceFunc(func() { close(goesOn) })
 		defer goOn()
-		p := open(t, pool.Config{MaxConns: 3, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, _ *sql.Conn) error {
+		p := open(t, pool.Config{MaxConns: 3, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, _ *pool.Lease) error {
 			if ctx.Value(labelled{}) != nil {
 				close(opens)
 				<-goesOn
@@ -497,8 +496,8 @@ func TestLeasesThatAreAbandonedAreFoundAmongAnyOthers(t *testing.T) {
 }
 
 // refusing is an OnConnect that fails while it is told to.
-func refusing(fails *atomic.Bool) func(context.Context, *sql.Conn) error {
-	return func(context.Context, *sql.Conn) error {
+func refusing(fails *atomic.Bool) func(context.Context, *pool.Lease) error {
+	return func(context.Context, *pool.Lease) error {
 		if fails.Load() {
 			return errOurs
 		}
@@ -540,7 +539,7 @@ func TestAReadLaneThatShrankWhileAnotherConnectionWasOpenedGrowsAgain(t *testing
 	failing, fail := make(chan struct{}), make(chan struct{})
 	p := open(t, pool.Config{
 		MaxConns: 3, MaxConnIdleTime: -1, HealthCheckInterval: -1, Logger: slog.New(new(logbook)),
-		OnConnect: func(context.Context, *sql.Conn) error {
+		OnConnect: func(context.Context, *pool.Lease) error {
 			if opened.Add(1) == 3 { // after the writer's and the first reader's
 				close(failing)
 				<-fail
@@ -577,7 +576,7 @@ func TestAPoolWithoutAnyConnectionIsUnhealthyUntilOneCanBeOpened(t *testing.T) {
 			refuse := refusing(&fails)
 			p := open(t, inMode(mode, pool.Config{
 				MaxConns: conns, HealthCheckInterval: -1, Logger: slog.New(new(logbook)),
-				OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+				OnConnect: func(ctx context.Context, conn *pool.Lease) error {
 					if err := refuse(ctx, conn); err != nil {
 						return err
 					}

@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -19,7 +18,7 @@ func TestAnOnConnectThatPanicsOrExitsLeavesNothingBehind(t *testing.T) {
 		for how, leave := range map[string]func(){"panic": func() { panic("ours") }, "exit": runtime.Goexit} {
 			t.Run(filepath.Base(path)+" "+how, func(t *testing.T) {
 				var calls atomic.Int32
-				p, err := pool.Open(t.Context(), pool.Config{Path: path, MaxConns: 2, AcquireTimeout: time.Second, OnConnect: func(context.Context, *sql.Conn) error {
+				p, err := pool.Open(t.Context(), pool.Config{Path: path, MaxConns: 2, AcquireTimeout: time.Second, OnConnect: func(context.Context, *pool.Lease) error {
 					if calls.Add(1) == 2 {
 						leave()
 					}
@@ -49,7 +48,7 @@ func TestAContextThatEndsStopsWhatOnConnectRuns(t *testing.T) {
 	var calls atomic.Int32
 	ctx, cancel := context.WithCancel(t.Context())
 	name := onSignal(t, cancel)
-	p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), OnConnect: func(ctx context.Context, c *sql.Conn) error {
+	p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), OnConnect: func(ctx context.Context, c *pool.Lease) error {
 		if calls.Add(1) != 2 {
 			return nil
 		}

@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"path/filepath"
 	"testing"
 	"time"
@@ -61,7 +60,7 @@ func TestRollbackAfterCloseSaysSo(t *testing.T) {
 
 func TestAttemptsToOpenWhatIsBusyAreSpaced(t *testing.T) {
 	attempts := 0
-	_, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory, BusyTimeout: -1, OnConnect: func(context.Context, *sql.Conn) error {
+	_, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory, BusyTimeout: -1, OnConnect: func(context.Context, *pool.Lease) error {
 		attempts++
 		return pool.ErrBusy
 	}})

@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/bridge"
 	"modernc.org/sqlite"
 )
 
@@ -30,10 +30,10 @@ type Pool struct {
 	waiting *waiters             // of both lanes together
 	writer  atomic.Pointer[conn] // who holds the write slot
 
-	db          *sql.DB       // the factory of connections: it never pools
-	results     *sql.Conn     // makes database/sql's types of rows that were read
-	anchor      driver.Conn   // keeps a database in memory alive; nil for files
-	opening     chan struct{} // holds one token: connections are opened one at a time
+	factory     driver.Connector // of the driver's connections
+	bridge      bridge.Bridge    // to database/sql's types, for rows that were read
+	anchor      driver.Conn      // keeps a database in memory alive; nil for files
+	opening     chan struct{}    // holds one token: connections are opened one at a time
 	watcher     *watcher
 	logSync     *logSync     // nil if there is nothing to sync early
 	maintenance *maintenance // nil until the first connection is open
@@ -102,6 +102,7 @@ func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 		opened:  time.Now(),
 
 		batchTime: maxBatchTime,
+		bridge:    bridge.New(),
 		system:    sys,
 	}
 	p.cfg.Logger = slog.New(logHandler{cfg.Logger.Handler(), p})
@@ -140,9 +141,6 @@ func (p *Pool) openFirst(ctx context.Context) (err error) {
 		return err
 	}
 	p.watcher = newWatcher(p)
-	if p.results, err = openResults(ctx); err != nil {
-		return errors.Join(p.fail("open", nil, err), p.Close())
-	}
 
 	first, err := p.connect(ctx, journalSet, false)
 	if mayNotWrite(err) && !p.memory() && !p.immutable {
@@ -178,17 +176,15 @@ func (p *Pool) makeFactory(ctx context.Context) error {
 			dsn += "rw"
 		}
 	}
-	base, err := sqlite.NewConnector(dsn)
-	if err != nil {
+	var err error
+	if p.factory, err = sqlite.NewConnector(dsn); err != nil {
 		return p.fail("open", ErrConfig, err)
 	}
 	if p.memory() {
-		if p.anchor, err = base.Connect(ctx); err != nil {
+		if p.anchor, err = p.factory.Connect(ctx); err != nil {
 			return p.fail("open", nil, err)
 		}
 	}
-	p.db = sql.OpenDB(connector{pool: p, base: base})
-	p.db.SetMaxIdleConns(-1)
 	return nil
 }
 

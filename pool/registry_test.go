@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -148,7 +147,7 @@ func TestAnOpenThatFailedDoesNotStandInTheWay(t *testing.T) {
 	require.Equal(t, "open", e.Op)
 	_, err = r.Open(t.Context(), pool.Config{Path: path, ReadOnly: true})
 	require.ErrorIs(t, err, os.ErrNotExist)
-	_, err = r.Open(t.Context(), pool.Config{Path: path, OnConnect: func(context.Context, *sql.Conn) error { return errOurs }})
+	_, err = r.Open(t.Context(), pool.Config{Path: path, OnConnect: func(context.Context, *pool.Lease) error { return errOurs }})
 	require.ErrorIs(t, err, errOurs)
 	require.Empty(t, r.Pools())
 

@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"log/slog"
@@ -46,28 +45,15 @@ func testClosedUnderItsLease(t *testing.T, p *pool.Pool) {
 }
 
 func TestAConnectionBrokenWhileItWritesLetsTheNextWriterIn(t *testing.T) {
-	var mu sync.Mutex
-	var opened []driver.Conn
-	p := open(t, pool.Config{OnConnect: func(_ context.Context, conn *sql.Conn) error {
-		return conn.Raw(func(under any) error {
-			mu.Lock()
-			defer mu.Unlock()
-			opened = append(opened, under.(driver.Conn))
-			return nil
-		})
-	}})
+	k := new(keeper)
+	p := open(t, pool.Config{OnConnect: k.onConnect})
 	for i := range 3 {
 		var wg sync.WaitGroup
 		err := p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
 			require.NoError(t, do(ctx, tx, "UPDATE n SET v = 100"))
 			wg.Go(func() { assert.NoError(t, p.Batch(t.Context(), doing("UPDATE n SET v = v + 1"))) })
 			waitFor(t, "it queues", func() bool { return p.Stats().WriteQueue == 1 })
-			mu.Lock()
-			for _, c := range opened {
-				assert.NoError(t, c.Close())
-			}
-			opened = nil
-			mu.Unlock()
+			k.breakAll(t)
 			assert.Error(t, do(ctx, tx, "UPDATE n SET v = 200"))
 			return nil
 		})
@@ -131,7 +117,7 @@ func TestAWriterThatMustDoWithAReadersConnectionTakesNoneThatIsClosed(t *testing
 	k := new(keeper)
 	var fails atomic.Bool
 	refuse := refusing(&fails)
-	p := open(t, pool.Config{MaxConns: 2, HealthCheckInterval: -1, Logger: slog.New(new(logbook)), OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+	p := open(t, pool.Config{MaxConns: 2, HealthCheckInterval: -1, Logger: slog.New(new(logbook)), OnConnect: func(ctx context.Context, conn *pool.Lease) error {
 		return errors.Join(refuse(ctx, conn), k.onConnect(ctx, conn))
 	}})
 	fails.Store(true)

@@ -113,7 +113,6 @@ func (r *rows) finish() error {
 func (r *rows) Close() error {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
-	r.conn.lent--
 	return r.end(nil)
 }
 
@@ -135,17 +134,7 @@ func (r *rows) end(reason error) error {
 }
 
 // noRows is what a text without a statement returns.
-type noRows struct {
-	columns
-	conn *conn
-}
+type noRows struct{ columns }
 
 func (*noRows) Next([]driver.Value) error { return io.EOF }
-
-// Close is database/sql's, which calls it once.
-func (r *noRows) Close() error {
-	r.conn.mu.Lock()
-	defer r.conn.mu.Unlock()
-	r.conn.lent--
-	return nil
-}
+func (*noRows) Close() error              { return nil }

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -63,7 +62,7 @@ func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (
 		switch {
 		case ready:
 		case c != nil: // or OnConnect panics
-			err = errors.Join(err, c.discard())
+			err = errors.Join(err, c.shut())
 		case reads:
 			p.write.unlock(shared)
 		}
@@ -135,17 +134,12 @@ func (p *Pool) connectOnce(ctx context.Context) (*conn, error) {
 	if err := p.checkFile("open"); err != nil {
 		return nil, err
 	}
-	pinned, err := p.db.Conn(ctx)
+	c, err := p.openConn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var c *conn
-	_ = pinned.Raw(func(under any) error {
-		c = under.(*conn)
-		return nil
-	})
 	p.mu.Lock()
-	c.pinned, c.expires, c.generation = pinned, p.expiry(), p.generation
+	c.expires, c.generation = p.expiry(), p.generation
 	p.setting = c
 	p.mu.Unlock()
 	return c, nil
@@ -175,6 +169,8 @@ func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) 
 	c.locks.kept = 0
 	err := c.clean(ErrReleased)
 	c.locks.exempt, c.changes = false, nil
+	c.leased = false
+	c.epoch++
 	if err == nil && mode == journalSet {
 		p.learnState(c)
 	}
@@ -306,22 +302,4 @@ func (p *Pool) setJournal(c *conn, cl *call, mode journal) error {
 		return fmt.Errorf("journal mode is %q, not %q", got, p.cfg.JournalMode)
 	}
 	return nil
-}
-
-// discard closes a connection. database/sql's half waits for rows that it has
-// lent and nobody has closed, so that is left alone then: there is no more to
-// it than memory.
-func (c *conn) discard() error {
-	err := c.shut()
-	c.mu.Lock()
-	waits := c.lent > 0
-	c.mu.Unlock()
-	if !waits {
-		c.calls.Lock()
-		defer c.calls.Unlock()
-		if closed := c.pinned.Close(); !errors.Is(closed, sql.ErrConnDone) {
-			err = errors.Join(err, closed)
-		}
-	}
-	return err
 }

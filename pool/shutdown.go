@@ -116,9 +116,6 @@ func (p *Pool) closeAll() error {
 	if p.watcher != nil {
 		p.watcher.close()
 	}
-	if p.db != nil {
-		errs = append(errs, p.db.Close())
-	}
 	if p.anchor != nil {
 		errs = append(errs, p.anchor.Close())
 	}
@@ -129,7 +126,6 @@ func (p *Pool) closeAll() error {
 // lease, if there is one, finds it closed.
 func (p *Pool) closeConn(c *conn, last bool) error {
 	c.mu.Lock()
-	leased := c.leased
 	if c.guard.textual {
 		p.warnOfState("a transaction begun as text")
 	}
@@ -141,12 +137,7 @@ func (p *Pool) closeConn(c *conn, last bool) error {
 	c.leased = false
 	c.mu.Unlock()
 	p.remove(c)
-	if leased {
-		// Its owner may be calling, by a prepared statement even, which conn.calls
-		// knows nothing of. database/sql's half goes with the rest of the pool.
-		return errors.Join(err, c.shut())
-	}
-	return errors.Join(err, c.discard())
+	return errors.Join(err, c.shut())
 }
 
 // forgetInterrupt has SQLite drop an interrupt that came when nothing ran any

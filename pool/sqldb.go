@@ -106,7 +106,7 @@ func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 // Driver implements driver.Connector.
-func (f *facade) Driver() driver.Driver { return f.pool.db.Driver() }
+func (f *facade) Driver() driver.Driver { return f.pool.factory.Driver() }
 
 // facadeConn is a lease in database/sql's hands.
 type facadeConn struct {
@@ -179,7 +179,7 @@ func (f *facadeConn) end(err error) {
 // PrepareContext implements driver.ConnPrepareContext. The statement runs in
 // the transaction that is open when it is run, if any, as database/sql means it.
 func (f *facadeConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	if _, err := f.lease.conn.PrepareContext(f.call(ctx), query); err != nil {
+	if _, err := f.lease.conn.prepareText(f.call(ctx), query); err != nil {
 		return nil, err
 	}
 	return &facadeStmt{facadeConn: f, text: query}, nil

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"testing"
 
 	"github.com/sqlane/sqlane/pool"
@@ -76,7 +77,7 @@ func TestSavepointsAsTextWorkInATransactionOfDatabaseSQL(t *testing.T) {
 func TestOnConnectMayNotCloseItsConnection(t *testing.T) {
 	for range 20 {
 		for _, path := range []string{pool.Memory, t.TempDir() + "/app.db"} {
-			_, err := pool.Open(t.Context(), pool.Config{Path: path, OnConnect: func(_ context.Context, conn *sql.Conn) error { return conn.Close() }})
+			_, err := pool.Open(t.Context(), pool.Config{Path: path, OnConnect: func(ctx context.Context, lease *pool.Lease) error { return lease.Raw(ctx, driver.Conn.Close) }})
 			require.ErrorContains(t, err, "OnConnect closed its connection")
 		}
 	}

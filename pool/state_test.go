@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"path/filepath"
 	"testing"
 
@@ -17,7 +16,7 @@ func TestAPragmaThatSetsNothingToTheEmptyStringIsUndone(t *testing.T) {
 }
 
 func TestWhatOnConnectHasPreparedStillChangesTheConnection(t *testing.T) {
-	p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), MaxConns: 1, OnConnect: func(ctx context.Context, c *sql.Conn) error {
+	p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), MaxConns: 1, OnConnect: func(ctx context.Context, c *pool.Lease) error {
 		for _, query := range []string{"CREATE TEMP TABLE scratch (x)", "DROP TABLE scratch"} {
 			if _, err := c.ExecContext(ctx, query); err != nil {
 				return err

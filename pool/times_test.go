@@ -236,7 +236,7 @@ func TestATimeMayBeAnInteger(t *testing.T) {
 }
 
 func TestOnConnectWritesTimesAsTheOthersDo(t *testing.T) {
-	p := open(t, pool.Config{MaxConns: 1, OnConnect: func(ctx context.Context, conn *sql.Conn) error {
+	p := open(t, pool.Config{MaxConns: 1, OnConnect: func(ctx context.Context, conn *pool.Lease) error {
 		_, err := conn.ExecContext(ctx, "CREATE TEMP TABLE since (at TEXT)")
 		if err == nil {
 			_, err = conn.ExecContext(ctx, "INSERT INTO since VALUES (?)", time.Unix(0, 1))

@@ -38,7 +38,7 @@ func (b *callback) refuses(c *conn) string {
 	return "Config." + b.name + " is called while the pool holds what this may wait for; use nothing but what it is given"
 }
 
-// onConnect calls Config.OnConnect. For a caller's sake it runs in the caller's
+// onConnect calls Config.OnConnect with a lease that ends with it. For a caller's sake it runs in the caller's
 // goroutine, and a panic or Goexit is the caller's. Maintenance goes on after them:
 // there they are errors.
 func (p *Pool) onConnect(ctx context.Context, c *conn) (err error) {
@@ -49,8 +49,10 @@ func (p *Pool) onConnect(ctx context.Context, c *conn) (err error) {
 	defer p.setCalling(false)
 	c.setEarly(true)
 	defer c.setEarly(false)
+	l := &Lease{pool: p, conn: c, epoch: c.epoch}
+	l.released.Store(true) // it is not to be given back
 	if !own {
-		return p.cfg.OnConnect(ctx, c.pinned)
+		return p.cfg.OnConnect(ctx, l)
 	}
 	done := make(chan struct{})
 	err = errors.New("it called runtime.Goexit")
@@ -61,7 +63,7 @@ func (p *Pool) onConnect(ctx context.Context, c *conn) (err error) {
 				err = fmt.Errorf("panic: %v\n\n%s", reason, debug.Stack())
 			}
 		}()
-		err = p.cfg.OnConnect(ctx, c.pinned)
+		err = p.cfg.OnConnect(ctx, l)
 	}()
 	<-done
 	return err

@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"log/slog"
 	"os"
@@ -70,7 +69,7 @@ func TestOnConnectThatUsesItsOwnPoolIsADeadlockAtOnce(t *testing.T) {
 					var calls atomic.Int32
 					var looking sync.Mutex // so that the pool is not closed meanwhile
 					over := false
-					p = open(t, inMode(mode, pool.Config{MaxConns: conns, AcquireTimeout: time.Hour, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, c *sql.Conn) error {
+					p = open(t, inMode(mode, pool.Config{MaxConns: conns, AcquireTimeout: time.Hour, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, c *pool.Lease) error {
 						if p == nil {
 							return nil
 						}
@@ -133,7 +132,7 @@ func TestOnConnectThatUsesItsOwnPoolIsADeadlockAtOnce(t *testing.T) {
 
 func TestTheCallerLearnsOfOnConnectsDeadlock(t *testing.T) {
 	var p *pool.Pool
-	p = open(t, pool.Config{MaxConns: 3, AcquireTimeout: time.Hour, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, _ *sql.Conn) error {
+	p = open(t, pool.Config{MaxConns: 3, AcquireTimeout: time.Hour, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, _ *pool.Lease) error {
 		if p == nil {
 			return nil
 		}
@@ -150,7 +149,7 @@ func TestTheCallerLearnsOfOnConnectsDeadlock(t *testing.T) {
 func TestATimeoutNamesOnConnectThatWaitsForItsPoolInSecret(t *testing.T) {
 	var p *pool.Pool
 	inner := make(chan error, 1)
-	p = open(t, pool.Config{MaxConns: 3, AcquireTimeout: 50 * time.Millisecond, HealthCheckInterval: -1, OnConnect: func(context.Context, *sql.Conn) error {
+	p = open(t, pool.Config{MaxConns: 3, AcquireTimeout: 50 * time.Millisecond, HealthCheckInterval: -1, OnConnect: func(context.Context, *pool.Lease) error {
 		if p != nil {
 			l, err := p.Acquire(context.Background()) // which tells nobody where it comes from
 			if err == nil {
@@ -174,7 +173,7 @@ func TestATimeoutNamesOnConnectThatWaitsForItsPoolInSecret(t *testing.T) {
 
 func TestAContextOfOnConnectThatIsKeptRefusesNothingLater(t *testing.T) {
 	contexts := make(chan context.Context, 10)
-	p := open(t, pool.Config{AcquireTimeout: time.Hour, OnConnect: func(ctx context.Context, _ *sql.Conn) error {
+	p := open(t, pool.Config{AcquireTimeout: time.Hour, OnConnect: func(ctx context.Context, _ *pool.Lease) error {
 		contexts <- context.WithoutCancel(ctx)
 		return nil
 	}})
@@ -287,7 +286,7 @@ func TestAnOnConnectThatPanicsOrExitsInMaintenanceIsAnErrorThere(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			var leaving atomic.Bool
 			book := new(logbook)
-			p := open(t, pool.Config{MaxConns: 2, MinConns: 2, HealthCheckInterval: -1, Logger: slog.New(book), OnConnect: func(context.Context, *sql.Conn) error {
+			p := open(t, pool.Config{MaxConns: 2, MinConns: 2, HealthCheckInterval: -1, Logger: slog.New(book), OnConnect: func(context.Context, *pool.Lease) error {
 				if leaving.Load() {
 					leave()
 				}

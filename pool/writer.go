@@ -47,7 +47,7 @@ func (w Writer) QueryContext(ctx context.Context, query string, args ...any) (*s
 	if err != nil {
 		return nil, err
 	}
-	return w.pool.results.QueryContext(s, query)
+	return w.pool.bridge.Rows(s)
 }
 
 // QueryRowContext is QueryContext for at most one row; Scan reports the errors.
@@ -56,10 +56,7 @@ func (w Writer) QueryRowContext(ctx context.Context, query string, args ...any) 
 		return tx.QueryRowContext(ctx, query, args...)
 	}
 	s, err := w.run(ctx, query, args, true)
-	if err != nil {
-		return failedRow(err)
-	}
-	return w.pool.results.QueryRowContext(s, query)
+	return w.pool.bridge.Row(s, err)
 }
 
 // PrepareContext is refused: the connection that a statement runs on is not known
@@ -76,20 +73,18 @@ func (w Writer) run(ctx context.Context, query string, args []any, rows bool) (*
 	if _, err := w.pool.cfg.TimeFormat.written(values); err != nil { // here it concerns nobody else
 		return nil, err
 	}
-	s := &single{Context: context.Background(), query: query, args: values, wantsRows: rows}
+	s := &single{query: query, args: values, wantsRows: rows}
 	if w.pool.cfg.Tracer != nil { // each query is told in the goroutine that asked for it
 		return s, w.pool.Batch(ctx, s.in)
 	}
 	return s, w.pool.batchOne(ctx, member{fn: s.in, single: s}, nil)
 }
 
-// single is one statement and what became of it. It is the rows that it left, and
-// the context in which they travel through database/sql.
+// single is one statement and what became of it: it is the rows that it left.
 type single struct {
-	context.Context // of the travel: it never ends
-	query           string
-	args            []driver.NamedValue
-	wantsRows       bool
+	query     string
+	args      []driver.NamedValue
+	wantsRows bool
 
 	result  driver.Result
 	columns                // of the rows
@@ -158,35 +153,3 @@ func namedValues(args []any) ([]driver.NamedValue, error) {
 	}
 	return values, nil
 }
-
-// results is a connection of database/sql that hands over rows which a statement
-// left. It leads to no database.
-type results struct{}
-
-// openResults returns such a connection. Nothing of database/sql stays behind it
-// that would have to be closed.
-func openResults(ctx context.Context) (*sql.Conn, error) {
-	db := sql.OpenDB(results{})
-	defer db.Close() // its goroutine; the connection that is out stays usable
-	return db.Conn(ctx)
-}
-
-// Connect implements driver.Connector.
-func (r results) Connect(context.Context) (driver.Conn, error) { return r, nil }
-
-// Driver implements driver.Connector.
-func (results) Driver() driver.Driver { return nil }
-
-// QueryContext implements driver.QueryerContext.
-func (results) QueryContext(ctx context.Context, _ string, _ []driver.NamedValue) (driver.Rows, error) {
-	return ctx.(*single), nil
-}
-
-// Prepare implements driver.Conn.
-func (results) Prepare(string) (driver.Stmt, error) { return nil, errors.ErrUnsupported }
-
-// Begin implements driver.Conn.
-func (results) Begin() (driver.Tx, error) { return nil, errors.ErrUnsupported }
-
-// Close implements driver.Conn.
-func (results) Close() error { return nil }

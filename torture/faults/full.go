@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -89,7 +88,7 @@ func pageLimit(s *stage, n int) (*trouble, error) {
 		return nil, err
 	}
 	cfg := s.config()
-	cfg.OnConnect = func(ctx context.Context, conn *sql.Conn) error {
+	cfg.OnConnect = func(ctx context.Context, conn *pool.Lease) error {
 		var now int
 		return conn.QueryRowContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages+n)).Scan(&now)
 	}

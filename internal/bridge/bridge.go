@@ -1,0 +1,76 @@
+// Package bridge gives finished rows and prepared statements the concrete types of
+// database/sql, for code that asks for a *sql.Rows, *sql.Row or *sql.Stmt.
+//
+// Nobody outside database/sql can make one of these, and database/sql makes them
+// of what a driver's connection returns. So a Bridge is a *sql.Conn whose
+// connection leads nowhere: it returns what it is handed, in the context of the
+// call. No statement goes through it, and closing what came across closes the rows
+// or the statement that went in.
+package bridge
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+)
+
+// Bridge is safe for concurrent use, but database/sql locks it while a row is
+// read, so rows that may be slow, or wait for each other, want bridges of their
+// own. It needs no closing.
+type Bridge struct{ conn *sql.Conn }
+
+// New returns a bridge.
+func New() Bridge {
+	db := sql.OpenDB(nowhere{})
+	defer db.Close()                         // its goroutine; the connection that is out stays usable
+	conn, _ := db.Conn(context.Background()) // nowhere can always be reached
+	return Bridge{conn}
+}
+
+// Rows returns the rows as database/sql's.
+func (b Bridge) Rows(rows driver.Rows) (*sql.Rows, error) {
+	return b.conn.QueryContext(cargo{Context: context.Background(), rows: rows}, "")
+}
+
+// Row returns the first of the rows, or a row whose Scan returns err.
+func (b Bridge) Row(rows driver.Rows, err error) *sql.Row {
+	return b.conn.QueryRowContext(cargo{Context: context.Background(), rows: rows, err: err}, "")
+}
+
+// Stmt returns a statement as database/sql's. It should have a bridge of its own,
+// which remembers it for as long as it is not closed.
+func (b Bridge) Stmt(s driver.Stmt) (*sql.Stmt, error) {
+	return b.conn.PrepareContext(cargo{Context: context.Background(), stmt: s}, "")
+}
+
+// cargo is what crosses the bridge.
+type cargo struct {
+	context.Context // it never ends: whoever made the rows watches the caller's
+	rows            driver.Rows
+	stmt            driver.Stmt
+	err             error
+}
+
+// nowhere is the driver behind a bridge. It may not be an io.Closer, or
+// database/sql would close it with the DB.
+type nowhere struct{}
+
+func (nowhere) Connect(context.Context) (driver.Conn, error) { return end{}, nil }
+func (nowhere) Driver() driver.Driver                        { return nil }
+
+// end is its connection.
+type end struct{}
+
+func (end) QueryContext(ctx context.Context, _ string, _ []driver.NamedValue) (driver.Rows, error) {
+	c := ctx.(cargo)
+	return c.rows, c.err
+}
+
+func (end) PrepareContext(ctx context.Context, _ string) (driver.Stmt, error) {
+	return ctx.(cargo).stmt, nil
+}
+
+func (end) Prepare(string) (driver.Stmt, error) { return nil, errors.ErrUnsupported }
+func (end) Begin() (driver.Tx, error)           { return nil, errors.ErrUnsupported }
+func (end) Close() error                        { return nil }
