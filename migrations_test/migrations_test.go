@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sqlane/sqlane/schema"
@@ -43,10 +45,18 @@ func lines(t *testing.T, db *sql.DB, query string) map[string]string {
 	return got
 }
 
+// gooses is where Go keeps the goose that it has compiled.
+var gooses = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("go", "-C", "../tools", "tool", "-n", "goose").Output()
+	return strings.TrimSpace(string(out)), err
+})
+
 func goose(t *testing.T, path string, command ...string) string {
 	t.Helper()
-	args := append([]string{"-C", "../tools", "tool", "goose", "-dir", "../schema", "-table", schema.VersionTable, "sqlite3", path}, command...)
-	out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
+	program, err := gooses()
+	require.NoError(t, err)
+	args := append([]string{"-dir", "../schema", "-table", schema.VersionTable, "sqlite3", path}, command...)
+	out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput()
 	require.NoError(t, err, string(out))
 	return string(out)
 }

@@ -391,6 +391,7 @@ func TestMembersSeeTheWorkOfThoseBeforeThem(t *testing.T) {
 }
 
 func TestABatchIsBounded(t *testing.T) {
+	t.Parallel() // for it waits
 	p := open(t, pool.Config{})
 	m := make([]func(), 1100)
 	for i := range m {
@@ -402,6 +403,7 @@ func TestABatchIsBounded(t *testing.T) {
 }
 
 func TestABatchHasAThousandMembersAtMost(t *testing.T) {
+	t.Parallel() // for it waits
 	p := open(t, pool.Config{})
 	pool.TakeAnyTime(p)
 	before := p.Stats().Batches

@@ -411,7 +411,7 @@ func (c *checking) Start(ctx context.Context, op pool.TraceOp) (context.Context,
 
 func TestAHealthCheckDoesNotQueueBehindAWriterThatWaitsForIt(t *testing.T) {
 	check := &checking{begun: make(chan struct{}), goOn: make(chan struct{})}
-	p, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory, MaxConns: 2, MinConns: 2, Tracer: check, HealthCheckInterval: 10 * time.Millisecond, AcquireTimeout: 300 * time.Millisecond})
+	p, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory, MaxConns: 2, MinConns: 2, Tracer: check, HealthCheckInterval: 10 * time.Millisecond, AcquireTimeout: time.Minute})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, p.Close()) }()
 	<-check.begun

@@ -94,6 +94,7 @@ func TestTheWritersConnectionIsReplacedTooWhileItIsTheOnlyOne(t *testing.T) {
 }
 
 func TestAHundredConnectionsThatExpireTogetherAreReplacedOneAfterTheOther(t *testing.T) {
+	t.Parallel() // for it waits
 	const conns = 100
 	var opening, most atomic.Int64
 	p := open(t, pool.Config{
@@ -606,6 +607,7 @@ func TestAPoolWithoutAnyConnectionIsUnhealthyUntilOneCanBeOpened(t *testing.T) {
 const fewDescriptors = "SQLANE_TEST_DESCRIPTORS"
 
 func TestThePoolGoesOnWithoutDescriptorsAndRecovers(t *testing.T) {
+	t.Parallel() // for it waits
 	if runtime.GOOS == "windows" {
 		return // no such limit
 	}
@@ -770,6 +772,7 @@ func TestTheFiguresAreThoseOfAModel(t *testing.T) {
 }
 
 func TestAReaderThatPinsTheLogIsNamedAndTheLogShrinksAfterwards(t *testing.T) {
+	t.Parallel() // for it waits
 	book := new(logbook)
 	p := open(t, pool.Config{MaxConns: 3, HealthCheckInterval: 5 * time.Millisecond, Logger: slog.New(book)})
 	ctx := t.Context()
@@ -850,6 +853,7 @@ func TestMaintenanceLeavesNothingBehind(t *testing.T) {
 }
 
 func TestThePausesGrowWhileNoConnectionCanBeOpened(t *testing.T) {
+	t.Parallel() // for it waits
 	var fails atomic.Bool
 	log := new(logbook)
 	p := open(t, pool.Config{MaxConns: 3, MinConns: 3, HealthCheckInterval: -1, OnConnect: refusing(&fails), Logger: slog.New(log)})
@@ -874,6 +878,7 @@ func TestThePausesGrowWhileNoConnectionCanBeOpened(t *testing.T) {
 }
 
 func TestTheOldestReaderThatKeepsALargeLogIsToldOf(t *testing.T) {
+	t.Parallel() // for it waits
 	book := new(logbook)
 	p := open(t, pool.Config{MaxConns: 4, MinConns: 4, HealthCheckInterval: -1, Logger: slog.New(book)})
 	told := func() []logEntry { return book.saying(slog.LevelWarn, "keeps the write-ahead log") }

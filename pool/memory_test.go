@@ -61,6 +61,7 @@ func isOutOfMemory(err error) bool {
 }
 
 func TestWithoutMemoryCallsFailOrSucceedAsAWholeAndThePoolRecovers(t *testing.T) {
+	t.Parallel() // for it waits
 	inAProcessShortOfMemory(t, func(t *testing.T, h heap) {
 		for _, mode := range []string{"wal", "delete", "memory"} {
 			before, others := descriptors(t), goleak.IgnoreCurrent()
@@ -137,10 +138,11 @@ func TestWithoutMemoryCallsFailOrSucceedAsAWholeAndThePoolRecovers(t *testing.T)
 }
 
 func TestWithoutMemoryForMoreConnectionsThePoolGoesOnWithFewerAndSaysWhy(t *testing.T) {
+	t.Parallel() // for it waits
 	inAProcessShortOfMemory(t, func(t *testing.T, h heap) {
 		for _, mode := range []string{"wal", "delete", "memory"} {
 			p := open(t, inMode(mode, pool.Config{
-				MaxConns: 20, MinConns: 3, HealthCheckInterval: -1, AcquireTimeout: 100 * time.Millisecond, Logger: slog.New(new(logbook)),
+				MaxConns: 20, MinConns: 3, HealthCheckInterval: -1, AcquireTimeout: 500 * time.Millisecond, Logger: slog.New(new(logbook)),
 			}))
 			h.leave(8000) // and what SQLite finds in its caches: a connection needs more
 			var leases []*pool.Lease

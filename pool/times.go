@@ -27,6 +27,9 @@ const (
 	TimeUnixNano TimeFormat = "unix_nano"
 )
 
+// timeLayout is TimeText's, for time.Format.
+const timeLayout = "2006-01-02 15:04:05.000000000-07:00"
+
 var timeFormats = []TimeFormat{TimeText, TimeUnix, TimeUnixMilli, TimeUnixMicro, TimeUnixNano}
 
 // write returns the text or the integer that stands for t. A year that the text
@@ -50,7 +53,7 @@ func (f TimeFormat) write(t time.Time) (any, error) {
 	case TimeUnixNano:
 		return t.UnixNano(), nil
 	}
-	return t.Format("2006-01-02 15:04:05.000000000-07:00"), nil
+	return t.Format(timeLayout), nil
 }
 
 // readInteger returns the time that an integer stands for. ok is false where
@@ -87,6 +90,11 @@ func isTimeType(declared string) bool {
 // without a zone is UTC, as SQLite has it. It also reads time.Time.String, which
 // modernc's driver writes unless told otherwise. The time returned is in UTC.
 func parseTime(text string) (t time.Time, ok bool) {
+	if len(text) == len(timeLayout) { // most likely our own
+		if t, err := time.Parse(timeLayout, text); err == nil {
+			return t.UTC(), true
+		}
+	}
 	const day = len("2006-01-02")
 	layout, rest := "2006-01-02", ""
 	if len(text) > day && (text[day] == ' ' || text[day] == 'T') {
