@@ -64,13 +64,13 @@ type conn struct {
 	pool       *Pool
 	raw        sqliteConn
 	h          handle
-	bridge     bridge.Bridge // to database/sql's types
-	expires    time.Duration // on the pool's clock; 0: never
-	generation uint64        // of Pool.Reset, in which it was opened
-	idled      time.Duration // when maintenance first found it idle, on the pool's clock; 0: it did not yet; guarded by Pool.mu
-	expired    bool          // maintenance found that it has served its time; guarded by Pool.mu
-	inUse      bool          // it is leased; guarded by Pool.mu
-	holder     holder        // by whom; guarded by Pool.mu
+	bridge     *bridge.Bridge // to database/sql's types
+	expires    time.Duration  // on the pool's clock; 0: never
+	generation uint64         // of Pool.Reset, in which it was opened
+	idled      time.Duration  // when maintenance first found it idle, on the pool's clock; 0: it did not yet; guarded by Pool.mu
+	expired    bool           // maintenance found that it has served its time; guarded by Pool.mu
+	inUse      bool           // it is leased; guarded by Pool.mu
+	holder     holder         // by whom; guarded by Pool.mu
 	running    running
 
 	// mu is held during each call into SQLite, since database/sql is not the

@@ -31,7 +31,7 @@ type Pool struct {
 	writer  atomic.Pointer[conn] // who holds the write slot
 
 	factory     driver.Connector // of the driver's connections
-	bridge      bridge.Bridge    // to database/sql's types, for rows that were read
+	bridge      *bridge.Bridge   // to database/sql's types, for rows that were read
 	anchor      driver.Conn      // keeps a database in memory alive; nil for files
 	opening     chan struct{}    // holds one token: connections are opened one at a time
 	watcher     *watcher

@@ -12,44 +12,66 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
+	"sync/atomic"
 )
 
 // Bridge is safe for concurrent use, but database/sql locks it while a row is
 // read, so rows that may be slow, or wait for each other, want bridges of their
 // own. It needs no closing.
-type Bridge struct{ conn *sql.Conn }
+type Bridge struct {
+	conn  *sql.Conn
+	spare atomic.Pointer[cargo] // to be used again
+}
 
 // New returns a bridge.
-func New() Bridge {
+func New() *Bridge {
 	db := sql.OpenDB(nowhere{})
 	defer db.Close()                         // its goroutine; the connection that is out stays usable
 	conn, _ := db.Conn(context.Background()) // nowhere can always be reached
-	return Bridge{conn}
+	return &Bridge{conn: conn}
 }
 
 // Rows returns the rows as database/sql's.
-func (b Bridge) Rows(rows driver.Rows) (*sql.Rows, error) {
-	return b.conn.QueryContext(cargo{Context: context.Background(), rows: rows}, "")
+func (b *Bridge) Rows(rows driver.Rows) (*sql.Rows, error) {
+	c := b.load(rows, nil)
+	defer b.unload(c)
+	return b.conn.QueryContext(c, "")
 }
 
 // Row returns the first of the rows, or a row whose Scan returns err.
-func (b Bridge) Row(rows driver.Rows, err error) *sql.Row {
-	return b.conn.QueryRowContext(cargo{Context: context.Background(), rows: rows, err: err}, "")
+func (b *Bridge) Row(rows driver.Rows, err error) *sql.Row {
+	c := b.load(rows, err)
+	defer b.unload(c)
+	return b.conn.QueryRowContext(c, "")
 }
 
 // Stmt returns a statement as database/sql's. It should have a bridge of its own,
 // which remembers it for as long as it is not closed.
-func (b Bridge) Stmt(s driver.Stmt) (*sql.Stmt, error) {
-	return b.conn.PrepareContext(cargo{Context: context.Background(), stmt: s}, "")
+func (b *Bridge) Stmt(s driver.Stmt) (*sql.Stmt, error) {
+	return b.conn.PrepareContext(&cargo{Context: context.Background(), stmt: s}, "")
 }
 
-// cargo is what crosses the bridge.
+// cargo is what crosses the bridge. Its context never ends, so database/sql does
+// not keep it: whoever made the rows watches the caller's.
 type cargo struct {
-	context.Context // it never ends: whoever made the rows watches the caller's
-	rows            driver.Rows
-	stmt            driver.Stmt
-	err             error
+	context.Context
+	rows driver.Rows
+	stmt driver.Stmt
+	err  error
+}
+
+func (b *Bridge) load(rows driver.Rows, err error) *cargo {
+	c := b.spare.Swap(nil)
+	if c == nil {
+		c = &cargo{Context: context.Background()}
+	}
+	c.rows, c.err = rows, err
+	return c
+}
+
+func (b *Bridge) unload(c *cargo) {
+	c.rows, c.err = nil, nil
+	b.spare.Store(c)
 }
 
 // nowhere is the driver behind a bridge. It may not be an io.Closer, or
@@ -59,18 +81,14 @@ type nowhere struct{}
 func (nowhere) Connect(context.Context) (driver.Conn, error) { return end{}, nil }
 func (nowhere) Driver() driver.Driver                        { return nil }
 
-// end is its connection.
-type end struct{}
+// end is its connection. What it lacks is not called: nobody has its *sql.Conn.
+type end struct{ driver.Conn }
 
 func (end) QueryContext(ctx context.Context, _ string, _ []driver.NamedValue) (driver.Rows, error) {
-	c := ctx.(cargo)
+	c := ctx.(*cargo)
 	return c.rows, c.err
 }
 
 func (end) PrepareContext(ctx context.Context, _ string) (driver.Stmt, error) {
-	return ctx.(cargo).stmt, nil
+	return ctx.(*cargo).stmt, nil
 }
-
-func (end) Prepare(string) (driver.Stmt, error) { return nil, errors.ErrUnsupported }
-func (end) Begin() (driver.Tx, error)           { return nil, errors.ErrUnsupported }
-func (end) Close() error                        { return nil }
