@@ -8,7 +8,7 @@ export GOWORK := off
 TOOL := go tool -modfile=tools/go.mod
 GOOSE := $(TOOL) goose -dir schema -table schema_version sqlite3
 # What must be covered, and by how much. Generated code is left out.
-COVERED := ./internal/bridge,./pool,./repo,./repo/dberr,./schema,./cmd/repogen
+COVERED := ./internal/bridge,./internal/sqlite,./pool,./repo,./repo/dberr,./schema,./cmd/repogen
 COVERAGE := 95
 GENERATED := gen repo/repo_gen.go
 
@@ -60,7 +60,7 @@ stress: ## mix everything for ten minutes (FOR=... for another time)
 	go build -race -o build/stress ./internal/stress
 	build/stress -for '$(FOR)'
 
-FUZZ := pool:FuzzScripts pool:FuzzClassifier pool:FuzzSplit pool:FuzzParseConfig pool:FuzzCorruptFile \
+FUZZ := pool:FuzzScripts pool:FuzzClassifier internal/sqlite:FuzzSplit pool:FuzzParseConfig pool:FuzzCorruptFile \
 	cmd/repogen:FuzzPackages cmd/repogen:FuzzSources cmd/repogen:FuzzClassify cmd/fileindex:FuzzSearch
 
 fuzz: ## try what nobody thought of, for ten minutes (FOR=...) shared by all; what is found lands in testdata/fuzz

@@ -7,8 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"modernc.org/libc"
-	lib "modernc.org/sqlite/lib"
+	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
 // attached is what a connection knows of the databases that it has beside main
@@ -47,50 +46,46 @@ func (c *conn) hasAttached() bool {
 // excludes reports that so do a new connection and the writer.
 func (p *Pool) excludes() bool { return p.excluding || p.attaching.Load() }
 
-// attach notes, while an ATTACH is prepared, what it attaches, as far as that is
-// written in it.
-func (g *guard) attach(name string) {
-	g.seen.attaches, g.seen.name, g.seen.changes = true, name, stateAttached
+// find returns what is attached under a name; nil if that is nothing.
+func (a *attached) find(schema string) *attachment {
+	for i := range a.databases {
+		if strings.EqualFold(a.databases[i].schema, schema) {
+			return &a.databases[i]
+		}
+	}
+	return nil
 }
 
-// filePragma sorts a PRAGMA of filePragmaFields that sets something beside main.
-// That concerns nobody but who has the same file: leaving WAL mode cannot succeed
-// while every connection has it.
-func (g *guard) filePragma(name, value, schema string) {
+// preparedForAttached sorts a PRAGMA of filePragmas that sets something beside
+// main. That concerns nobody but who has the same file: leaving WAL mode cannot
+// succeed while every connection has it.
+func (c *conn) preparedForAttached(s *sqlite.Stmt) {
+	p := s.Effects.Pragma
+	a := c.guard.attached.find(p.Schema)
 	switch {
-	case value == "": // it asks
-	case strings.EqualFold(schema, "temp"):
-		g.seen.reads, g.seen.changes = true, "PRAGMA "+name
-	case name == "locking_mode":
-		g.seen.attaches = true
+	case p.Argument == "": // it asks
+	case strings.EqualFold(p.Schema, "temp"):
+		s.Writes = false
+	case p.Name == "locking_mode":
+		s.Effects.Attaches = true
+	case a != nil && strings.EqualFold(a.mode, p.Argument): // it is set already
+		s.Writes = false
+	case a != nil && a.always && a.mode == "wal":
 	default:
-		for _, a := range g.attached.databases {
-			switch {
-			case !strings.EqualFold(a.schema, schema):
-			case strings.EqualFold(a.mode, value): // it is set already
-				g.seen.reads = true
-				return
-			case a.always && a.mode == "wal":
-				if !g.settingUp {
-					g.owned = "OnConnect to do it where it attaches " + schema
-				}
-				return
-			}
-		}
-		g.seen.attaches, g.seen.changes = true, "PRAGMA "+name
+		s.Effects.Attaches = true
 	}
 }
 
 // attachedNow is called after a statement that may have changed what is attached,
 // or how.
-func (c *conn) attachedNow(s *statement, args []driver.NamedValue) error {
-	names := []string{s.effects.name}
+func (c *conn) attachedNow(s *sqlite.Stmt, args []driver.NamedValue) error {
+	names := []string{s.Effects.Attached}
 	for _, arg := range args {
-		if text, ok := arg.Value.(string); ok && s.effects.name == "" {
+		if text, ok := arg.Value.(string); ok && s.Effects.Attached == "" {
 			names = append(names, text)
 		}
 	}
-	private := s.effects.name != "" || len(names) > 1 || strings.Contains(s.text, "''") // else it is an expression
+	private := s.Effects.Attached != "" || len(names) > 1 || strings.Contains(s.Text, "''") // else it is an expression
 	for _, name := range names {
 		name = strings.ToLower(name)
 		shared := strings.Contains(name, "cache=shared")
@@ -112,14 +107,14 @@ func (c *conn) lookAtAttached(private bool) (err error) {
 		files = append(files, attachedFile{"main", c.pool.identity, false})
 	}
 	var twins []string
-	for i := 2; c.h.schema(i) != ""; i++ { // after main and temp
-		a := attachment{schema: c.h.schema(i)}
+	for i := 2; c.db.SchemaName(i) != ""; i++ { // after main and temp
+		a := attachment{schema: c.db.SchemaName(i)}
 		a.mode = c.ask(a.schema, "journal_mode")
 		old := slices.IndexFunc(known.databases, func(k attachment) bool { return k.schema == a.schema })
 		a.always = old >= 0 && known.databases[old].always
-		path := c.h.path(a.schema)
+		path := c.db.Path(a.schema)
 		if info, gone := os.Stat(path); path != "" && gone == nil && c.pool.write != nil {
-			f := attachedFile{a.schema, info, a.mode == "wal" && c.h.readOnlySchema(a.schema)}
+			f := attachedFile{a.schema, info, a.mode == "wal" && c.db.ReadOnlySchema(a.schema)}
 			if twin := slices.IndexFunc(files, f.meets); twin >= 0 {
 				err = c.pool.fail("attach", ErrDeadlock, nil, fmt.Sprintf("%s is %s already, and a transaction on both would wait for itself; use that one", path, files[twin].schema))
 				twins = append(twins, a.schema)
@@ -134,7 +129,7 @@ func (c *conn) lookAtAttached(private bool) (err error) {
 	now.excludes = c.pool.write != nil && (now.excludes || now.shares || now.keeps)
 	*known = now
 	for _, schema := range twins {
-		c.h.run("DETACH " + quoted(schema))
+		c.db.Run("DETACH " + quoted(schema))
 	}
 	return err
 }
@@ -189,30 +184,4 @@ func (k *locks) takeToAttach(c *conn, cl *call) error {
 		return nil
 	}
 	return k.takeShared(c, cl)
-}
-
-// schema names the database at a place of the connection; "" if there is none.
-// See https://www.sqlite.org/c3ref/db_name.html.
-func (h *handle) schema(i int) string {
-	return libc.GoString(lib.Xsqlite3_db_name(h.tls, h.db, int32(i)))
-}
-
-// path is a database's file; "" if it has none.
-// See https://www.sqlite.org/c3ref/db_filename.html.
-func (h *handle) path(schema string) (path string) {
-	h.named(schema, func(p uintptr) { path = libc.GoString(lib.Xsqlite3_db_filename(h.tls, h.db, p)) })
-	return path
-}
-
-// readOnlySchema is readOnly for an attached database.
-func (h *handle) readOnlySchema(schema string) (only bool) {
-	h.named(schema, func(p uintptr) { only = lib.Xsqlite3_db_readonly(h.tls, h.db, p) == 1 })
-	return only
-}
-
-func (h *handle) named(schema string, f func(uintptr)) {
-	if p, err := libc.CString(schema); err == nil {
-		f(p)
-		libc.Xfree(h.tls, p)
-	}
 }

@@ -228,7 +228,7 @@ func (c *conn) beginCopy(cl *call, path string) (err error) {
 	if err := c.admit(cl); err != nil {
 		return err
 	}
-	c.copying, err = c.raw.NewBackup("file:" + escapeURI(path) + "?mode=rw")
+	c.copying, err = c.db.Driver().NewBackup("file:" + escapeURI(path) + "?mode=rw")
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
 
@@ -191,9 +192,9 @@ func (b *batch) runSingle(m *member, gentle bool) error {
 	cl.gentle = gentle
 	var before, compiled int32
 	c.mu.Lock()
-	s := c.cache.byText[m.single.query] // nil if the connection was closed just now
+	s := c.db.Known(m.single.query) // nil if the connection was closed just now
 	if s != nil {
-		before, compiled = c.h.changes(), s.compiled
+		before, compiled = c.db.TotalChanges(), s.Recompiled()
 	}
 	c.mu.Unlock()
 	err := m.single.run(c, cl)
@@ -206,8 +207,8 @@ func (b *batch) runSingle(m *member, gentle bool) error {
 		// (FAIL), and then it counts what it left. After other errors half of it may
 		// be there, uncounted: there is no journal of a statement that cannot violate
 		// a constraint.
-		undone := IsUnique(err) || IsNotNull(err) || IsCheck(err) || hasCode(err, lib.SQLITE_CONSTRAINT_FOREIGNKEY) || errors.As(err, new(argumentsError))
-		b.broken = b.broken || !undone || s == nil || s.compiled != compiled || c.h.changes() != before
+		undone := IsUnique(err) || IsNotNull(err) || IsCheck(err) || hasCode(err, lib.SQLITE_CONSTRAINT_FOREIGNKEY) || errors.As(err, new(sqlite.ArgumentsError))
+		b.broken = b.broken || !undone || s == nil || s.Recompiled() != compiled || c.db.TotalChanges() != before
 	case c.debt() != nil:
 		b.broken = true
 		err = errRunAlone
@@ -219,7 +220,11 @@ func (b *batch) runSingle(m *member, gentle bool) error {
 // that others may run: its own goroutine would notice no difference. The caller
 // holds mu.
 func (c *conn) plain(m *member) bool {
-	return m.single != nil && !c.pool.foreign && c.cache.harmless(m.single.query)
+	if m.single == nil || c.pool.foreign {
+		return false
+	}
+	s := c.db.Known(m.single.query)
+	return s != nil && s.Effects == sqlite.Effects{}
 }
 
 // carryOn runs the statements of those who wait next, if serving is true. Then it

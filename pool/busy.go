@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
 
@@ -12,9 +13,9 @@ import (
 // from starting, until BusyTimeout or the context ends. SQLite's own busy
 // timeout is zero meanwhile: its handler does not know the context, and it gives
 // up at once where a transaction has read before.
-func (c *conn) patiently(cl *call, s *statement, f func() error) error {
+func (c *conn) patiently(cl *call, s *sqlite.Stmt, f func() error) error {
 	err := c.interruptible(cl, s, f)
-	if isForeignLock(err) && s != nil && s.effects.attaches {
+	if isForeignLock(err) && s != nil && s.Effects.Attaches {
 		if stop := c.locks.takeToAttach(c, cl); stop != nil {
 			return stop
 		}
@@ -43,22 +44,22 @@ func (c *conn) patiently(cl *call, s *statement, f func() error) error {
 // shows: for statements that ask for it or set it, and for the end of an
 // autocommit write whose rows were read, which cannot be tried again.
 func (c *conn) withBusyTimeout(f func() error) error {
-	c.h.setBusyTimeout(c.guard.busyTimeout)
-	defer c.h.setBusyTimeout(0)
+	c.db.SetBusyTimeout(c.guard.busyTimeout)
+	defer c.db.SetBusyTimeout(0)
 	return f()
 }
 
 // bars reports that waiting would be for ever: outside WAL mode the other
 // process cannot commit before this connection's read is over.
 func (c *conn) bars() bool {
-	return c.pool.excluding && c.h.transaction() == readTransaction
+	return c.pool.excluding && c.db.Transaction() == sqlite.ReadTransaction
 }
 
 // writing reports that the connection has the write lock already, so that there
 // is nothing to wait for. Outside WAL mode the commit waits for readers, and each
 // attached file has a lock of its own.
 func (g *guard) writing(c *conn) bool {
-	return c.locks.slot && !c.pool.excluding && len(g.attached.databases) == 0 && !g.committing && len(g.serials) > 0 && c.h.transaction() == writeTransaction
+	return c.locks.slot && !c.pool.excluding && len(g.attached.databases) == 0 && !g.committing && len(g.serials) > 0 && c.db.Transaction() == sqlite.WriteTransaction
 }
 
 // waitContext is the context that ends a wait.

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"github.com/sqlane/sqlane/internal/sqlite"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,7 @@ func (r *running) end() {
 
 // interruptible runs f, one call into SQLite, and has it interrupted when the
 // caller's context ends or the pool's patience does.
-func (c *conn) interruptible(cl *call, s *statement, f func() error) error {
+func (c *conn) interruptible(cl *call, s *sqlite.Stmt, f func() error) error {
 	c.running.call.Store(cl)
 	if cl.cancellable() {
 		c.pool.watcher.wake()
@@ -44,25 +45,17 @@ func (c *conn) interruptible(cl *call, s *statement, f func() error) error {
 	return err
 }
 
-// abort undoes what SQLite was doing when a function that it called did not
-// return to it. SQLite knows nothing of that: it is in its mutex, and the
-// statement runs. To end that would keep what it has written so far, so the
-// whole transaction goes first; one is begun where there was none but the
-// statement's. The connection is not used again. s is nil while preparing.
-func (c *conn) abort(s *statement) {
+// abort gives up what SQLite was doing when a function that it called did not
+// return to it, and the transaction with it. The connection is not used again. s is
+// nil while preparing.
+func (c *conn) abort(s *sqlite.Stmt) {
 	g := &c.guard
 	c.broken = errors.New("a function that SQL called did not return")
-	g.prepping = false
 	if g.inTx() && g.lost == nil {
 		g.lost = c.broken
 		c.pool.counts.lost.Add(1)
 	}
-	c.h.leaveMutex()
-	c.h.run("BEGIN")
-	c.h.run("ROLLBACK")
-	if s != nil {
-		_ = s.Close()
-	}
+	c.db.Abandon(s)
 	c.locks.settle(c)
 }
 
@@ -84,7 +77,7 @@ func (c *conn) overdue(interruptAll bool) (watched bool) {
 		r.looked.Store(true)
 		defer r.looked.Store(false)
 		if r.call.Load() == cl { // still
-			c.h.interrupt()
+			c.db.Interrupt()
 		}
 	}
 	return cl.cancellable()

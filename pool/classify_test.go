@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sqlane/sqlane/internal/rounds"
+	plainsqlite "github.com/sqlane/sqlane/internal/sqlite/plain"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 )
@@ -44,20 +45,20 @@ type verdict struct {
 func judge(t *testing.T, text string) verdict {
 	var v verdict
 	for i, before := range []string{"", "BEGIN IMMEDIATE", "SAVEPOINT sp"} {
-		plain := pool.OpenPlainSQLite(t, classifyPragmas+classifyTables)
-		require.NoError(t, plain.Exec(before))
-		image, autocommit := plain.Image(), plain.Autocommit()
-		stmt, _, err := plain.Prepare(text)
-		if err != nil || stmt == (pool.PlainStmt{}) {
+		db := plainsqlite.Open(t, classifyPragmas+classifyTables)
+		require.NoError(t, db.Exec(before))
+		image, autocommit := db.Image(), db.Autocommit()
+		stmt, _, err := db.Prepare(text)
+		if err != nil || stmt == (plainsqlite.Stmt{}) {
 			continue // RELEASE sp is sound too where there is no savepoint, so others decide
 		}
 		v.sound = true
-		v.readOnly = plain.ReadOnly(stmt)
-		err = plain.Run(stmt)
-		flipped := plain.Autocommit() != autocommit
+		v.readOnly = db.ReadOnly(stmt)
+		err = db.Run(stmt)
+		flipped := db.Autocommit() != autocommit
 		v.controls = v.controls || err == nil && flipped
 		v.rolls = v.rolls || err != nil && flipped && i > 0
-		v.changes = v.changes || i == 0 && plain.Image() != image
+		v.changes = v.changes || i == 0 && db.Image() != image
 	}
 	return v
 }

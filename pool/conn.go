@@ -10,31 +10,10 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/internal/bridge"
-	"modernc.org/sqlite"
+	"github.com/sqlane/sqlane/internal/sqlite"
+	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
-
-// sqliteConn is what the driver's connection offers.
-type sqliteConn interface {
-	driver.Conn
-	driver.ConnPrepareContext
-	sqlite.AuthorizerRegisterer
-	sqlite.HookRegisterer
-	sqlite.DBStatus
-	sqlite.FileControl
-	ColumnInfo(query string) ([]sqlite.ColumnInfo, error)
-	IsReadOnly(schema string) (bool, error)
-	Serialize() ([]byte, error)
-	Deserialize(file []byte) error
-	NewBackup(uri string) (*sqlite.Backup, error)
-}
-
-// sqliteStmt is what the driver's statement offers.
-type sqliteStmt interface {
-	driver.Stmt
-	driver.StmtExecContext
-	driver.StmtQueryContext
-}
 
 // call is what comes with a statement: for whom it runs, and what it may.
 type call struct {
@@ -55,15 +34,13 @@ func ownCall() *call {
 	return &call{Context: context.Background(), depth: -1, control: true, steady: true}
 }
 
-// conn is the driver connection that every statement passes through, whoever
-// sends it. It knows four things that the driver does not: a cache of prepared
-// statements (cache.go), the pool's lanes (locks.go), which transaction it is
-// in and whether that one still exists (guard.go), and how to stop a statement
+// conn is the connection that every statement passes through, whoever sends it.
+// It knows what SQLite does not: the pool's lanes (locks.go), which transaction it
+// is in and whether that one still exists (guard.go), and how to stop a statement
 // whose context has ended (cancel.go).
 type conn struct {
 	pool       *Pool
-	raw        sqliteConn
-	h          handle
+	db         *sqlite.Conn
 	bridge     *bridge.Bridge // to database/sql's types
 	expires    time.Duration  // on the pool's clock; 0: never
 	generation uint64         // of Pool.Reset, in which it was opened
@@ -77,18 +54,17 @@ type conn struct {
 	// only caller: leases and transactions end while rows are open. It guards
 	// what follows. Waiting for a lane happens under it.
 	mu      sync.Mutex
-	epoch   uint64         // of the lease whose statements may run; it counts up
-	leased  bool           // epoch is in use
-	cache   cache          // prepared statements
-	open    []*rows        // not closed yet
-	locks   locks          // what it holds of the write lane
-	guard   guard          // the transaction
-	copying *sqlite.Backup // a backup that reads from it
-	watch   watch          // for a lease that nobody has any more
-	text    bool           // transaction control as text is allowed: it is leased through DB
-	changes []string       // what outlives the lease, if nothing set it back: see state.go
-	broken  error          // it must not be used again
-	usesLog bool           // it keeps the log's files where they are
+	epoch   uint64          // of the lease whose statements may run; it counts up
+	leased  bool            // epoch is in use
+	open    []*rows         // not closed yet
+	locks   locks           // what it holds of the write lane
+	guard   guard           // the transaction
+	copying *modernc.Backup // a backup that reads from it
+	watch   watch           // for a lease that nobody has any more
+	text    bool            // transaction control as text is allowed: it is leased through DB
+	changes []string        // what outlives the lease, if nothing set it back: see state.go
+	broken  error           // it must not be used again
+	usesLog bool            // it keeps the log's files where they are
 	closed  bool
 	gone    atomic.Bool // closed, to be read without mu
 }
@@ -110,7 +86,7 @@ func (c *conn) leave(cl *call, err error) error {
 
 // meaning turns SQLite's codes into the pool's errors where the pool knows more.
 func (c *conn) meaning(cl *call, err error) error {
-	var e *sqlite.Error
+	var e *modernc.Error
 	if !errors.As(err, &e) {
 		return err
 	}
@@ -170,13 +146,13 @@ func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (_ driver.
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
-	if args, err = c.pool.cfg.TimeFormat.written(args); err != nil {
+	if args, err = sqlite.TimeFormat(c.pool.cfg.TimeFormat).Written(args); err != nil {
 		return nil, err
 	}
-	if s := c.cache.take(query); s != nil {
+	if s := c.cached(query); s != nil {
 		return c.complete(cl, s, args)
 	}
-	parts := split(query)
+	parts := sqlite.Split(query)
 	if len(parts) == 1 {
 		s, err := c.prepare(cl, query, parts[0])
 		if err != nil {
@@ -184,45 +160,57 @@ func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (_ driver.
 		}
 		return c.complete(cl, s, args)
 	}
-	shares, err := share(parts, args)
+	shares, err := sqlite.Share(parts, args)
 	if err != nil {
 		return nil, err
 	}
 	return c.execScript(cl, parts, shares)
 }
 
+// cached takes a statement out of the connection's cache; it is nil if the text must
+// be prepared.
+func (c *conn) cached(text string) *sqlite.Stmt {
+	s := c.db.Cached(text)
+	if s == nil {
+		c.pool.counts.statementMisses.Add(1)
+	} else {
+		c.pool.counts.statementHits.Add(1)
+	}
+	return s
+}
+
 // complete runs a statement to its end.
-func (c *conn) complete(cl *call, s *statement, args []driver.NamedValue) (did result, err error) {
+func (c *conn) complete(cl *call, s *sqlite.Stmt, args []driver.NamedValue) (did sqlite.Result, err error) {
 	if err = c.enter(cl, s, args); err != nil {
-		c.cache.give(s)
+		c.db.Release(s)
 		c.locks.settle(c)
 		return did, err
 	}
-	if s.effects.control {
+	if s.Effects.Control() {
 		c.readWritersAhead()
 	}
 	err = c.run(cl, s, func() (err error) {
-		did, err = s.complete(args)
+		did, err = s.Complete(args)
 		return err
 	})
-	if err == nil && s.effects.attaches {
+	if err == nil && s.Effects.Attaches {
 		err = c.attachedNow(s, args)
 	}
-	c.cache.give(s)
+	c.db.Release(s)
 	c.accountForText(s)
 	return did, c.leave(cl, err)
 }
 
 // accountForText notices a transaction that was begun or ended as text.
-func (c *conn) accountForText(s *statement) {
-	if s.effects.control && len(c.guard.serials) == 0 {
-		c.guard.textual = !c.h.autocommit()
+func (c *conn) accountForText(s *sqlite.Stmt) {
+	if s.Effects.Control() && len(c.guard.serials) == 0 {
+		c.guard.textual = !c.db.Autocommit()
 	}
 }
 
 // run runs a statement with patience for other processes' locks.
-func (c *conn) run(cl *call, s *statement, f func() error) error {
-	if s.effects.timeout {
+func (c *conn) run(cl *call, s *sqlite.Stmt, f func() error) error {
+	if s.Effects.BusyTimeout {
 		return c.withBusyTimeout(f)
 	}
 	return c.patiently(cl, s, f)
@@ -243,7 +231,7 @@ func (c *conn) traced(cl *call, query string, args []driver.NamedValue) {
 // arguments, with the write slot held from the first to the last. What ran before
 // a failure stays done. The rows affected are the last statement's, and the last id
 // is that of the row which the script inserted last.
-func (c *conn) execScript(cl *call, parts []string, shares [][]driver.NamedValue) (res result, err error) {
+func (c *conn) execScript(cl *call, parts []string, shares [][]driver.NamedValue) (res sqlite.Result, err error) {
 	if len(parts) == 0 {
 		return res, nil
 	}
@@ -263,10 +251,7 @@ func (c *conn) execScript(cl *call, parts []string, shares [][]driver.NamedValue
 		if err != nil {
 			return res, err
 		}
-		if !did.inserted {
-			did.id, did.inserted = res.id, res.inserted
-		}
-		res = did
+		res = did.After(res)
 	}
 	return res, nil
 }
@@ -287,21 +272,21 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
-	if args, err = c.pool.cfg.TimeFormat.written(args); err != nil {
+	if args, err = sqlite.TimeFormat(c.pool.cfg.TimeFormat).Written(args); err != nil {
 		return nil, err
 	}
-	s := c.cache.take(query)
+	s := c.cached(query)
 	if s == nil {
-		parts := split(query)
+		parts := sqlite.Split(query)
 		var shares [][]driver.NamedValue
 		if len(parts) != 1 {
-			if shares, err = share(parts, args); err != nil {
+			if shares, err = sqlite.Share(parts, args); err != nil {
 				return nil, err
 			}
 		}
 		if len(parts) == 0 {
 			cl.span.finish(nil)
-			return &noRows{columns{names: []string{}}}, nil
+			return new(noRows), nil
 		}
 		if n := len(parts) - 1; n > 0 {
 			if err := c.locks.hold(c, cl); err != nil {
@@ -328,25 +313,25 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 	return r, nil
 }
 
-func (c *conn) queryOne(cl *call, s *statement, args []driver.NamedValue) (*rows, error) {
+func (c *conn) queryOne(cl *call, s *sqlite.Stmt, args []driver.NamedValue) (*rows, error) {
 	if err := c.enter(cl, s, args); err != nil {
-		c.cache.give(s)
+		c.db.Release(s)
 		c.locks.settle(c)
 		return nil, err
 	}
-	if s.effects.control {
+	if s.Effects.Control() {
 		c.readWritersAhead()
 	}
-	err := c.run(cl, s, func() error { return s.open(args) })
-	if err == nil && s.effects.attaches {
+	err := c.run(cl, s, func() error { return s.Open(args) })
+	if err == nil && s.Effects.Attaches {
 		err = c.attachedNow(s, args)
 	}
 	c.accountForText(s)
 	if err != nil {
-		c.cache.give(s)
+		c.db.Release(s)
 		return nil, c.leave(cl, err)
 	}
-	r := &rows{columns: s.columns, conn: c, call: cl, stmt: s}
+	r := &rows{Header: s.Header(), conn: c, call: cl, stmt: s}
 	c.open = append(c.open, r)
 	return r, c.leave(cl, nil)
 }
@@ -362,7 +347,7 @@ func (c *conn) word(cl *call, text string) (string, error) {
 		return "", err
 	}
 	value := make([]driver.Value, 1)
-	err = s.next(value)
+	err = s.Next(value)
 	err = errors.Join(err, r.end(nil))
 	got, _ := value[0].(string)
 	return got, err
@@ -396,8 +381,7 @@ func (c *conn) shut() error {
 	err := errors.Join(c.closeRows(-1, ErrClosed), c.endCopy())
 	c.closed = true
 	c.gone.Store(true)
-	c.cache.clear()
 	c.locks.release(c)
 	c.pool.leaveLog(c)
-	return errors.Join(err, c.raw.Close())
+	return errors.Join(err, c.db.Close())
 }

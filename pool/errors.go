@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strings"
 
-	"modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
 
@@ -119,7 +119,7 @@ func Code(err error) (code int, ok bool) {
 	if errors.As(err, &owed) {
 		return lib.SQLITE_CONSTRAINT_FOREIGNKEY, true
 	}
-	var e *sqlite.Error
+	var e *modernc.Error
 	if !errors.As(err, &e) {
 		return 0, false
 	}

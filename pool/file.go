@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
 
@@ -284,7 +284,7 @@ func (p *Pool) openUnwritable(ctx context.Context, why error) (*conn, error) {
 	if denied == nil {
 		return nil, why
 	}
-	if said, ok := errors.AsType[*sqlite.Error](why); ok {
+	if said, ok := errors.AsType[*modernc.Error](why); ok {
 		why = said
 	}
 	denied = fmt.Errorf("%w (%w)", &fs.PathError{Op: "create", Path: p.real + "-shm", Err: denied}, why)

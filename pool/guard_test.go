@@ -17,7 +17,7 @@ func TestNothingCommitsBehindALostTransaction(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, p.Close()) }()
 	below := func(c *conn, query string) error {
-		s, err := c.raw.Prepare(query)
+		s, err := c.db.Driver().Prepare(query)
 		require.NoError(t, err)
 		defer s.Close()
 		_, err = s.(driver.StmtExecContext).ExecContext(context.Background(), nil)
@@ -39,52 +39,6 @@ func TestNothingCommitsBehindALostTransaction(t *testing.T) {
 		var n int
 		require.NoError(t, tx.QueryRowContext(ctx, "SELECT count(*) FROM n").Scan(&n))
 		require.Zero(t, n)
-		return nil
-	}))
-}
-
-// otherDriver is a connection and a statement of some other driver.
-type otherDriver struct {
-	driver.Conn
-	driver.Stmt
-	db int
-}
-
-func (otherDriver) Close() error { return nil }
-
-func TestADriverThatChangedIsNamed(t *testing.T) {
-	for _, other := range []driver.Conn{struct{ driver.Conn }{}, &struct{ driver.Conn }{}} {
-		_, err := newHandle(other)
-		require.ErrorContains(t, err, "modernc.org/sqlite")
-		require.ErrorContains(t, err, `"db"`)
-	}
-	_, err := uintptrField(&otherDriver{db: 1}, "db")
-	require.ErrorContains(t, err, "no field", "it is not a uintptr")
-	var h handle
-	_, err = h.statement(&otherDriver{})
-	require.ErrorContains(t, err, `"pstmt"`)
-	_, err = (&Pool{factory: strange{}}).openConn(t.Context())
-	require.ErrorContains(t, err, "lacks a method")
-}
-
-// strange is a factory of connections that are not the driver's.
-type strange struct{ driver.Connector }
-
-func (strange) Connect(context.Context) (driver.Conn, error) { return closable{}, nil }
-
-type closable struct{ driver.Conn }
-
-func (closable) Close() error { return nil }
-
-func TestAStatementThatTheDriverTakesForAScriptIsRefused(t *testing.T) {
-	p, err := Open(t.Context(), Config{Path: Memory})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, p.Close()) }()
-	require.NoError(t, p.View(t.Context(), func(ctx context.Context, tx *Tx) error {
-		tx.conn.mu.Lock()
-		defer tx.conn.mu.Unlock()
-		_, err := tx.conn.prepare(tx.call(ctx), "", "SELECT 1; SELECT 2") // split would have cut it
-		require.ErrorContains(t, err, "for a script")
 		return nil
 	}))
 }

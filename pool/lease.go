@@ -333,7 +333,7 @@ func (c *conn) clean(reason error) error {
 	}
 	err := c.closeRows(-1, reason)
 	c.guard.pop(0)
-	if !c.h.autocommit() {
+	if !c.db.Autocommit() {
 		err = errors.Join(err, c.control(ownCall(), "ROLLBACK"))
 	}
 	c.locks.settle(c)

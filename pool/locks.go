@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"github.com/sqlane/sqlane/internal/sqlite"
 	"math"
 	"sync/atomic"
 	"time"
@@ -24,22 +25,22 @@ const noLimit = math.MaxInt
 
 // take waits for what the statement needs. A transaction's first write is the
 // moment to see that the file is still there.
-func (k *locks) take(c *conn, cl *call, s *statement) error {
+func (k *locks) take(c *conn, cl *call, s *sqlite.Stmt) error {
 	if k.exempt || c.pool.write == nil {
 		return nil
 	}
-	if k.early && c.guard.attached.excludes && !s.writes && !s.effects.attaches {
+	if k.early && c.guard.attached.excludes && !s.Writes && !s.Effects.Attaches {
 		c.pool.attaching.Store(true) // the next one is set up under the lock that this one may have to wait for
 	}
 	var err error
 	switch {
 	case k.slot:
-	case s.writes:
+	case s.Writes:
 		err = k.takeSlot(c, cl)
-	case c.excludes() && !k.shared.Load() && !s.effects.control && !s.effects.attaches:
+	case c.excludes() && !k.shared.Load() && !s.Effects.Control() && !s.Effects.Attaches:
 		err = k.takeShared(c, cl)
 	}
-	if err == nil && s.writes && c.h.transaction() != writeTransaction {
+	if err == nil && s.Writes && c.db.Transaction() != sqlite.WriteTransaction {
 		err = c.pool.checkFile("write")
 	}
 	return err
@@ -57,7 +58,7 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 	if upgrades {
 		err = c.pool.write.promote(cl.waitContext(), c.pool.cfg.AcquireTimeout)
 	}
-	if errors.Is(err, ErrConflict) && c.h.transaction() == noTransaction {
+	if errors.Is(err, ErrConflict) && c.db.Transaction() == sqlite.NoTransaction {
 		k.release(c) // nothing was read yet, so there is no snapshot to keep
 		upgrades = false
 	}
@@ -96,7 +97,7 @@ func (k *locks) prepare(c *conn, cl *call, text string) error {
 	if !c.excludes() || k.slot || k.exempt || k.shared.Load() {
 		return nil
 	}
-	switch firstWord(text) {
+	switch sqlite.FirstWord(text) {
 	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH": // need no schema
 		return nil
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER":
@@ -135,10 +136,10 @@ func (k *locks) settle(c *conn) {
 	if k.kept > 0 || c.guard.attached.keeps || !k.slot && !k.shared.Load() {
 		return
 	}
-	switch state := c.h.transaction(); {
-	case state == noTransaction:
+	switch state := c.db.Transaction(); {
+	case state == sqlite.NoTransaction:
 		k.release(c)
-	case state == readTransaction && k.slot && !c.excludes():
+	case state == sqlite.ReadTransaction && k.slot && !c.excludes():
 		k.release(c)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"os"
 	"sync/atomic"
 
-	"modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 )
 
 // At Synchronous "normal" a commit is not synced. The checkpoint is that SQLite
@@ -47,7 +47,7 @@ func (s *logSync) wrote(c *conn) {
 	if s == nil || c.closed {
 		return
 	}
-	pages, _, err := c.raw.Status(sqlite.DBStatusCacheWrite, true)
+	pages, _, err := c.db.Driver().Status(modernc.DBStatusCacheWrite, true)
 	if err == nil && pages > 0 && s.written.Add(int64(pages)) >= syncPages {
 		select {
 		case s.poke <- struct{}{}:

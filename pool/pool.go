@@ -13,7 +13,8 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/internal/bridge"
-	"modernc.org/sqlite"
+	"github.com/sqlane/sqlane/internal/sqlite"
+	modernc "modernc.org/sqlite"
 )
 
 // Pool is a set of connections to one SQLite database. It is safe for
@@ -177,7 +178,7 @@ func (p *Pool) makeFactory(ctx context.Context) error {
 		}
 	}
 	var err error
-	if p.factory, err = sqlite.NewConnector(dsn); err != nil {
+	if p.factory, err = modernc.NewConnector(dsn); err != nil {
 		return p.fail("open", ErrConfig, err)
 	}
 	if p.memory() {
@@ -194,7 +195,7 @@ func escapeURI(path string) string {
 	var b strings.Builder
 	for i := range len(path) {
 		switch c := path[i]; {
-		case isWord(c) && c < 0x80, c == '/', c == '.', c == '-', c == '~':
+		case sqlite.IsWord(c) && c < 0x80, c == '/', c == '.', c == '-', c == '~':
 			b.WriteByte(c)
 		default:
 			b.Write([]byte{'%', hex[c>>4], hex[c&15]})

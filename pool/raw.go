@@ -5,7 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 
-	"modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 )
 
 // Raw calls fn with modernc.org/sqlite's own connection, for what the pool does
@@ -28,17 +28,17 @@ func (l *Lease) Raw(ctx context.Context, fn func(conn driver.Conn) error) error 
 		return err
 	}
 	defer c.takeBack()
-	return fn(c.raw)
+	return fn(c.db.Driver())
 }
 
 // takeBack makes the driver's connection the pool's again. The caller holds mu.
 func (c *conn) takeBack() {
 	c.changed(stateRaw)
-	if c.h.isClosed(c.raw) { // and with it its statements
+	if c.db.Closed() { // and with it its statements
 		c.forget()
 		return
 	}
-	if err := c.install(); err != nil {
+	if err := c.db.Install(); err != nil {
 		c.broken = err
 	}
 	c.locks.drop(c)
@@ -54,7 +54,6 @@ func (c *conn) forget() {
 		r.ended, r.reason = true, c.pool.fail("query", ErrClosed, c.broken)
 	}
 	c.open = nil
-	c.cache = newCache(0, c.cache.hits, c.cache.misses)
 	c.guard.pop(0)
 	c.locks.kept = 0
 	c.locks.release(c)
@@ -66,10 +65,10 @@ func (c *conn) forget() {
 // set on the connection stays with that *sql.DB, as a PRAGMA does.
 
 var _ interface {
-	sqlite.AuthorizerRegisterer
-	sqlite.DBStatus
-	sqlite.FileControl
-	sqlite.HookRegisterer
+	modernc.AuthorizerRegisterer
+	modernc.DBStatus
+	modernc.FileControl
+	modernc.HookRegisterer
 } = (*facadeConn)(nil)
 
 // reach calls fn with the driver's connection.
@@ -84,9 +83,9 @@ func (f *facadeConn) reach(fn func(c *conn) error) error {
 }
 
 // ColumnInfo tells where the columns of a query come from.
-func (f *facadeConn) ColumnInfo(query string) (info []sqlite.ColumnInfo, err error) {
+func (f *facadeConn) ColumnInfo(query string) (info []modernc.ColumnInfo, err error) {
 	err = f.reach(func(c *conn) error {
-		info, err = c.raw.ColumnInfo(query)
+		info, err = c.db.Driver().ColumnInfo(query)
 		return err
 	})
 	return info, err
@@ -95,7 +94,7 @@ func (f *facadeConn) ColumnInfo(query string) (info []sqlite.ColumnInfo, err err
 // IsReadOnly reports whether a schema is read-only.
 func (f *facadeConn) IsReadOnly(schema string) (readOnly bool, err error) {
 	err = f.reach(func(c *conn) error {
-		readOnly, err = c.raw.IsReadOnly(schema)
+		readOnly, err = c.db.Driver().IsReadOnly(schema)
 		return err
 	})
 	return readOnly, err
@@ -104,7 +103,7 @@ func (f *facadeConn) IsReadOnly(schema string) (readOnly bool, err error) {
 // Serialize returns the database as the bytes of a file.
 func (f *facadeConn) Serialize() (b []byte, err error) {
 	err = f.reach(func(c *conn) error {
-		b, err = c.raw.Serialize()
+		b, err = c.db.Driver().Serialize()
 		return err
 	})
 	return b, err
@@ -115,60 +114,60 @@ func (f *facadeConn) Serialize() (b []byte, err error) {
 func (f *facadeConn) Deserialize(b []byte) error {
 	return f.reach(func(c *conn) error {
 		c.changed(stateRaw)
-		return c.raw.Deserialize(b)
+		return c.db.Driver().Deserialize(b)
 	})
 }
 
 // NewBackup begins a copy of the database; Pool.Backup is safer.
-func (f *facadeConn) NewBackup(uri string) (b *sqlite.Backup, err error) {
+func (f *facadeConn) NewBackup(uri string) (b *modernc.Backup, err error) {
 	err = f.reach(func(c *conn) error {
 		c.changed(stateRaw)
-		b, err = c.raw.NewBackup(uri)
+		b, err = c.db.Driver().NewBackup(uri)
 		return err
 	})
 	return b, err
 }
 
-// Status implements sqlite.DBStatus.
-func (f *facadeConn) Status(op sqlite.DBStatusOp, reset bool) (current, high int, err error) {
+// Status implements modernc.DBStatus.
+func (f *facadeConn) Status(op modernc.DBStatusOp, reset bool) (current, high int, err error) {
 	err = f.reach(func(c *conn) error {
-		current, high, err = c.raw.Status(op, reset)
+		current, high, err = c.db.Driver().Status(op, reset)
 		return err
 	})
 	return current, high, err
 }
 
-// FileControlPersistWAL implements sqlite.FileControl.
+// FileControlPersistWAL implements modernc.FileControl.
 func (f *facadeConn) FileControlPersistWAL(schema string, mode int) (now int, err error) {
 	err = f.reach(func(c *conn) error {
 		if mode >= 0 { // else it asks
 			c.changed(stateRaw)
 		}
-		now, err = c.raw.FileControlPersistWAL(schema, mode)
+		now, err = c.db.Driver().FileControlPersistWAL(schema, mode)
 		return err
 	})
 	return now, err
 }
 
-// FileControlDataVersion implements sqlite.FileControl.
+// FileControlDataVersion implements modernc.FileControl.
 func (f *facadeConn) FileControlDataVersion(schema string) (version uint32, err error) {
 	err = f.reach(func(c *conn) error {
-		version, err = c.raw.FileControlDataVersion(schema)
+		version, err = c.db.Driver().FileControlDataVersion(schema)
 		return err
 	})
 	return version, err
 }
 
-// RegisterAuthorizer implements sqlite.AuthorizerRegisterer. It is asked after the
+// RegisterAuthorizer implements modernc.AuthorizerRegisterer. It is asked after the
 // pool's own.
-func (f *facadeConn) RegisterAuthorizer(fn sqlite.AuthorizerFn) error {
+func (f *facadeConn) RegisterAuthorizer(fn modernc.AuthorizerFn) error {
 	return f.reach(func(c *conn) error {
 		c.changed(stateRaw)
 		if fn == nil {
-			return c.raw.RegisterAuthorizer(c.guard.authorize)
+			return c.db.Driver().RegisterAuthorizer(c.db.Authorize)
 		}
-		return c.raw.RegisterAuthorizer(func(action sqlite.AuthorizerActionCode, arg1, arg2, schema, trigger string) sqlite.AuthorizerReturnCode {
-			if verdict := c.guard.authorize(action, arg1, arg2, schema, trigger); verdict != sqlite.AuthorizerOK {
+		return c.db.Driver().RegisterAuthorizer(func(action modernc.AuthorizerActionCode, arg1, arg2, schema, trigger string) modernc.AuthorizerReturnCode {
+			if verdict := c.db.Authorize(action, arg1, arg2, schema, trigger); verdict != modernc.AuthorizerOK {
 				return verdict
 			}
 			return fn(action, arg1, arg2, schema, trigger)
@@ -176,13 +175,13 @@ func (f *facadeConn) RegisterAuthorizer(fn sqlite.AuthorizerFn) error {
 	})
 }
 
-// RegisterCommitHook implements sqlite.HookRegisterer. It is asked after the
+// RegisterCommitHook implements modernc.HookRegisterer. It is asked after the
 // pool's own.
-func (f *facadeConn) RegisterCommitHook(fn sqlite.CommitHookFn) {
+func (f *facadeConn) RegisterCommitHook(fn modernc.CommitHookFn) {
 	_ = f.reach(func(c *conn) error {
 		c.changed(stateRaw)
-		c.raw.RegisterCommitHook(func() int32 {
-			if veto := c.vetoCommit(); veto != 0 || fn == nil {
+		c.db.Driver().RegisterCommitHook(func() int32 {
+			if veto := c.db.Veto(); veto != 0 || fn == nil {
 				return veto
 			}
 			return fn()
@@ -191,20 +190,20 @@ func (f *facadeConn) RegisterCommitHook(fn sqlite.CommitHookFn) {
 	})
 }
 
-// RegisterRollbackHook implements sqlite.HookRegisterer.
-func (f *facadeConn) RegisterRollbackHook(fn sqlite.RollbackHookFn) {
+// RegisterRollbackHook implements modernc.HookRegisterer.
+func (f *facadeConn) RegisterRollbackHook(fn modernc.RollbackHookFn) {
 	_ = f.reach(func(c *conn) error {
 		c.changed(stateRaw)
-		c.raw.RegisterRollbackHook(fn)
+		c.db.Driver().RegisterRollbackHook(fn)
 		return nil
 	})
 }
 
-// RegisterPreUpdateHook implements sqlite.HookRegisterer.
-func (f *facadeConn) RegisterPreUpdateHook(fn sqlite.PreUpdateHookFn) {
+// RegisterPreUpdateHook implements modernc.HookRegisterer.
+func (f *facadeConn) RegisterPreUpdateHook(fn modernc.PreUpdateHookFn) {
 	_ = f.reach(func(c *conn) error {
 		c.changed(stateRaw)
-		c.raw.RegisterPreUpdateHook(fn)
+		c.db.Driver().RegisterPreUpdateHook(fn)
 		return nil
 	})
 }

@@ -5,20 +5,22 @@ import (
 	"errors"
 	"io"
 	"slices"
+
+	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
 // rows are a running statement. They end when they are closed, or when the
 // lease, transaction or savepoint does in which they were opened.
 type rows struct {
-	columns  // as they were when it began: the statement may run again with others
-	conn     *conn
-	call     *call
-	stmt     *statement
-	rest     [][]driver.Value // read ahead
-	finished bool             // the statement has ended; there may be a rest
-	ended    bool             // guarded by conn.mu, like all of this
-	reason   error            // what Next says after an end from outside
-	failed   error            // what Next said last
+	sqlite.Header // as they were when it began: the statement may run again with others
+	conn          *conn
+	call          *call
+	stmt          *sqlite.Stmt
+	rest          [][]driver.Value // read ahead
+	finished      bool             // the statement has ended; there may be a rest
+	ended         bool             // guarded by conn.mu, like all of this
+	reason        error            // what Next says after an end from outside
+	failed        error            // what Next said last
 }
 
 // Next reads the next row, unless the caller's context has ended.
@@ -54,12 +56,12 @@ func (r *rows) step(dest []driver.Value) error {
 		}
 		return io.EOF
 	}
-	if r.stmt.ahead { // nothing runs
-		return r.stmt.next(dest)
+	if r.stmt.Ahead() { // nothing runs
+		return r.stmt.Next(dest)
 	}
 	returned := false
 	defer func() { r.finished = r.finished || !returned }() // by a panic; conn.abort has ended the statement
-	err := r.conn.interruptible(r.call, r.stmt, func() error { return r.stmt.next(dest) })
+	err := r.conn.interruptible(r.call, r.stmt, func() error { return r.stmt.Next(dest) })
 	returned = true
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
@@ -71,7 +73,7 @@ func (r *rows) step(dest []driver.Value) error {
 // readAhead ends the statement and keeps its rows.
 func (r *rows) readAhead() {
 	for {
-		row := make([]driver.Value, len(r.names))
+		row := make([]driver.Value, r.Count())
 		if r.step(row) != nil {
 			break
 		}
@@ -86,7 +88,7 @@ func (r *rows) readAhead() {
 // SQLite would call the transaction's own statements BUSY because of them.
 func (c *conn) readWritersAhead() {
 	for _, r := range c.open {
-		if r.stmt.writes && !r.finished {
+		if r.stmt.Writes && !r.finished {
 			r.readAhead()
 		}
 	}
@@ -99,12 +101,12 @@ func (r *rows) finish() error {
 	}
 	r.finished = true
 	var err error
-	if r.stmt.writes && r.conn.h.autocommit() {
-		err = r.conn.withBusyTimeout(r.stmt.end)
+	if r.stmt.Writes && r.conn.db.Autocommit() {
+		err = r.conn.withBusyTimeout(r.stmt.End)
 	} else {
-		err = r.stmt.end()
+		err = r.stmt.End()
 	}
-	r.conn.cache.give(r.stmt)
+	r.conn.db.Release(r.stmt)
 	return err
 }
 
@@ -134,7 +136,8 @@ func (r *rows) end(reason error) error {
 }
 
 // noRows is what a text without a statement returns.
-type noRows struct{ columns }
+type noRows struct{ sqlite.Header }
 
+func (*noRows) Columns() []string         { return []string{} }
 func (*noRows) Next([]driver.Value) error { return io.EOF }
 func (*noRows) Close() error              { return nil }

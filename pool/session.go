@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
 // session is the connection that carries what an operation of a *sql.DB left
@@ -64,8 +65,8 @@ func (f *facadeConn) carry() bool {
 // transaction calls for it. The caller holds mu.
 func (k *locks) outlive(c *conn) bool {
 	k.leased, k.kept = false, 0
-	switch state := c.h.transaction(); {
-	case state == writeTransaction, state == readTransaction && c.excludes():
+	switch state := c.db.Transaction(); {
+	case state == sqlite.WriteTransaction, state == sqlite.ReadTransaction && c.excludes():
 		return true
 	}
 	k.slot = false
@@ -133,8 +134,8 @@ func (f *facadeConn) inText() bool {
 
 // beginsText reports that a statement of the text begins a transaction.
 func beginsText(query string) bool {
-	for _, part := range split(query) {
-		if word := firstWord(part); word == "BEGIN" || word == "SAVEPOINT" {
+	for _, part := range sqlite.Split(query) {
+		if word := sqlite.FirstWord(part); word == "BEGIN" || word == "SAVEPOINT" {
 			return true
 		}
 	}
@@ -144,7 +145,7 @@ func beginsText(query string) bool {
 // undoText rolls back a transaction that was begun as text. The caller holds mu.
 func (c *conn) undoText() {
 	c.guard.pop(0)
-	if !c.closed && !c.h.autocommit() {
+	if !c.closed && !c.db.Autocommit() {
 		if err := c.control(ownCall(), "ROLLBACK"); err != nil {
 			c.broken = err
 		}

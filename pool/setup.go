@@ -186,14 +186,14 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	// SQLite opens a file that it may not write for reading. That would be a
 	// connection that stays so when the right is back.
 	if mode == journalSet {
-		p.readable = c.h.readOnly()
-	} else if c.h.readOnly() && !p.readable && !p.cfg.ReadOnly {
+		p.readable = c.db.ReadOnly()
+	} else if c.db.ReadOnly() && !p.readable && !p.cfg.ReadOnly {
 		return p.fail("open", ErrReadOnly, nil, "the file may not be written any more")
 	}
 	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
-	c.h.setBusyTimeout(0) // the waiting is ours: see patiently
+	c.db.SetBusyTimeout(0) // the waiting is ours: see patiently
 	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)
-	c.guard.builtin = p.builtin
+	c.db.SetFunctions(p.builtin)
 	if c.guard.journal = p.cfg.JournalMode; p.memory() {
 		c.guard.journal = "memory"
 	}
@@ -255,7 +255,7 @@ func (p *Pool) learnFunctions(c *conn, cl *call) error {
 	for name := range strings.SplitSeq(names, ",") {
 		p.builtin[strings.ToLower(name)] = true
 	}
-	c.guard.builtin = p.builtin
+	c.db.SetFunctions(p.builtin)
 	trusting, err := c.word(cl, "SELECT CAST(trusted_schema AS TEXT) FROM pragma_trusted_schema")
 	p.foreign = trusting == "1"
 	return err

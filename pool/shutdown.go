@@ -145,7 +145,7 @@ func (p *Pool) closeConn(c *conn, last bool) error {
 // behind. Beginning a statement does (https://www.sqlite.org/c3ref/interrupt.html).
 func (c *conn) forgetInterrupt() {
 	if !c.closed {
-		c.h.run("SELECT 1")
+		c.db.Run("SELECT 1")
 	}
 }
 

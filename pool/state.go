@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
 // What a statement leaves on its connection, besides what it does to the
@@ -69,12 +71,8 @@ func (c *conn) readState(what string) (value string, ok bool) {
 	case text == "":
 		text = what
 	}
-	s, err := c.raw.Prepare(text) // past the lanes: nothing of this waits, or reads the database
-	if err != nil {
-		return "", false
-	}
-	value, err = c.h.answer(s)
-	return value, errors.Join(err, s.Close()) == nil
+	value, err := c.db.Word(text) // past the lanes: nothing of this waits, or reads the database
+	return value, err == nil
 }
 
 // learnState takes the connection as what every one of the pool's is set to.
@@ -110,14 +108,14 @@ func (c *conn) dirty() bool {
 // a word, lets nobody set in a transaction: foreign_keys, the only one of its kind
 // (https://www.sqlite.org/pragma.html#pragma_foreign_keys). A migration that was
 // written to run without them would lose the rows that refer to what it drops.
-func (c *conn) ignored() error {
-	if c.guard.seen.changes != stateForeignKeys || c.h.autocommit() {
+func (c *conn) ignored(p sqlite.Pragma) error {
+	if p.Name != "foreign_keys" || !p.Sets || c.db.Autocommit() {
 		return nil
 	}
-	if now, ok := c.readState(stateForeignKeys); ok && (now == "1") == isTrue(c.guard.argument) {
+	if now, ok := c.readState(stateForeignKeys); ok && (now == "1") == isTrue(p.Argument) {
 		return nil
 	}
-	return c.pool.fail("query", errors.ErrUnsupported, nil, "PRAGMA foreign_keys = "+c.guard.argument+
+	return c.pool.fail("query", errors.ErrUnsupported, nil, "PRAGMA foreign_keys = "+p.Argument+
 		" does nothing inside a transaction; set it before the transaction begins, on the same connection (in a goose migration: -- +goose NO TRANSACTION)")
 }
 

@@ -3,6 +3,8 @@ package pool
 import (
 	"context"
 	"database/sql/driver"
+
+	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
 // stmt is a statement that somebody prepared on a lease or in a transaction. It
@@ -44,3 +46,27 @@ func (s *stmt) Exec([]driver.Value) (driver.Result, error) { return nil, driver.
 
 // Query implements driver.Stmt. database/sql calls QueryContext.
 func (s *stmt) Query([]driver.Value) (driver.Rows, error) { return nil, driver.ErrSkip }
+
+// prepareText compiles the statement, to tell at once if it is faulty, and leaves
+// it to the cache.
+func (c *conn) prepareText(cl *call, query string) (*stmt, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.admit(cl); err != nil {
+		return nil, err
+	}
+	if parts := sqlite.Split(query); len(parts) == 1 {
+		s := c.cached(query)
+		if s == nil {
+			var err error
+			if s, err = c.prepare(cl, query, parts[0]); err != nil {
+				return nil, err
+			}
+		}
+		c.db.Release(s)
+		c.locks.settle(c)
+	}
+	made := &stmt{conn: c, text: query, call: *cl}
+	made.call.Context = nil
+	return made, nil
+}

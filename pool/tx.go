@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"strconv"
 
-	"modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 )
 
 // Tx is a transaction, or at a depth a savepoint in one. It may be passed
@@ -304,7 +304,7 @@ func (t *Tx) finish(ctx context.Context, keep bool) error {
 		err = t.pool.failTx(op, t.level, nil, err)
 	}
 	t.pool.counts.rolledBack.Add(1)
-	if !c.h.autocommit() {
+	if !c.db.Autocommit() {
 		c.guard.committing = true
 		undone := c.control(ownCall(), "ROLLBACK")
 		c.guard.committing = false
@@ -355,7 +355,7 @@ func (t *Tx) closePart(keep bool) error {
 // debt is an error if a deferred foreign key is unmet.
 // See https://www.sqlite.org/c3ref/c_dbstatus_options.html.
 func (c *conn) debt() error {
-	unmet, _, err := c.raw.Status(sqlite.DBStatusDeferredFKs, false)
+	unmet, _, err := c.db.Driver().Status(modernc.DBStatusDeferredFKs, false)
 	if err == nil && unmet != 0 {
 		err = debtError{}
 	}

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"github.com/sqlane/sqlane/internal/sqlite"
 	"io"
 	"slices"
 )
@@ -70,7 +71,7 @@ func (w Writer) run(ctx context.Context, query string, args []any, rows bool) (*
 	if err != nil {
 		return nil, err
 	}
-	if _, err := w.pool.cfg.TimeFormat.written(values); err != nil { // here it concerns nobody else
+	if _, err := sqlite.TimeFormat(w.pool.cfg.TimeFormat).Written(values); err != nil { // here it concerns nobody else
 		return nil, err
 	}
 	s := &single{query: query, args: values, wantsRows: rows}
@@ -86,10 +87,10 @@ type single struct {
 	args      []driver.NamedValue
 	wantsRows bool
 
-	result  driver.Result
-	columns                // of the rows
-	values  []driver.Value // row after row
-	count   int            // of rows
+	result        driver.Result
+	sqlite.Header                // of the rows
+	values        []driver.Value // row after row
+	count         int            // of rows
 }
 
 // in is the statement as a function for a transaction.
@@ -97,7 +98,7 @@ func (s *single) in(ctx context.Context, tx *Tx) error { return s.run(tx.conn, t
 
 // run runs the statement to its end.
 func (s *single) run(c *conn, cl *call) (err error) {
-	s.result, s.columns, s.values, s.count = nil, columns{}, nil, 0
+	s.result, s.Header, s.values, s.count = nil, sqlite.Header{}, nil, 0
 	if !s.wantsRows {
 		s.result, err = c.exec(cl, s.query, s.args)
 		return err
@@ -107,9 +108,9 @@ func (s *single) run(c *conn, cl *call) (err error) {
 		return err
 	}
 	if ours, ok := r.(*rows); ok {
-		s.columns = ours.columns
+		s.Header = ours.Header
 	}
-	for n := len(s.names); err == nil; {
+	for n := s.Count(); err == nil; {
 		s.values = slices.Grow(s.values, n)
 		if err = r.Next(s.values[len(s.values) : len(s.values)+n]); err == nil {
 			s.values = s.values[:len(s.values)+n]

@@ -1,4 +1,4 @@
-package pool
+package sqlite
 
 import (
 	"database/sql/driver"
@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// argumentsError says that the arguments are not those that a statement asks
+// ArgumentsError says that the arguments are not those that a statement asks
 // for. Nothing has run.
-type argumentsError string
+type ArgumentsError string
 
-func (e argumentsError) Error() string { return string(e) }
+func (e ArgumentsError) Error() string { return string(e) }
 
 // param is a parameter of a statement
 // (https://www.sqlite.org/lang_expr.html#varparam): ?NNN, also spelt $NNN, has a
@@ -149,24 +149,27 @@ func (p *parameters) check(a arguments) error {
 		if detail != "" {
 			text += ": " + detail
 		}
-		return argumentsError(text)
+		return ArgumentsError(text)
 	}
 	switch want := p.unnamed + len(p.names); {
 	case len(a.all) != want:
 		return counts("", want, len(a.all))
 	case missing:
-		return argumentsError(detail)
+		return ArgumentsError(detail)
 	case len(a.unnamed) != p.unnamed:
 		return counts(" without a name", p.unnamed, len(a.unnamed))
 	case p.mixed:
 		for _, q := range p.list {
 			if q.name == "" && (q.ordinal > len(a.all) || a.all[q.ordinal-1].Name != "") {
-				return argumentsError(fmt.Sprintf("parameter ?%d takes no argument with a name: numbers beside names count all arguments", q.ordinal))
+				return ArgumentsError(fmt.Sprintf("parameter ?%d takes no argument with a name: numbers beside names count all arguments", q.ordinal))
 			}
 		}
 	}
 	return nil
 }
+
+// Check counts the arguments of a run.
+func (s *Stmt) Check(args []driver.NamedValue) error { return s.check(sorted(args)) }
 
 // argument is what a parameter takes of arguments that were checked.
 func (p *parameters) argument(q param, a arguments) any {
@@ -179,12 +182,12 @@ func (p *parameters) argument(q param, a arguments) any {
 	return a.unnamed[q.ordinal-1].Value
 }
 
-// share deals a script's arguments out to its statements, before any of them
+// Share deals a script's arguments out to its statements, before any of them
 // runs: it reads the texts, since a later one may be such that only an earlier
 // one makes it compile. Each plain ? takes the next argument, across the script;
 // numbers and names mean the same argument in each statement. Numbers do not go
 // together with anything else: it would not be clear what they count.
-func share(parts []string, args []driver.NamedValue) ([][]driver.NamedValue, error) {
+func Share(parts []string, args []driver.NamedValue) ([][]driver.NamedValue, error) {
 	var whole parameters
 	numbered, plain := 0, 0
 	each := make([][]param, len(parts))
@@ -202,7 +205,7 @@ func share(parts []string, args []driver.NamedValue) ([][]driver.NamedValue, err
 		}
 	}
 	if numbered > 0 && plain+len(whole.names) > 0 {
-		return nil, argumentsError("a script has numbered parameters beside others: it is not clear what the numbers count")
+		return nil, ArgumentsError("a script has numbered parameters beside others: it is not clear what the numbers count")
 	}
 	whole.unnamed = numbered + plain
 	given := sorted(args)
@@ -239,8 +242,8 @@ func (a *arguments) take(params []param) (taken []driver.NamedValue) {
 	return taken
 }
 
-// written returns the arguments with every time as it is written.
-func (f TimeFormat) written(args []driver.NamedValue) ([]driver.NamedValue, error) {
+// Written returns the arguments with every time as it is written.
+func (f TimeFormat) Written(args []driver.NamedValue) ([]driver.NamedValue, error) {
 	own := false
 	for i := range args {
 		t, ok := args[i].Value.(time.Time)
@@ -252,7 +255,7 @@ func (f TimeFormat) written(args []driver.NamedValue) ([]driver.NamedValue, erro
 		}
 		var err error
 		if args[i].Value, err = f.write(t); err != nil {
-			return nil, argumentsError(fmt.Sprintf("argument %d: %v", i+1, err))
+			return nil, ArgumentsError(fmt.Sprintf("argument %d: %v", i+1, err))
 		}
 	}
 	return args, nil

@@ -1,13 +1,13 @@
-package pool
+package sqlite
 
 import "strings"
 
-// split cuts SQL text into its statements, without the semicolons, comments and
+// Split cuts SQL text into its statements, without the semicolons, comments and
 // space around them. It follows sqlite3_complete
 // (https://www.sqlite.org/c3ref/complete.html), which knows that a semicolon
 // inside CREATE TRIGGER does not end it. The driver takes a single statement
 // with anything behind its semicolon for a script, and prepares it each time.
-func split(sql string) []string {
+func Split(sql string) []string {
 	if i := strings.IndexByte(sql, 0); i >= 0 {
 		sql = sql[:i] // SQLite reads no further
 	}
@@ -86,9 +86,9 @@ func token(sql string, i int) (tokenKind, int) {
 			return otherToken, i + n + 1
 		}
 		return otherToken, len(sql)
-	case isWord(c):
+	case IsWord(c):
 		j := i + 1
-		for j < len(sql) && isWord(sql[j]) {
+		for j < len(sql) && IsWord(sql[j]) {
 			j++
 		}
 		return wordToken, j
@@ -103,7 +103,7 @@ func variableEnd(sql string, i int) int {
 	name := 0
 	for i++; i < len(sql); i++ {
 		switch {
-		case isWord(sql[i]):
+		case IsWord(sql[i]):
 			name++
 		case sql[i] == ':' && strings.HasPrefix(sql[i:], "::"):
 			i++
@@ -138,7 +138,7 @@ func isSpace(c byte) bool {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r'
 }
 
-func isWord(c byte) bool {
+func IsWord(c byte) bool {
 	return c >= 0x80 || c == '_' || c == '$' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
@@ -181,4 +181,10 @@ func (t *trigger) read(kind tokenKind, text string) {
 		t.body = t.create && word == "TRIGGER"
 	}
 	t.tokens++
+}
+
+// FirstWord is the first word of a statement, in upper case.
+func FirstWord(text string) string {
+	_, end := token(text, 0)
+	return strings.ToUpper(text[:end])
 }

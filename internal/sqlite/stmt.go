@@ -1,4 +1,4 @@
-package pool
+package sqlite
 
 import (
 	"container/list"
@@ -13,75 +13,84 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// statement is a compiled statement of a connection. The driver compiled it and
-// will finalize it; it is run here, by SQLite's own interface, since the driver
-// would read the names and types of all columns anew for every run
-// (https://www.sqlite.org/cintro.html). Values become what the driver makes of
-// them, but for times (times.go) and an empty BLOB. conn.mu guards it.
-type statement struct {
-	sqliteStmt
-	h       *handle
-	pstmt   uintptr
-	text    string
-	key     string // its text as the caller wrote it; "" if it is not to be cached
-	writes  bool   // SQLite's verdict
-	effects effects
-	format  TimeFormat
+// Stmt is a compiled statement. The driver compiled it and will finalize it; it is
+// run here, since the driver would read the names and types of all columns anew for
+// every run. Values become what the driver makes of them, but for times (times.go)
+// and an empty BLOB.
+type Stmt struct {
+	conn    *Conn
+	driver  driver.Stmt
+	pstmt   uintptr       // SQLite's handle, an sqlite3_stmt*
+	key     string        // what the cache knows it by; "" if it is not to be cached
 	element *list.Element // its place in the cache; nil if it has none
-	taken   bool          // in use: its rows are open
+	taken   bool          // it is out of the cache, in use
 
+	Text    string
+	Writes  bool // SQLite's verdict
+	Effects Effects
 	parameters
-	columns  columns
+	header   Header
 	change   change
 	updates  bool  // an insertion that may update instead
 	rowids   bool  // an insertion into a table with rowids, as a run has shown
 	compiled int32 // how often SQLite compiled it again when the columns were looked at
-	bound    []uintptr
-	texts    []byte // the short texts of the row that is being read
-	ends     []end  // where each of them ends
-	running  bool   // begun and not reset
-	ahead    bool   // the current row was not read yet
-	done     bool   // there are no more rows
-	stale    bool   // compiled for another schema than its effects were seen in
-	spent    bool   // finalized
+
+	bound   []uintptr // memory that parameters are bound to
+	texts   []byte    // the short texts of the row that is being read
+	ends    []end     // where each of them ends
+	running bool      // begun and not reset
+	ahead   bool      // the current row was not read yet
+	done    bool      // there are no more rows
+	stale   bool      // compiled for another schema than its effects were seen in
+	spent   bool      // finalized
 }
+
+// Header tells of the columns of its rows, as they are now: a changed schema may change them
+// from run to run.
+func (s *Stmt) Header() Header { return s.header }
+
+// Ahead reports that the next row is there already, so that to read it runs nothing.
+func (s *Stmt) Ahead() bool { return s.ahead }
+
+// Recompiled counts how often a changed schema had SQLite compile it again.
+func (s *Stmt) Recompiled() int32 { return s.compiled }
 
 // end is where the text of a column ends among those of its row.
 type end struct{ column, at int }
 
 // describe reads what does not change from run to run.
-func (s *statement) describe() {
-	tls := s.h.tls
+func (s *Stmt) describe() {
+	tls := s.conn.tls
 	params := make([]param, lib.Xsqlite3_bind_parameter_count(tls, s.pstmt))
 	for i := range params {
 		params[i] = paramOf(libc.GoString(lib.Xsqlite3_bind_parameter_name(tls, s.pstmt, int32(i+1))))
 	}
 	s.parameters = newParameters(params)
-	s.change = changeOf(s.text)
-	s.updates = s.change == insertion && hasWord(s.text, "UPDATE")
+	s.change = changeOf(s.Text)
+	s.updates = s.change == insertion && hasWord(s.Text, "UPDATE")
 	s.describeColumns()
 }
 
-func (s *statement) describeColumns() {
-	tls := s.h.tls
+func (s *Stmt) describeColumns() {
+	tls := s.conn.tls
 	n := lib.Xsqlite3_column_count(tls, s.pstmt)
-	s.columns = columns{names: make([]string, n), types: make([]string, n), times: make([]bool, n)}
+	s.header = Header{names: make([]string, n), types: make([]string, n), times: make([]bool, n)}
 	for i := range n {
-		s.columns.names[i] = libc.GoString(lib.Xsqlite3_column_name(tls, s.pstmt, i))
-		s.columns.types[i] = strings.ToUpper(libc.GoString(lib.Xsqlite3_column_decltype(tls, s.pstmt, i)))
-		s.columns.times[i] = isTimeType(s.columns.types[i])
+		s.header.names[i] = libc.GoString(lib.Xsqlite3_column_name(tls, s.pstmt, i))
+		s.header.types[i] = strings.ToUpper(libc.GoString(lib.Xsqlite3_column_decltype(tls, s.pstmt, i)))
+		s.header.times[i] = isTimeType(s.header.types[i])
 	}
 	s.compiled = s.timesCompiled()
 }
 
 // timesCompiled counts how often a changed schema had SQLite compile it again.
 // See https://www.sqlite.org/c3ref/c_stmtstatus_counter.html.
-func (s *statement) timesCompiled() int32 {
-	return lib.Xsqlite3_stmt_status(s.h.tls, s.pstmt, lib.SQLITE_STMTSTATUS_REPREPARE, 0)
+func (s *Stmt) timesCompiled() int32 {
+	return lib.Xsqlite3_stmt_status(s.conn.tls, s.pstmt, lib.SQLITE_STMTSTATUS_REPREPARE, 0)
 }
 
 // bind gives every parameter its argument. The arguments were checked.
-func (s *statement) bind(args []driver.NamedValue) error {
+func (s *Stmt) bind(args []driver.NamedValue) error {
 	given := sorted(args)
 	for i, p := range s.list {
 		rc, err := s.bindValue(int32(i+1), s.argument(p, given))
@@ -89,14 +98,14 @@ func (s *statement) bind(args []driver.NamedValue) error {
 			return err
 		}
 		if rc != lib.SQLITE_OK {
-			return s.h.failure(rc)
+			return s.conn.failure(rc)
 		}
 	}
 	return nil
 }
 
-func (s *statement) bindValue(i int32, v any) (rc int32, err error) {
-	tls := s.h.tls
+func (s *Stmt) bindValue(i int32, v any) (rc int32, err error) {
+	tls := s.conn.tls
 	switch v := v.(type) {
 	case nil:
 		return lib.Xsqlite3_bind_null(tls, s.pstmt, i), nil
@@ -133,9 +142,9 @@ func (s *statement) bindValue(i int32, v any) (rc int32, err error) {
 }
 
 // keep copies a value to where SQLite can read it until reset.
-func (s *statement) keep(v string) (uintptr, error) {
+func (s *Stmt) keep(v string) (uintptr, error) {
 	if len(v) > math.MaxInt32 {
-		return 0, s.h.refusal(lib.SQLITE_TOOBIG)
+		return 0, s.conn.refusal(lib.SQLITE_TOOBIG)
 	}
 	p, err := libc.CString(v)
 	if err == nil {
@@ -145,20 +154,20 @@ func (s *statement) keep(v string) (uintptr, error) {
 }
 
 // step runs the statement to its next row, or to its end: io.EOF.
-func (s *statement) step() error {
-	switch rc := lib.Xsqlite3_step(s.h.tls, s.pstmt); rc {
+func (s *Stmt) step() error {
+	switch rc := lib.Xsqlite3_step(s.conn.tls, s.pstmt); rc {
 	case lib.SQLITE_ROW:
 		return nil
 	case lib.SQLITE_DONE:
 		return io.EOF
 	default:
-		return s.h.failure(rc)
+		return s.conn.failure(rc)
 	}
 }
 
 // begin binds the arguments and takes the first step. After a failure it may be
 // called again.
-func (s *statement) begin(args []driver.NamedValue) error {
+func (s *Stmt) begin(args []driver.NamedValue) error {
 	if s.running {
 		_ = s.reset() // it repeats why the last run failed
 	}
@@ -177,39 +186,39 @@ func (s *statement) begin(args []driver.NamedValue) error {
 
 // reset ends the run. Parameters stay bound, to memory that is gone: the next
 // bind replaces them before SQLite looks at them.
-func (s *statement) reset() error {
+func (s *Stmt) reset() error {
 	if s.spent {
 		return nil
 	}
-	rc := lib.Xsqlite3_reset(s.h.tls, s.pstmt)
+	rc := lib.Xsqlite3_reset(s.conn.tls, s.pstmt)
 	s.running = false
 	s.free()
 	if rc != lib.SQLITE_OK {
-		return s.h.failure(rc)
+		return s.conn.failure(rc)
 	}
 	return nil
 }
 
-func (s *statement) free() {
+func (s *Stmt) free() {
 	for _, p := range s.bound {
-		libc.Xfree(s.h.tls, p)
+		libc.Xfree(s.conn.tls, p)
 	}
 	s.bound = s.bound[:0]
 }
 
 // Close finalizes the statement.
-func (s *statement) Close() error {
+func (s *Stmt) Close() error {
 	if s.spent {
 		return nil
 	}
 	s.spent = true
-	err := s.sqliteStmt.Close()
+	err := s.driver.Close()
 	s.free()
 	return err
 }
 
-// complete runs the statement to its end, rows and all.
-func (s *statement) complete(args []driver.NamedValue) (result, error) {
+// Complete runs the statement to its end, rows and all.
+func (s *Stmt) Complete(args []driver.NamedValue) (Result, error) {
 	return s.observe(func() error {
 		err := s.begin(args)
 		for err == nil {
@@ -222,8 +231,8 @@ func (s *statement) complete(args []driver.NamedValue) (result, error) {
 	})
 }
 
-// open runs the statement up to its first row.
-func (s *statement) open(args []driver.NamedValue) error {
+// Open runs the statement up to its first row.
+func (s *Stmt) Open(args []driver.NamedValue) error {
 	err := s.begin(args)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -232,10 +241,10 @@ func (s *statement) open(args []driver.NamedValue) error {
 	return nil
 }
 
-// end ends the run of a statement that was opened. A write is run to its end
+// End ends the run of a statement that was opened. A write is run to its end
 // first, since that is where SQLite checks foreign keys and commits.
-func (s *statement) end() error {
-	for s.writes && !s.done {
+func (s *Stmt) End() error {
+	for s.Writes && !s.done {
 		if err := s.step(); errors.Is(err, io.EOF) {
 			s.done = true
 		} else if err != nil {
@@ -245,8 +254,8 @@ func (s *statement) end() error {
 	return s.reset()
 }
 
-// next reads the next row.
-func (s *statement) next(dest []driver.Value) error {
+// Next reads the next row.
+func (s *Stmt) Next(dest []driver.Value) error {
 	if !s.ahead && !s.done {
 		if err := s.step(); err != nil {
 			s.done = true
@@ -267,8 +276,8 @@ func (s *statement) next(dest []driver.Value) error {
 const shortText = 128
 
 // read reads the current row.
-func (s *statement) read(dest []driver.Value) {
-	tls := s.h.tls
+func (s *Stmt) read(dest []driver.Value) {
+	tls := s.conn.tls
 	s.texts, s.ends = s.texts[:0], s.ends[:0]
 	for i := range dest {
 		// One look at the column instead of three: nobody else uses the connection.
@@ -277,8 +286,8 @@ func (s *statement) read(dest []driver.Value) {
 		case lib.SQLITE_INTEGER:
 			n := lib.Xsqlite3_value_int64(tls, v)
 			dest[i] = n
-			if s.columns.times[i] {
-				if t, ok := s.format.readInteger(n); ok {
+			if s.header.times[i] {
+				if t, ok := s.conn.options.Times.readInteger(n); ok {
 					dest[i] = t
 				}
 			}
@@ -287,7 +296,7 @@ func (s *statement) read(dest []driver.Value) {
 		case lib.SQLITE_TEXT:
 			p := lib.Xsqlite3_value_text(tls, v) // before the length, which depends on it
 			text := libc.GoBytes(p, int(lib.Xsqlite3_value_bytes(tls, v)))
-			if s.columns.times[i] {
+			if s.header.times[i] {
 				if t, ok := parseTime(string(text)); ok {
 					dest[i] = t
 					continue

@@ -1,4 +1,4 @@
-package pool
+package sqlite
 
 import (
 	"fmt"
@@ -7,50 +7,38 @@ import (
 	"time"
 )
 
-// TimeFormat is how a time.Time is written, and with it how an integer is read
-// in a column that is declared as a time. The zero value is TimeText.
+// TimeFormat is how a time.Time is written and an integer read; see pool.TimeFormat.
 type TimeFormat string
 
 const (
-	// TimeText writes UTC as "2006-01-02 15:04:05.000000000+00:00". Text of that
-	// form sorts as the times do, equal times are equal text, and SQLite's own
-	// functions read it (https://www.sqlite.org/lang_datefunc.html#time_values).
-	// Integers are read as integers.
-	TimeText TimeFormat = "text"
-	// TimeUnix writes whole seconds since 1970, as SQLite's unixepoch() has them.
-	TimeUnix TimeFormat = "unix"
-	// TimeUnixMilli writes milliseconds since 1970.
-	TimeUnixMilli TimeFormat = "unix_milli"
-	// TimeUnixMicro writes microseconds since 1970.
-	TimeUnixMicro TimeFormat = "unix_micro"
-	// TimeUnixNano writes nanoseconds since 1970, in the years 1678 to 2261.
-	TimeUnixNano TimeFormat = "unix_nano"
+	timeUnix      TimeFormat = "unix"
+	timeUnixMilli TimeFormat = "unix_milli"
+	timeUnixMicro TimeFormat = "unix_micro"
+	timeUnixNano  TimeFormat = "unix_nano"
 )
 
-// timeLayout is TimeText's, for time.Format.
+// timeLayout is that of text, the default, for time.Format.
 const timeLayout = "2006-01-02 15:04:05.000000000-07:00"
-
-var timeFormats = []TimeFormat{TimeText, TimeUnix, TimeUnixMilli, TimeUnixMicro, TimeUnixNano}
 
 // write returns the text or the integer that stands for t. A year that the text
 // has no room for is refused, and so is one that the integer has none for.
 func (f TimeFormat) write(t time.Time) (any, error) {
 	t = t.UTC()
 	first, last := 0, 9999
-	if f == TimeUnixNano {
+	if f == timeUnixNano {
 		first, last = 1678, 2261
 	}
 	if y := t.Year(); y < first || y > last {
 		return nil, fmt.Errorf("a time in the year %d; those from %04d to %d can be written", y, first, last)
 	}
 	switch f {
-	case TimeUnix:
+	case timeUnix:
 		return t.Unix(), nil
-	case TimeUnixMilli:
+	case timeUnixMilli:
 		return t.UnixMilli(), nil
-	case TimeUnixMicro:
+	case timeUnixMicro:
 		return t.UnixMicro(), nil
-	case TimeUnixNano:
+	case timeUnixNano:
 		return t.UnixNano(), nil
 	}
 	return t.Format(timeLayout), nil
@@ -60,13 +48,13 @@ func (f TimeFormat) write(t time.Time) (any, error) {
 // integers are not times.
 func (f TimeFormat) readInteger(n int64) (t time.Time, ok bool) {
 	switch f {
-	case TimeUnix:
+	case timeUnix:
 		t = time.Unix(n, 0)
-	case TimeUnixMilli:
+	case timeUnixMilli:
 		t = time.UnixMilli(n)
-	case TimeUnixMicro:
+	case timeUnixMicro:
 		t = time.UnixMicro(n)
-	case TimeUnixNano:
+	case timeUnixNano:
 		t = time.Unix(0, n)
 	default:
 		return time.Time{}, false

@@ -1,20 +1,29 @@
-package pool
+package sqlite
 
 import "strings"
 
-// result is what a statement did.
-type result struct {
+// Result is what a statement did.
+type Result struct {
 	id, rows int64
 	inserted bool // id is that of a row, and not 0 because there is none
 }
 
+// After is what a statement of a script did, after the statements before it: the id
+// is that of the row which the script inserted last.
+func (r Result) After(before Result) Result {
+	if !r.inserted {
+		r.id, r.inserted = before.id, before.inserted
+	}
+	return r
+}
+
 // LastInsertId implements driver.Result: the rowid of the row that the statement
 // inserted last, 0 if it inserted none, or none that has a rowid.
-func (r result) LastInsertId() (int64, error) { return r.id, nil }
+func (r Result) LastInsertId() (int64, error) { return r.id, nil }
 
 // RowsAffected implements driver.Result: the rows that the statement itself
 // inserted, changed or deleted.
-func (r result) RowsAffected() (int64, error) { return r.rows, nil }
+func (r Result) RowsAffected() (int64, error) { return r.rows, nil }
 
 // change is the kind of a statement: SQLite's counters mean something only after
 // one that changes rows, and are what they were after others
@@ -73,29 +82,29 @@ func verb(sql string) string {
 const noRowid = -0x73716c616e65726f
 
 // observe runs a statement, and tells what it did.
-func (s *statement) observe(run func() error) (result, error) {
+func (s *Stmt) observe(run func() error) (Result, error) {
 	if s.change != insertion {
 		if err := run(); err != nil || s.change == noChange {
-			return result{}, err
+			return Result{}, err
 		}
-		return result{rows: s.h.changedRows()}, nil
+		return Result{rows: s.conn.changedRows()}, nil
 	}
 	// A statement that asks for the last rowid, by itself or in a trigger, must find
 	// what is there. One that has shown what it does needs no mark.
-	marked := !s.effects.rowid && !s.rowids
-	before := s.h.lastRowid()
+	marked := !s.Effects.Rowid && !s.rowids
+	before := s.conn.lastRowid()
 	if marked {
-		s.h.setLastRowid(noRowid)
+		s.conn.setLastRowid(noRowid)
 	}
 	err := run()
-	after := s.h.lastRowid()
+	after := s.conn.lastRowid()
 	if marked && after == noRowid {
-		s.h.setLastRowid(before)
+		s.conn.setLastRowid(before)
 	}
 	if err != nil {
-		return result{}, err
+		return Result{}, err
 	}
-	res := result{rows: s.h.changedRows()}
+	res := Result{rows: s.conn.changedRows()}
 	if marked {
 		res.inserted = after != noRowid
 		s.rowids = res.inserted && !s.updates

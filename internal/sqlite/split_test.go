@@ -1,140 +1,12 @@
-package pool
+package sqlite
 
 import (
-	"encoding/binary"
-	"fmt"
-	"math/bits"
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
+	"github.com/sqlane/sqlane/internal/sqlite/plain"
 	"github.com/stretchr/testify/require"
-	"modernc.org/libc"
-	lib "modernc.org/sqlite/lib"
 )
-
-// PlainSQLite is SQLite as it comes, on a database in memory, without a driver
-// or a pool in between: what tests compare with. FuzzClassifier uses it too.
-type PlainSQLite struct {
-	t   testing.TB
-	tls *libc.TLS
-	db  uintptr
-	out uintptr // room for what SQLite returns through pointers
-}
-
-const pointerSize = bits.UintSize / 8
-
-// OpenPlainSQLite opens a database and runs the script.
-func OpenPlainSQLite(t testing.TB, script string) *PlainSQLite {
-	t.Helper()
-	s := &PlainSQLite{t: t, tls: libc.NewTLS()}
-	s.out = libc.Xmalloc(s.tls, 2*pointerSize)
-	name := s.text(":memory:")
-	defer libc.Xfree(s.tls, name)
-	rc := lib.Xsqlite3_open_v2(s.tls, name, s.out, lib.SQLITE_OPEN_READWRITE|lib.SQLITE_OPEN_CREATE, 0)
-	s.db = s.returned(0)
-	t.Cleanup(s.close)
-	require.EqualValues(t, lib.SQLITE_OK, rc)
-	require.NoError(t, s.Exec(script))
-	return s
-}
-
-func (s *PlainSQLite) close() {
-	assert.EqualValues(s.t, lib.SQLITE_OK, lib.Xsqlite3_close(s.tls, s.db), "a statement was left open")
-	libc.Xfree(s.tls, s.out)
-	s.tls.Close()
-}
-
-func (s *PlainSQLite) text(sql string) uintptr {
-	p, err := libc.CString(sql)
-	require.NoError(s.t, err)
-	return p
-}
-
-func (s *PlainSQLite) returned(i int) uintptr {
-	b := libc.GoBytes(s.out+uintptr(i*pointerSize), pointerSize)
-	if pointerSize == 8 {
-		return uintptr(binary.NativeEndian.Uint64(b))
-	}
-	return uintptr(binary.NativeEndian.Uint32(b))
-}
-
-func (s *PlainSQLite) check(rc int32) error {
-	if rc == lib.SQLITE_OK {
-		return nil
-	}
-	return fmt.Errorf("%s (%d)", libc.GoString(lib.Xsqlite3_errmsg(s.tls, s.db)), rc)
-}
-
-// PlainStmt is a prepared statement; its zero value is none.
-type PlainStmt struct{ stmt uintptr }
-
-// Prepare prepares the text's first statement, and returns what is behind it.
-// There is no statement in a text of comments, space or a lone semicolon.
-// See https://www.sqlite.org/c3ref/prepare.html.
-func (s *PlainSQLite) Prepare(sql string) (stmt PlainStmt, tail string, err error) {
-	sql, _, _ = strings.Cut(sql, "\x00")
-	p := s.text(sql)
-	defer libc.Xfree(s.tls, p)
-	err = s.check(lib.Xsqlite3_prepare_v2(s.tls, s.db, p, -1, s.out, s.out+pointerSize))
-	return PlainStmt{s.returned(0)}, sql[s.returned(1)-p:], err
-}
-
-// Finalize ends a statement.
-func (s *PlainSQLite) Finalize(stmt PlainStmt) { lib.Xsqlite3_finalize(s.tls, stmt.stmt) }
-
-// Run steps a statement to its end, and finalizes it.
-func (s *PlainSQLite) Run(stmt PlainStmt) error {
-	for lib.Xsqlite3_step(s.tls, stmt.stmt) == lib.SQLITE_ROW {
-	}
-	return s.check(lib.Xsqlite3_finalize(s.tls, stmt.stmt))
-}
-
-// Exec runs a script.
-func (s *PlainSQLite) Exec(script string) error {
-	for script != "" {
-		stmt, tail, err := s.Prepare(script)
-		if err == nil && stmt != (PlainStmt{}) {
-			err = s.Run(stmt)
-		}
-		if err != nil {
-			return err
-		}
-		script = tail
-	}
-	return nil
-}
-
-// ReadOnly is https://www.sqlite.org/c3ref/stmt_readonly.html.
-func (s *PlainSQLite) ReadOnly(stmt PlainStmt) bool {
-	return lib.Xsqlite3_stmt_readonly(s.tls, stmt.stmt) != 0
-}
-
-// Autocommit is https://www.sqlite.org/c3ref/get_autocommit.html.
-func (s *PlainSQLite) Autocommit() bool { return lib.Xsqlite3_get_autocommit(s.tls, s.db) != 0 }
-
-// Image is the database, byte for byte.
-// See https://www.sqlite.org/c3ref/serialize.html.
-func (s *PlainSQLite) Image() string {
-	p := lib.Xsqlite3_serialize(s.tls, s.db, 0, s.out, 0)
-	require.NotZero(s.t, p)
-	defer lib.Xsqlite3_free(s.tls, p)
-	size := int64(binary.NativeEndian.Uint64(libc.GoBytes(s.out, 8)))
-	return string(libc.GoBytes(p, int(size)))
-}
-
-// isNothing reports a text in which SQLite finds no statement and no fault.
-func (s *PlainSQLite) isNothing(sql string) bool {
-	for sql != "" {
-		stmt, tail, err := s.Prepare(sql)
-		if err != nil || stmt != (PlainStmt{}) {
-			s.Finalize(stmt)
-			return false
-		}
-		sql = tail
-	}
-	return true
-}
 
 const (
 	splitTrigger = "CREATE TRIGGER r AFTER INSERT ON a BEGIN UPDATE a SET y = CASE WHEN x > 1 THEN 2 ELSE 3 END; DELETE FROM b; END"
@@ -248,7 +120,7 @@ var splitCases = []struct {
 
 func TestATextIsCutIntoItsStatements(t *testing.T) {
 	for _, c := range splitCases {
-		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, split(c.sql)) })
+		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, Split(c.sql)) })
 	}
 }
 
@@ -257,11 +129,11 @@ func TestATextIsCutIntoItsStatements(t *testing.T) {
 func TestANameMayEndInAByteOrderMark(t *testing.T) {
 	for _, last := range []string{"a", "z", "A", "Z", "0", "9", "_", "$", "\u0080", "\u0100", "\u07ff"} {
 		name := "x" + last + "\ufeff"
-		require.Equal(t, []string{"SELECT 1 AS " + name, "SELECT 2"}, split("SELECT 1 AS "+name+"; SELECT 2"), "%q", name)
+		require.Equal(t, []string{"SELECT 1 AS " + name, "SELECT 2"}, Split("SELECT 1 AS "+name+"; SELECT 2"), "%q", name)
 		compareSplit(t, "SELECT 1 AS "+name+"; SELECT 2")
 	}
 	for _, other := range []string{"'x'", "(1)", "1 + ?"} {
-		require.Equal(t, []string{"SELECT " + other, "SELECT 2"}, split("SELECT "+other+"\ufeff; SELECT 2"))
+		require.Equal(t, []string{"SELECT " + other, "SELECT 2"}, Split("SELECT "+other+"\ufeff; SELECT 2"))
 		compareSplit(t, "SELECT "+other+"\ufeff; SELECT 2")
 	}
 }
@@ -298,56 +170,42 @@ func compareSplit(t *testing.T, sql string) {
 	if len(sql) > 1<<12 {
 		return // long texts only take long
 	}
-	plain := OpenPlainSQLite(t, splitTables)
-	parts := split(sql)
+	db := plain.Open(t, splitTables)
+	parts := Split(sql)
 	rest, _, _ := strings.Cut(sql, "\x00")
 	i := 0
 	for rest != "" {
-		stmt, tail, err := plain.Prepare(rest)
-		plain.Finalize(stmt)
+		stmt, tail, err := db.Prepare(rest)
+		db.Finalize(stmt)
 		if err != nil {
 			// SQLite does not say where a faulty statement ends. But it is the
 			// i-th, and must be as faulty alone.
 			require.Less(t, i, len(parts), "split sees no statement where SQLite sees a faulty one: %v", err)
-			stmt, _, err := plain.Prepare(parts[i])
-			plain.Finalize(stmt)
+			stmt, _, err := db.Prepare(parts[i])
+			db.Finalize(stmt)
 			require.Error(t, err, "%q is sound, but not where it stands", parts[i])
 			return
 		}
-		if stmt == (PlainStmt{}) { // space, a comment or a semicolon
+		if stmt == (plain.Stmt{}) { // space, a comment or a semicolon
 			rest = tail
 			continue
 		}
 		require.Less(t, i, len(parts), "SQLite sees another statement")
-		require.True(t, plain.isAllOf(strings.TrimSuffix(rest, tail), parts[i]), "SQLite reads %q, split %q", strings.TrimSuffix(rest, tail), parts[i])
-		requireWhole(t, plain, parts[i])
+		require.True(t, db.IsAllOf(strings.TrimSuffix(rest, tail), parts[i]), "SQLite reads %q, split %q", strings.TrimSuffix(rest, tail), parts[i])
+		requireWhole(t, db, parts[i])
 		rest = tail
 		i++
 	}
 	require.Len(t, parts, i, "split sees statements where SQLite sees none")
 }
 
-// isAllOf reports that SQLite finds nothing in the text but the part.
-func (s *PlainSQLite) isAllOf(text, part string) bool {
-	for at := 0; ; at++ {
-		i := strings.Index(text[at:], part)
-		if i < 0 {
-			return false
-		}
-		at += i
-		if s.isNothing(text[:at]) && s.isNothing(text[at+len(part):]) {
-			return true // elsewhere it may stand in a comment
-		}
-	}
-}
-
 // requireWhole sees that the driver will take the part for one statement, not
 // for a script: it keeps the compiled form only if no byte is left.
-func requireWhole(t *testing.T, plain *PlainSQLite, part string) {
+func requireWhole(t *testing.T, db *plain.DB, part string) {
 	t.Helper()
-	stmt, tail, err := plain.Prepare(part)
-	plain.Finalize(stmt)
+	stmt, tail, err := db.Prepare(part)
+	db.Finalize(stmt)
 	require.NoError(t, err)
-	require.NotEqual(t, PlainStmt{}, stmt, "%q is no statement", part)
+	require.NotEqual(t, plain.Stmt{}, stmt, "%q is no statement", part)
 	require.Empty(t, tail, "%q has a tail", part)
 }

@@ -1,0 +1,135 @@
+package sqlite
+
+import (
+	"errors"
+	"strings"
+
+	modernc "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// Effects are what preparing a statement tells about it besides its rows. The zero
+// value is that of a statement that does nothing but read and write tables,
+// without a trigger or a function of the program's.
+type Effects struct {
+	Transaction bool   // it begins or ends a transaction
+	Savepoint   bool   // it begins or ends a savepoint
+	Temp        bool   // it makes or drops a TEMP object
+	Attaches    bool   // it is ATTACH or DETACH
+	Attached    string // the file that it attaches, if that is written in it
+	Calls       bool   // it calls a function of the program's
+	Fires       bool   // a trigger of it writes
+	Rowid       bool   // it asks for the last rowid
+	BusyTimeout bool   // it reads or sets the busy timeout
+	Pragma      Pragma // the PRAGMA that it is; its Name is "" if it is none
+
+	writes bool // it writes although SQLite calls it read-only
+	reads  bool // it only reads although SQLite says that it writes
+}
+
+// Control reports that the statement begins or ends a transaction or savepoint.
+func (e *Effects) Control() bool { return e.Transaction || e.Savepoint }
+
+// Pragma is a PRAGMA statement. Some act while they are prepared.
+type Pragma struct {
+	Schema   string // "" if none is written
+	Name     string // in lower case
+	Argument string
+	Sets     bool // it has an argument; '' is one too
+}
+
+// Authorize is what SQLite asks about everything that a statement would do, while
+// that is being prepared (https://www.sqlite.org/c3ref/set_authorizer.html).
+func (c *Conn) Authorize(action modernc.AuthorizerActionCode, arg1, arg2, schema, trigger string) modernc.AuthorizerReturnCode {
+	if !c.preparing {
+		return modernc.AuthorizerOK // VACUUM begins a transaction of its own while it runs
+	}
+	e := &c.effects
+	switch action {
+	case modernc.AuthTransaction:
+		e.Transaction = true
+		return c.verdict()
+	case modernc.AuthSavepoint:
+		e.Savepoint = true
+		return c.verdict()
+	case modernc.AuthPragma:
+		e.Pragma.Schema, e.Pragma.Name, e.Pragma.Argument = schema, strings.ToLower(arg1), arg2
+		e.sortPragma()
+		return c.verdict()
+	case modernc.AuthRead:
+		switch arg1 {
+		case "pragma_optimize":
+			e.writes = true
+		case "pragma_busy_timeout":
+			e.BusyTimeout = true
+		}
+	case modernc.AuthInsert, modernc.AuthUpdate, modernc.AuthDelete:
+		e.Fires = e.Fires || trigger != ""
+	case modernc.AuthReindex:
+		e.writes = true
+	case modernc.AuthFunction:
+		e.Calls = e.Calls || !c.builtin[strings.ToLower(arg2)]
+		e.Rowid = e.Rowid || strings.EqualFold(arg2, "last_insert_rowid")
+	case modernc.AuthAttach:
+		e.Attaches, e.Attached = true, arg1
+	case modernc.AuthDetach:
+		e.Attaches = true
+	case modernc.AuthCreateTempIndex, modernc.AuthCreateTempTable, modernc.AuthCreateTempTrigger, modernc.AuthCreateTempView,
+		modernc.AuthDropTempIndex, modernc.AuthDropTempTable, modernc.AuthDropTempTrigger, modernc.AuthDropTempView:
+		e.Temp = true
+	}
+	return modernc.AuthorizerOK
+}
+
+func (c *Conn) verdict() modernc.AuthorizerReturnCode {
+	if c.refuse(c.effects) {
+		return modernc.AuthorizerDeny
+	}
+	return modernc.AuthorizerOK
+}
+
+// sortPragma knows PRAGMAs that SQLite's verdict on writing is wrong about: they
+// look alike to it whether they read or set something.
+func (e *Effects) sortPragma() {
+	switch e.Pragma.Name {
+	case "optimize":
+		e.writes = true
+	case "journal_mode":
+		e.reads = e.Pragma.Argument == ""
+	case "busy_timeout":
+		e.BusyTimeout = true
+	}
+}
+
+// Prepare compiles one statement. key is what the cache knows it by; "" if it is
+// not to be cached. refuse is asked about what controls transactions and about a
+// PRAGMA, before that acts; Prepare fails if it is refused.
+func (c *Conn) Prepare(text, key string, refuse func(Effects) bool) (*Stmt, error) {
+	c.preparing, c.refuse = true, refuse
+	c.effects = Effects{Pragma: Pragma{Sets: strings.ContainsAny(text, "=(")}}
+	prepared, err := c.driver.Prepare(text)
+	c.preparing, c.refuse = false, nil
+	if err != nil {
+		return nil, err
+	}
+	pstmt, err := statementOf(prepared)
+	if err == nil && pstmt == 0 {
+		err = errors.New("the driver takes this single statement for a script: " + text)
+	}
+	if err != nil {
+		return nil, errors.Join(err, prepared.Close())
+	}
+	e := c.effects
+	if e.Pragma.Name == "" {
+		e.Pragma = Pragma{}
+	} else {
+		key = "" // to act again it must be prepared again
+	}
+	// SQLite's own word on whether it writes, but for what it is wrong about: see
+	// https://www.sqlite.org/c3ref/stmt_readonly.html.
+	writes := (lib.Xsqlite3_stmt_readonly(c.tls, pstmt) == 0 || e.writes) && !e.reads
+	e.writes, e.reads = false, false
+	s := &Stmt{conn: c, driver: prepared, pstmt: pstmt, Text: text, key: key, Writes: writes, Effects: e, taken: true}
+	s.describe()
+	return s, nil
+}
