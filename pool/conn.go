@@ -228,6 +228,7 @@ func (c *conn) complete(cl *call, s *statement, args []driver.NamedValue) (did r
 func (c *conn) accountForText(s *statement) {
 	if s.effects.control && len(c.guard.serials) == 0 {
 		c.guard.textual = !c.h.autocommit()
+		c.guard.unenforced = c.guard.unenforced && c.guard.textual
 	}
 }
 

@@ -21,6 +21,7 @@ type guard struct {
 	sets       bool   // the statement being prepared has an argument, if it is a PRAGMA; '' is one too
 	deferring  bool   // PRAGMA defer_foreign_keys was set in this transaction
 	argument   string // of the PRAGMA being prepared
+	unenforced bool   // this transaction was told to switch foreign keys off, and they were
 	textual    bool   // a transaction was begun as text, through DB
 	prepping   bool   // a caller's statement is being prepared
 	mayControl bool   // and may control transactions
@@ -341,6 +342,6 @@ func (g *guard) push() (serial uint64) {
 func (g *guard) pop(depth int) {
 	g.serials = g.serials[:depth]
 	if depth == 0 {
-		g.lost, g.deferring, g.textual = nil, false, false
+		g.lost, g.deferring, g.textual, g.unenforced = nil, false, false, false
 	}
 }

@@ -110,14 +110,22 @@ func (c *conn) dirty() bool {
 // a word, lets nobody set in a transaction: foreign_keys, the only one of its kind
 // (https://www.sqlite.org/pragma.html#pragma_foreign_keys). A migration that was
 // written to run without them would lose the rows that refer to what it drops.
+// One that brings "off" and "on" along, as ent's and Atlas's do, may say both where
+// they are off already: whoever switched them off before it switches them on after it.
 func (c *conn) ignored() error {
-	if c.guard.seen.changes != stateForeignKeys || c.h.autocommit() {
+	g := &c.guard
+	if g.seen.changes != stateForeignKeys || c.h.autocommit() {
 		return nil
 	}
-	if now, ok := c.readState(stateForeignKeys); ok && (now == "1") == isTrue(c.guard.argument) {
+	now, ok := c.readState(stateForeignKeys)
+	switch on := isTrue(g.argument); {
+	case ok && (now == "1") == on:
+		g.unenforced = !on
+		return nil
+	case on && g.unenforced:
 		return nil
 	}
-	return c.pool.fail("query", errors.ErrUnsupported, nil, "PRAGMA foreign_keys = "+c.guard.argument+
+	return c.pool.fail("query", errors.ErrUnsupported, nil, "PRAGMA foreign_keys = "+g.argument+
 		" does nothing inside a transaction; set it before the transaction begins, on the same connection (in a goose migration: -- +goose NO TRANSACTION)")
 }
 
