@@ -27,7 +27,7 @@ const (
 	// the way to SQLite and not the file system.
 	hot = 1000
 	// indexed is the indexed_at of all files.
-	indexed = 1_700_000_000_000_000_000
+	indexed int64 = 1_700_000_000_000_000_000
 )
 
 func pathOf(i int) string { return fmt.Sprintf("/bench/d%05d/file%08d.go", i/perDirectory, i) }

@@ -208,6 +208,7 @@ func TestACancelledContextEndsAWaitForALease(t *testing.T) {
 }
 
 func TestACancelledContextEndsAWaitForAnotherProcessesLock(t *testing.T) {
+	t.Parallel() // for it waits
 	for _, mode := range []string{"wal", "delete"} {
 		path := filepath.Join(t.TempDir(), "app.db")
 		p := open(t, pool.Config{Path: path, JournalMode: mode, BusyTimeout: time.Hour})

@@ -18,6 +18,7 @@ type guard struct {
 	lost       error // why the transaction is gone although nobody ended it
 	committing bool  // the pool has ordered this commit
 	deferring  bool  // PRAGMA defer_foreign_keys was set in this transaction
+	unenforced bool  // this transaction was told to switch foreign keys off, and they were
 	textual    bool  // a transaction was begun as text, through DB
 	attached   attached
 
@@ -123,6 +124,6 @@ func (g *guard) push() (serial uint64) {
 func (g *guard) pop(depth int) {
 	g.serials = g.serials[:depth]
 	if depth == 0 {
-		g.lost, g.deferring, g.textual = nil, false, false
+		g.lost, g.deferring, g.textual, g.unenforced = nil, false, false, false
 	}
 }

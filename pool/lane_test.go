@@ -782,7 +782,7 @@ func (m *laneModel) check(t *rapid.T, l *lane) {
 }
 
 func TestALaneDoesWhatItsModelDoes(t *testing.T) {
-	for range rounds.Of(10, 10, 50) { // rapid's default of 100 histories is few for what takes so little time
+	for range rounds.Of(10, 10, 20) { // rapid's default of 100 histories is few for what takes so little time
 		rapid.Check(t, func(rt *rapid.T) { rapid.SyncTest(rt, compareLaneWithModel) })
 	}
 }

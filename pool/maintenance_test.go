@@ -67,6 +67,7 @@ func holdAll(t *testing.T, p *pool.Pool, n int) {
 }
 
 func TestConnectionsAreReplacedAtTheEndOfTheirLifeUnderLoad(t *testing.T) {
+	t.Parallel() // for it waits
 	for _, jitter := range []time.Duration{-1, 20 * time.Millisecond} {
 		for _, conns := range []int{1, 2, 5} {
 			for _, mode := range []string{"wal", "delete"} {

@@ -142,7 +142,7 @@ func TestWithoutMemoryForMoreConnectionsThePoolGoesOnWithFewerAndSaysWhy(t *test
 	inAProcessShortOfMemory(t, func(t *testing.T, h heap) {
 		for _, mode := range []string{"wal", "delete", "memory"} {
 			p := open(t, inMode(mode, pool.Config{
-				MaxConns: 20, MinConns: 3, HealthCheckInterval: -1, AcquireTimeout: 500 * time.Millisecond, Logger: slog.New(new(logbook)),
+				MaxConns: 20, MinConns: 3, HealthCheckInterval: -1, AcquireTimeout: 250 * time.Millisecond, Logger: slog.New(new(logbook)),
 			}))
 			h.leave(8000) // and what SQLite finds in its caches: a connection needs more
 			var leases []*pool.Lease

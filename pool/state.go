@@ -108,11 +108,19 @@ func (c *conn) dirty() bool {
 // a word, lets nobody set in a transaction: foreign_keys, the only one of its kind
 // (https://www.sqlite.org/pragma.html#pragma_foreign_keys). A migration that was
 // written to run without them would lose the rows that refer to what it drops.
+// One that brings "off" and "on" along, as ent's and Atlas's do, may say both where
+// they are off already: whoever switched them off before it switches them on after it.
 func (c *conn) ignored(p sqlite.Pragma) error {
 	if p.Name != "foreign_keys" || !p.Sets || c.db.Autocommit() {
 		return nil
 	}
-	if now, ok := c.readState(stateForeignKeys); ok && (now == "1") == isTrue(p.Argument) {
+	g := &c.guard
+	now, ok := c.readState(stateForeignKeys)
+	switch on := isTrue(p.Argument); {
+	case ok && (now == "1") == on:
+		g.unenforced = !on
+		return nil
+	case on && g.unenforced:
 		return nil
 	}
 	return c.pool.fail("query", errors.ErrUnsupported, nil, "PRAGMA foreign_keys = "+p.Argument+

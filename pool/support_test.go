@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -149,8 +150,14 @@ func number(ctx context.Context, on dbtx, query string, args ...any) (n int64, e
 // waitFor waits until something that goes on elsewhere is so.
 func waitFor(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	for begun := time.Now(); !so(); time.Sleep(50 * time.Microsecond) {
+	begun := time.Now()
+	for tries := 0; !so(); tries++ {
 		require.Less(t, time.Since(begun), 5*time.Minute, what) // it never will be, on a busy machine either
+		if tries < 100 {
+			runtime.Gosched() // mostly it is so at once
+		} else {
+			time.Sleep(100 * time.Microsecond)
+		}
 	}
 }
 
