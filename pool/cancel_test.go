@@ -210,7 +210,7 @@ func TestACancelledContextEndsAWaitForALease(t *testing.T) {
 func TestACancelledContextEndsAWaitForAnotherProcessesLock(t *testing.T) {
 	for _, mode := range []string{"wal", "delete"} {
 		path := filepath.Join(t.TempDir(), "app.db")
-		p := open(t, pool.Config{Path: path, JournalMode: mode, BusyTimeout: time.Hour})
+		p := open(t, pool.Config{Path: path, JournalMode: pool.JournalMode(mode), BusyTimeout: time.Hour})
 		o := startOther(t, path)
 		o.do("BEGIN EXCLUSIVE")
 		for _, way := range ways {

@@ -395,9 +395,9 @@ func requireOpens(t *testing.T, cfg pool.Config) {
 	if defaults.JournalMode == "delete" && defaults.Synchronous == "full" {
 		defaults.Synchronous = "extra" // what full needs there to survive a power loss
 	}
-	require.Equal(t, defaults.JournalMode, mode)
+	require.Equal(t, string(defaults.JournalMode), mode)
 	require.Equal(t, filepath.Base(cfg.Path), filepath.Base(file))
-	require.EqualValues(t, slices.Index([]string{"off", "normal", "full", "extra"}, defaults.Synchronous), synchronous)
+	require.EqualValues(t, slices.Index([]pool.Synchronous{pool.SyncOff, pool.SyncNormal, pool.SyncFull, pool.SyncExtra}, defaults.Synchronous), synchronous)
 	require.Equal(t, min(max(0, defaults.BusyTimeout).Milliseconds(), math.MaxInt32), timeout)
 	for _, made := range configFiles(t, dir) {
 		require.Contains(t, []string{name, name + "-wal", name + "-shm", name + "-journal"}, made)

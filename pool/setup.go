@@ -194,7 +194,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	c.h.setBusyTimeout(0) // the waiting is ours: see patiently
 	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)
 	c.guard.builtin = p.builtin
-	if c.guard.journal = p.cfg.JournalMode; p.memory() {
+	if c.guard.journal = string(p.cfg.JournalMode); p.memory() {
 		c.guard.journal = "memory"
 	}
 	names := slices.Sorted(maps.Keys(p.cfg.Pragmas))
@@ -234,7 +234,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	if err := c.lookAtAttached(false); err != nil { // what the driver's connection hooks attach
 		return err
 	}
-	if err := c.control(cl, "PRAGMA synchronous="+p.synchronous()); err != nil {
+	if err := c.control(cl, "PRAGMA synchronous="+string(p.synchronous())); err != nil {
 		return err
 	}
 	if err := p.useLog(c, cl); err != nil || mode != journalSet {
@@ -268,11 +268,11 @@ func (e *onConnectError) Error() string { return "OnConnect: " + e.err.Error() }
 func (e *onConnectError) Unwrap() error { return e.err }
 
 // synchronous is what Config.Synchronous means in the journal mode.
-func (p *Pool) synchronous() string {
-	if p.cfg.Synchronous == "full" && p.cfg.JournalMode == "delete" {
+func (p *Pool) synchronous() Synchronous {
+	if p.cfg.Synchronous == SyncFull && p.cfg.JournalMode == JournalDelete {
 		// A commit is the journal's deletion, and only EXTRA syncs that: after a
 		// power loss the journal could be back, and undo what was acknowledged.
-		return "extra"
+		return SyncExtra
 	}
 	return p.cfg.Synchronous
 }
@@ -291,14 +291,14 @@ func (p *Pool) logPragmas() []string {
 // connection made it: of main, else that of attached files would be set too.
 func (p *Pool) setJournal(c *conn, cl *call, mode journal) error {
 	text := "PRAGMA main.journal_mode"
-	if mode == journalSet || p.cfg.JournalMode != "wal" { // only WAL is the file's; the others are a connection's
-		text += "=" + p.cfg.JournalMode
+	if mode == journalSet || p.cfg.JournalMode != JournalWAL { // only WAL is the file's; the others are a connection's
+		text += "=" + string(p.cfg.JournalMode)
 	}
 	got, err := c.word(cl, text)
 	if err != nil {
 		return err
 	}
-	if got != p.cfg.JournalMode {
+	if JournalMode(got) != p.cfg.JournalMode {
 		return fmt.Errorf("journal mode is %q, not %q", got, p.cfg.JournalMode)
 	}
 	return nil

@@ -153,7 +153,7 @@ func (c *conn) forgetInterrupt() {
 // the modes truncate and persist: to leave such a mode deletes it, unless another
 // process is at work (https://www.sqlite.org/pragma.html#pragma_journal_mode).
 func (c *conn) removeJournal() {
-	if mode := c.pool.cfg.JournalMode; c.closed || c.pool.write == nil || mode != "truncate" && mode != "persist" {
+	if mode := c.pool.cfg.JournalMode; c.closed || c.pool.write == nil || mode != JournalTruncate && mode != JournalPersist {
 		return
 	}
 	c.locks.exempt = true
