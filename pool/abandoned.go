@@ -3,6 +3,8 @@ package pool
 import (
 	"time"
 	"weak"
+
+	"github.com/sqlane/sqlane/internal/lane"
 )
 
 // watch is how maintenance notices that a lease became garbage before its
@@ -13,8 +15,8 @@ type watch struct {
 	lease  *Lease // until maintenance came by
 	weakly weak.Pointer[Lease]
 	epoch  uint64 // 0: nobody is to be watched
-	lane   *lane
-	had    access
+	lane   *lane.Lane
+	had    lane.Access
 }
 
 // watchLeasesEvery is how often maintenance comes by while leases are given.

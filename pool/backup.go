@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"github.com/sqlane/sqlane/internal/lane"
 )
 
 // backupPages are copied at a time: between them the context is looked at and
@@ -44,7 +46,7 @@ func (p *Pool) backup(ctx context.Context, path string) (err error) {
 		return err
 	}
 	if p.excludes() { // it waits for the writer, which may be the caller
-		if err := p.wouldDeadlock(ctx, new(conn), shared); err != nil {
+		if err := p.wouldDeadlock(ctx, new(conn), lane.Shared); err != nil {
 			return err
 		}
 	}

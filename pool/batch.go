@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/lane"
 	lib "modernc.org/sqlite/lib"
 )
 
@@ -38,7 +39,7 @@ func (p *Pool) batchOne(ctx context.Context, m member, span *span) error {
 	switch {
 	case err != nil:
 		return err
-	case m.claimed:
+	case b == nil:
 		err = m.err
 	default:
 		err = b.turn(&m)
@@ -70,30 +71,28 @@ const (
 // batch is a transaction that its members pass on, each in its own goroutine.
 // Only the one whose turn it is touches the fields; the lane hands them over.
 type batch struct {
-	tx     *Tx
-	began  time.Time
-	joined int       // members whose work is in the transaction
-	broken bool      // somebody's work must be undone that has no savepoint
-	behind []*waiter // members whose statements were run for them
+	tx     *Tx            // The members share this transaction.
+	began  time.Time      // The transaction began at this time.
+	joined int            // This many members have work in the transaction.
+	broken bool           // Somebody's work must be undone that has no savepoint.
+	behind []*lane.Waiter // These members' statements were run for them, and they wait for the commit.
 
-	done chan struct{} // closed at the end; nil while only one waits for that
-	err  error         // what became of it; read after the end
+	done chan struct{} // It is closed at the end, and nil while only one member waits for that.
+	err  error         // It is what became of the transaction, and may be read after the end.
 }
 
 // member is one caller of Batch in the write lane's queue.
 type member struct {
 	ctx    context.Context
 	fn     func(context.Context, *Tx) error
-	single *single // fn is this statement, which others may run
-	shared *batch  // the open transaction that it was handed, if it was
-
-	claimed bool  // somebody else runs the statement, and will wake it
-	err     error // of that
+	single *single // If there is one, fn is this statement, which others may run.
+	handed *batch  // The member was handed this batch's open transaction together with the lane, if any.
+	err    error   // It is what became of the statement if another member ran it.
 }
 
 // joinBatch waits for the write lane, and returns the transaction that came
-// along with it or a new one. It returns when all is over if somebody else runs
-// the member's statement meanwhile.
+// along with it or a new one. If somebody else runs the member's statement
+// meanwhile, it returns none when all is over.
 func (p *Pool) joinBatch(ctx context.Context, m *member, span *span) (*batch, error) {
 	h := holder{label: labelOf(ctx)}
 	skip := 4 // Batch, and what it calls
@@ -102,11 +101,8 @@ func (p *Pool) joinBatch(ctx context.Context, m *member, span *span) (*batch, er
 	}
 	h.depth = runtime.Callers(skip, p.frames(&h))
 	l, err := p.lease(ctx, "batch", true, m, &h)
-	if err != nil || m.claimed {
-		return nil, err
-	}
-	if m.shared != nil {
-		return m.shared, nil
+	if err != nil || l == nil {
+		return m.handed, err
 	}
 	tx, err := l.begin(ctx, Immediate, false, span)
 	if err != nil {
@@ -266,7 +262,7 @@ func (b *batch) open() bool {
 func (b *batch) serveNext() bool {
 	c := b.tx.conn
 	c.mu.Lock()
-	w := b.tx.lease.lane.claim(c.plain)
+	w := b.tx.lease.lane.Claim(func(payload any) bool { return c.plain(payload.(*member)) })
 	c.mu.Unlock()
 	if w == nil {
 		return false
@@ -275,12 +271,12 @@ func (b *batch) serveNext() bool {
 	return true
 }
 
-func (b *batch) serve(w *waiter) {
-	m := w.member
+func (b *batch) serve(w *lane.Waiter) {
+	m := w.Payload().(*member)
 	m.err = errRunAlone
 	defer func() {
 		if m.err != errRunAlone && m.err != nil {
-			w.ready <- struct{}{}
+			w.Wake()
 			return
 		}
 		b.behind = append(b.behind, w)
@@ -322,10 +318,10 @@ func (b *batch) tell() {
 		b.err = b.tx.pool.fail("commit", ErrTxLost, errNoCommit)
 	}
 	for _, w := range b.behind {
-		if w.member.err == nil {
-			w.member.err = b.err
+		if m := w.Payload().(*member); m.err == nil {
+			m.err = b.err
 		}
-		w.ready <- struct{}{}
+		w.Wake()
 	}
 	if b.done != nil {
 		close(b.done)
@@ -336,14 +332,14 @@ func (b *batch) tell() {
 // returns what is closed at its end.
 func (b *batch) pass() <-chan struct{} {
 	done := b.done
-	passed := b.tx.lease.lane.pass(func(m *member) {
+	passed := b.tx.lease.lane.Pass(func(payload any) {
 		if done == nil {
 			done = make(chan struct{})
 			b.done = done
 		}
-		m.shared = b
+		payload.(*member).handed = b
 	})
-	if passed == nil {
+	if !passed {
 		return nil
 	}
 	return done

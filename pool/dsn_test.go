@@ -40,9 +40,9 @@ func dsnSample(t *testing.T, field reflect.StructField) (text string, value any)
 	t.Helper()
 	switch {
 	case field.Name == "JournalMode":
-		return "truncate", "truncate"
+		return "truncate", pool.JournalTruncate
 	case field.Name == "Synchronous":
-		return "normal", "normal"
+		return "normal", pool.SyncNormal
 	case field.Name == "TimeFormat":
 		return "unix_milli", pool.TimeUnixMilli
 	case field.Type == reflect.TypeFor[map[string]string]():

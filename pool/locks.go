@@ -2,9 +2,10 @@ package pool
 
 import (
 	"errors"
-	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/sqlane/sqlane/internal/lane"
 )
 
 // locks is what a connection holds of the pool's write lane. The rule: it holds
@@ -19,8 +20,6 @@ type locks struct {
 	exempt bool        // the connection is being set up under locks held elsewhere
 	early  bool        // it is being set up by OnConnect
 }
-
-const noLimit = math.MaxInt
 
 // take waits for what the statement needs. A transaction's first write is the
 // moment to see that the file is still there.
@@ -46,7 +45,7 @@ func (k *locks) take(c *conn, cl *call, s *statement) error {
 }
 
 func (k *locks) takeSlot(c *conn, cl *call) error {
-	if err := c.pool.wouldDeadlock(cl.Context, c, exclusive); err != nil {
+	if err := c.pool.wouldDeadlock(cl.Context, c, lane.Exclusive); err != nil {
 		return err
 	}
 	if cl.span != nil {
@@ -55,14 +54,15 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 	var err error
 	upgrades := k.shared.Load()
 	if upgrades {
-		err = c.pool.write.promote(cl.waitContext(), c.pool.cfg.AcquireTimeout)
+		err = c.pool.write.Promote(cl.waitContext(), c.pool.cfg.AcquireTimeout)
 	}
-	if errors.Is(err, ErrConflict) && c.h.transaction() == noTransaction {
+	if errors.Is(err, lane.ErrConflict) && c.h.transaction() == noTransaction {
 		k.release(c) // nothing was read yet, so there is no snapshot to keep
 		upgrades = false
 	}
 	if !upgrades {
-		err = c.pool.write.lock(cl.waitContext(), exclusive, c.pool.cfg.AcquireTimeout)
+		ctx := cl.waitContext()
+		err = c.pool.write.Lock(ctx, lane.Exclusive, c.pool.howToWait(ctx))
 	}
 	if err != nil {
 		return c.pool.waitFailed("write", err)
@@ -74,7 +74,7 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 }
 
 func (k *locks) takeShared(c *conn, cl *call) error {
-	if err := c.pool.wouldDeadlock(cl.Context, c, shared); err != nil {
+	if err := c.pool.wouldDeadlock(cl.Context, c, lane.Shared); err != nil {
 		return err
 	}
 	if cl.span != nil {
@@ -151,10 +151,10 @@ func (k *locks) release(c *conn) {
 		k.slot = false
 		c.pool.writer.CompareAndSwap(c, nil)
 		c.pool.logSync.wrote(c)
-		c.pool.write.unlock(exclusive)
+		c.pool.write.Unlock(lane.Exclusive)
 		c.pool.wroteSomething()
 	case k.shared.Load():
 		k.shared.Store(false)
-		c.pool.write.unlock(shared)
+		c.pool.write.Unlock(lane.Shared)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/internal/bridge"
+	"github.com/sqlane/sqlane/internal/lane"
 	"modernc.org/sqlite"
 )
 
@@ -25,9 +26,9 @@ type Pool struct {
 	immutable bool   // nobody changes the file: SQLite takes no locks and sees no log
 	excluding bool   // readers and the writer exclude each other: no WAL
 
-	read    *lane                // of MaxConns-1 connections; nil if one connection serves all
-	write   *lane                // whose exclusive lock is the write slot; nil if read-only
-	waiting *waiters             // of both lanes together
+	read    *lane.Lane           // of MaxConns-1 connections; nil if one connection serves all
+	write   *lane.Lane           // whose exclusive lock is the write slot; nil if read-only
+	waiting *lane.Waiters        // of both lanes together
 	writer  atomic.Pointer[conn] // who holds the write slot
 
 	factory     driver.Connector // of the driver's connections
@@ -93,7 +94,7 @@ func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 	p := &Pool{
 		cfg:     cfg,
 		path:    cfg.Path,
-		waiting: &waiters{max: int64(cfg.MaxWaiters)},
+		waiting: &lane.Waiters{Limit: cfg.MaxWaiters},
 		opening: make(chan struct{}, 1),
 		hurry:   make(chan struct{}),
 		drained: make(chan struct{}),
@@ -108,11 +109,11 @@ func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 	p.cfg.Logger = slog.New(logHandler{cfg.Logger.Handler(), p})
 	switch {
 	case cfg.ReadOnly:
-		p.read = newLane(cfg.MaxConns, p.waiting)
+		p.read = lane.New(cfg.MaxConns, p.waiting)
 	case cfg.MaxConns == 1:
-		p.write = newLane(noLimit, p.waiting)
+		p.write = lane.New(lane.NoLimit, p.waiting)
 	default:
-		p.read, p.write = newLane(cfg.MaxConns-1, p.waiting), newLane(noLimit, p.waiting)
+		p.read, p.write = lane.New(cfg.MaxConns-1, p.waiting), lane.New(lane.NoLimit, p.waiting)
 	}
 	// With one connection too: its successor opens beside it.
 	p.excluding = !cfg.ReadOnly && (p.memory() || cfg.JournalMode != "wal")
@@ -121,8 +122,6 @@ func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 	}
 	return p, nil
 }
-
-func newLane(limit int, w *waiters) *lane { return &lane{limit: limit, waiting: w} }
 
 func (p *Pool) memory() bool { return p.cfg.Path == Memory }
 

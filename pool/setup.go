@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sqlane/sqlane/internal/lane"
 )
 
 // journal says what a new connection does about the journal mode.
@@ -49,7 +51,7 @@ func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn,
 func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (_ *conn, err error) {
 	reads := p.excludes() && !slotHeld
 	if reads {
-		if err := p.wouldDeadlock(ctx, new(conn), shared); err != nil {
+		if err := p.wouldDeadlock(ctx, new(conn), lane.Shared); err != nil {
 			return nil, err
 		}
 		if err := p.lockToRead(ctx); err != nil {
@@ -64,7 +66,7 @@ func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (
 		case c != nil: // or OnConnect panics
 			err = errors.Join(err, c.shut())
 		case reads:
-			p.write.unlock(shared)
+			p.write.Unlock(lane.Shared)
 		}
 	}()
 	if err := p.takeTurn(ctx); err != nil {
@@ -94,10 +96,10 @@ func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (
 // transaction's read may not queue behind a writer that waits for that one.
 func (p *Pool) lockToRead(ctx context.Context) error {
 	tx := p.TxFromContext(ctx)
-	if tx != nil && tx.conn.locks.shared.Load() && p.write.join() {
+	if tx != nil && tx.conn.locks.shared.Load() && p.write.Join() {
 		return nil
 	}
-	return p.write.lock(ctx, shared, p.cfg.AcquireTimeout)
+	return p.write.Lock(ctx, lane.Shared, p.howToWait(ctx))
 }
 
 // takeTurn waits until nobody else opens a connection: several at once would be
@@ -108,9 +110,9 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 		return nil
 	default:
 	}
-	if _, uncounted := ctx.(housekeeping); !uncounted {
-		p.waiting.count.Add(1)
-		defer p.waiting.count.Add(-1)
+	if _, own := ctx.(housekeeping); !own {
+		p.waiting.Enter()
+		defer p.waiting.Leave()
 	}
 	var expired <-chan time.Time
 	if p.cfg.AcquireTimeout >= 0 {
@@ -122,9 +124,9 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 	case p.opening <- struct{}{}:
 		return nil
 	case <-expired:
-		return p.waitFailed("open", ErrAcquireTimeout)
+		return p.waitFailed("open", lane.ErrTimeout)
 	case <-p.hurry:
-		return p.waitFailed("open", ErrClosed)
+		return p.waitFailed("open", lane.ErrClosed)
 	case <-ctx.Done():
 		return p.waitFailed("open", ctx.Err())
 	}

@@ -124,7 +124,7 @@ func (p *Pool) runTx(ctx context.Context, level Level, slotFirst bool, fn func(c
 		return err
 	}
 	err = tx.run(ctx, fn, tx.end)
-	if level != Deferred && p.write.queued.Load() > 0 {
+	if level != Deferred && p.write.Queued() > 0 {
 		// The next writer runs at once and here, where the cache is warm, instead
 		// of when this goroutine comes to rest or another processor wakes up.
 		runtime.Gosched()
