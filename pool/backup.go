@@ -215,7 +215,7 @@ func (t *Tx) copyTo(ctx context.Context, path string) (err error) {
 	}()
 	for more, done := true, 0; more; {
 		_, span := t.pool.trace(ctx, TraceOp{Name: "backup", Done: done, Total: pages})
-		more, done, err = c.step(t.call(ctx))
+		more, done, err = c.copyPages(t.call(ctx))
 		span.finish(err)
 		if err != nil {
 			return err
@@ -244,8 +244,8 @@ func (c *conn) endCopy() error {
 	return copying.Finish()
 }
 
-// step copies some pages, unless the transaction is over.
-func (c *conn) step(cl *call) (more bool, done int, err error) {
+// copyPages copies some pages, unless the transaction is over.
+func (c *conn) copyPages(cl *call) (more bool, done int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.admit(cl); err != nil {

@@ -167,7 +167,7 @@ func (b *batch) run(m *member) error {
 	if err != nil {
 		return err
 	}
-	tx.gentle = true // others' work is pending: an interrupted write would take it along
+	tx.noInterrupt = true // others' work is pending: an interrupted write would take it along
 	return tx.run(m.ctx, m.fn, func(ctx context.Context, keep bool) error {
 		return tx.closeSavepoint(context.WithoutCancel(ctx), keep)
 	})
@@ -178,13 +178,13 @@ func (b *batch) run(m *member) error {
 // (https://www.sqlite.org/lang_conflict.html). Where that is not so, or where a
 // deferred foreign key is left unmet, the whole transaction goes, and everybody
 // runs alone.
-func (b *batch) runSingle(m *member, gentle bool) error {
+func (b *batch) runSingle(m *member, noInterrupt bool) error {
 	if err := m.ctx.Err(); err != nil {
 		return b.tx.pool.fail("batch", nil, err)
 	}
 	c := b.tx.conn
 	cl := b.tx.call(m.ctx)
-	cl.gentle = gentle
+	cl.gentle = noInterrupt
 	var before, compiled int32
 	c.mu.Lock()
 	s := c.cache.byText[m.single.query] // nil if the connection was closed just now
@@ -215,7 +215,7 @@ func (b *batch) runSingle(m *member, gentle bool) error {
 // that others may run: its own goroutine would notice no difference. The caller
 // holds mu.
 func (c *conn) plain(m *member) bool {
-	return m.single != nil && !c.pool.foreign && c.cache.harmless(m.single.query)
+	return m.single != nil && !c.pool.callsProgram && c.cache.harmless(m.single.query)
 }
 
 // carryOn runs the statements of those who wait next, if serving is true. Then it
@@ -240,7 +240,7 @@ func (b *batch) carryOn(serving bool) (passed <-chan struct{}) {
 		}
 		// Members of the last batch were woken by its commit, all at once. Those
 		// that are on their way here come along if they may run first.
-		if waited || !b.tx.pool.crowded.Load() {
+		if waited || !b.tx.pool.lastBatchShared.Load() {
 			break
 		}
 		waited = true
@@ -294,7 +294,7 @@ func (b *batch) end() {
 	p := b.tx.pool
 	lost, _ := b.tx.cleanUp()
 	keep := !lost && !b.broken && b.joined > 0
-	p.crowded.Store(b.joined > 1)
+	p.lastBatchShared.Store(b.joined > 1)
 	defer b.tell() // a virtual table of the program's may panic over the commit
 	b.err = errNoCommit
 	torn := p.excluding || b.tx.conn.hasAttached()
@@ -357,7 +357,7 @@ func (t *Tx) cleanUp() (lost, changed bool) {
 	}
 	if c.guard.deferring {
 		c.guard.deferring = false
-		if err := c.control(t.steady(), "PRAGMA defer_foreign_keys=off"); err != nil {
+		if err := c.control(t.uncancellable(), "PRAGMA defer_foreign_keys=off"); err != nil {
 			c.guard.lost = err
 		}
 	}

@@ -178,7 +178,7 @@ func (g *guard) isSet(name, arg, schema string) bool {
 
 // prepare compiles one statement; key is what it will be cached under.
 func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
-	if err := c.locks.prepare(c, cl, text); err != nil {
+	if err := c.locks.takeToPrepare(c, cl, text); err != nil {
 		return nil, err
 	}
 	g := &c.guard

@@ -37,7 +37,7 @@ type holder struct {
 	label    string
 	stack    [12]uintptr
 	depth    int
-	watched  bool // it is to be reclaimed if it becomes garbage
+	tracked  bool // it is to be reclaimed if it becomes garbage
 	reported bool // as held for long; guarded by Pool.mu
 }
 
@@ -46,7 +46,7 @@ type holder struct {
 // ErrClosed, ErrUnhealthy if there is no connection and none can be opened, or
 // ErrDeadlock if the only one is held by the transaction in ctx.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
-	h := holder{label: labelOf(ctx), watched: true}
+	h := holder{label: labelOf(ctx), tracked: true}
 	h.depth = runtime.Callers(2, p.frames(&h))
 	return p.lease(ctx, "acquire", false, nil, &h)
 }
@@ -128,12 +128,12 @@ func (p *Pool) leaseOn(ctx context.Context, op string, from *lane.Lane, want lan
 	got = true
 	p.counts.acquires.Add(1)
 	l := &Lease{pool: p, lane: from, had: want}
-	l.hold(c, h.watched)
+	l.hold(c, h.tracked)
 	return l, nil
 }
 
 // hold makes the lease that of a connection which was checked out.
-func (l *Lease) hold(c *conn, watched bool) {
+func (l *Lease) hold(c *conn, tracked bool) {
 	c.mu.Lock()
 	c.epoch++
 	l.conn, l.epoch = c, c.epoch
@@ -142,8 +142,8 @@ func (l *Lease) hold(c *conn, watched bool) {
 		c.locks.slot, c.locks.leased, c.locks.kept = true, true, 1
 		l.pool.writer.Store(c)
 	}
-	if watched {
-		l.watchOver()
+	if tracked {
+		l.track()
 	}
 	c.mu.Unlock()
 }
@@ -272,7 +272,7 @@ func (p *Pool) checkIn(c *conn, epoch uint64, from *lane.Lane, had lane.Access) 
 		} else {
 			c.locks.release(c)
 		}
-		c.leased, c.text, c.watch = false, false, watch{}
+		c.leased, c.text, c.tracking = false, false, tracking{}
 		c.epoch++ // whoever still has the lease finds it over
 		broken = c.closed || c.broken != nil
 		dirty = !broken && c.dirty()
@@ -506,8 +506,8 @@ func (h *holder) taker() string {
 	}
 }
 
-// trace is the whole stack, a line for each function.
-func (h *holder) trace() string {
+// stackText is the whole stack, a line for each function.
+func (h *holder) stackText() string {
 	var b strings.Builder
 	frames := runtime.CallersFrames(h.stack[:h.depth])
 	for more := h.depth > 0; more; {

@@ -87,12 +87,12 @@ func (k *locks) takeShared(c *conn, cl *call) error {
 	return nil
 }
 
-// prepare takes the lock for preparing a statement, which may read the schema.
+// takeToPrepare takes the lock for preparing a statement, which may read the schema.
 // It is kept for the statement to run, and given back by settle if nothing comes
 // of it: preparing is not yet the first read of a transaction. A statement that
 // starts like a writer queues as one, so that it does not queue twice; what it
 // is remains SQLite's verdict.
-func (k *locks) prepare(c *conn, cl *call, text string) error {
+func (k *locks) takeToPrepare(c *conn, cl *call, text string) error {
 	if !c.excludes() || k.slot || k.exempt || k.shared.Load() {
 		return nil
 	}

@@ -30,7 +30,7 @@ func (p *Pool) startMaintenance() {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.maintenance = &maintenance{poke: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
 	p.maintenance.nextCheck = time.Now().Add(p.cfg.HealthCheckInterval)
-	p.dozing.Store(true)
+	p.resting.Store(true)
 	go p.maintain(ctx, p.maintenance)
 }
 
@@ -61,7 +61,7 @@ func (p *Pool) maintain(ctx context.Context, m *maintenance) {
 		case <-m.poke:
 		case <-timer.C:
 		}
-		watching := p.reclaimAbandoned()
+		tracking := p.reclaimAbandoned()
 		if p.cfg.HealthCheckInterval > 0 && !time.Now().Before(m.nextCheck) {
 			p.checkUp(ctx)
 			m.nextCheck = time.Now().Add(p.cfg.HealthCheckInterval)
@@ -74,10 +74,10 @@ func (p *Pool) maintain(ctx context.Context, m *maintenance) {
 		p.closeRetired()
 		rest := p.rest(m)
 		acquired := p.counts.acquires.Load()
-		if watching || acquired != m.acquired {
-			rest = min(rest, watchLeasesEvery)
+		if tracking || acquired != m.acquired {
+			rest = min(rest, reclaimInterval)
 		} else {
-			p.dozing.Store(true)
+			p.resting.Store(true)
 		}
 		m.acquired = acquired
 		timer.Reset(rest)
@@ -471,6 +471,6 @@ func (p *Pool) reportLongLeases() {
 	}
 	p.mu.Unlock()
 	for _, h := range long {
-		p.cfg.Logger.Warn("a lease is held for long", "path", p.path, "age", p.clock()-h.since, "label", h.label, "stack", h.trace())
+		p.cfg.Logger.Warn("a lease is held for long", "path", p.path, "age", p.clock()-h.since, "label", h.label, "stack", h.stackText())
 	}
 }

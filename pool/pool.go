@@ -31,30 +31,30 @@ type Pool struct {
 	waiting *lane.Waiters        // of both lanes together
 	writer  atomic.Pointer[conn] // who holds the write slot
 
-	factory     driver.Connector // of the driver's connections
-	bridge      *bridge.Bridge   // to database/sql's types, for rows that were read
-	anchor      driver.Conn      // keeps a database in memory alive; nil for files
-	opening     chan struct{}    // holds one token: connections are opened one at a time
-	watcher     *watcher
-	logSync     *logSync     // nil if there is nothing to sync early
-	maintenance *maintenance // nil until the first connection is open
-	identity    os.FileInfo  // of the file that was opened
-	entries     []entry      // what must still lead to it
-	dir         string       // where the log lies
-	log         logFiles
-	system      system
-	batchTime   time.Duration     // maxBatchTime, but for tests
-	opened      time.Time         // when the pool's clock began
-	builtin     map[string]bool   // SQLite's own functions, of which the first connection told; nothing is added later
-	own         map[string]string // what connections are set to, as the first one was; nothing is added later
-	foreign     bool              // its schema may call the program's code
-	readable    bool              // it could be opened for reading alone: all connections are alike
-	dozing      atomic.Bool       // maintenance rests for long
-	wrote       atomic.Bool       // since the log was last looked at
-	crowded     atomic.Bool       // the last batch had several members
-	moved       atomic.Bool       // the path led elsewhere when it was last looked at
-	attaching   atomic.Bool       // OnConnect attaches what makes readers and the writer exclude each other
-	counts      counts
+	factory         driver.Connector // of the driver's connections
+	bridge          *bridge.Bridge   // to database/sql's types, for rows that were read
+	anchor          driver.Conn      // keeps a database in memory alive; nil for files
+	opening         chan struct{}    // holds one token: connections are opened one at a time
+	watcher         *watcher
+	logSync         *logSync     // nil if there is nothing to sync early
+	maintenance     *maintenance // nil until the first connection is open
+	identity        os.FileInfo  // of the file that was opened
+	entries         []entry      // what must still lead to it
+	dir             string       // where the log lies
+	log             logFiles
+	system          system
+	batchTime       time.Duration     // maxBatchTime, but for tests
+	opened          time.Time         // when the pool's clock began
+	builtin         map[string]bool   // SQLite's own functions, of which the first connection told; nothing is added later
+	own             map[string]string // what connections are set to, as the first one was; nothing is added later
+	callsProgram    bool              // the schema may call the program's functions
+	unwritable      bool              // SQLite could open the file for reading alone, and so it opens all connections
+	resting         atomic.Bool       // maintenance sleeps for long, since nothing goes on
+	wrote           atomic.Bool       // since the log was last looked at
+	lastBatchShared atomic.Bool       // the last batch had several members
+	moved           atomic.Bool       // the path led elsewhere when it was last looked at
+	attaching       atomic.Bool       // OnConnect attaches what makes readers and the writer exclude each other
+	counts          counts
 
 	interrupting atomic.Bool   // patience is over: every statement is interrupted
 	hurry        chan struct{} // closed then

@@ -52,7 +52,7 @@ func (f *facadeConn) carry() bool {
 
 	l.released.Store(true) // as far as its lane is concerned; its epoch goes on
 	c.mu.Lock()
-	c.watch = watch{}
+	c.tracking = tracking{}
 	kept := l.had == lane.Exclusive && c.locks.outlive(c)
 	c.mu.Unlock()
 	if !kept {

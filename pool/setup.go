@@ -188,8 +188,8 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	// SQLite opens a file that it may not write for reading. That would be a
 	// connection that stays so when the right is back.
 	if mode == journalSet {
-		p.readable = c.h.readOnly()
-	} else if c.h.readOnly() && !p.readable && !p.cfg.ReadOnly {
+		p.unwritable = c.h.readOnly()
+	} else if c.h.readOnly() && !p.unwritable && !p.cfg.ReadOnly {
 		return p.fail("open", ErrReadOnly, nil, "the file may not be written any more")
 	}
 	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
@@ -259,7 +259,7 @@ func (p *Pool) learnFunctions(c *conn, cl *call) error {
 	}
 	c.guard.builtin = p.builtin
 	trusting, err := c.word(cl, "SELECT CAST(trusted_schema AS TEXT) FROM pragma_trusted_schema")
-	p.foreign = trusting == "1"
+	p.callsProgram = trusting == "1"
 	return err
 }
 

@@ -95,7 +95,7 @@ func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
 	if c, err := f.join(); c != nil || err != nil {
 		return c, err
 	}
-	h := holder{label: labelOf(ctx), watched: true}
+	h := holder{label: labelOf(ctx), tracked: true}
 	h.depth = runtime.Callers(2, h.stack[:]) // the taker is behind much of database/sql
 	l, err := f.pool.lease(ctx, "acquire", false, nil, &h)
 	if err != nil {
