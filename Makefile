@@ -8,7 +8,7 @@ export GOWORK := off
 TOOL := go tool -modfile=tools/go.mod
 GOOSE := $(TOOL) goose -dir schema -table schema_version sqlite3
 # What must be covered, and by how much. Generated code is left out.
-COVERED := ./internal/bridge,./internal/sqlite,./pool,./repo,./repo/dberr,./schema,./cmd/repogen
+COVERED := ./internal/bridge,./internal/lane,./internal/sqlite,./pool,./repo,./repo/dberr,./schema,./cmd/repogen
 COVERAGE := 95
 GENERATED := gen repo/repo_gen.go
 
@@ -35,7 +35,7 @@ TIMEOUT := 30m
 
 test: build/tools ## run all tests, with the race detector; then count allocations without it
 	go test $(RACE) -timeout $(TIMEOUT) $(AGAIN) $(TESTFLAGS) ./...
-	go test -timeout $(TIMEOUT) $(AGAIN) -run Alloc ./repo
+	go test -timeout $(TIMEOUT) $(AGAIN) -run Alloc ./repo ./internal/lane
 
 # Go's cache of results does not know rapid's variables.
 test-long: export SQLANE_LONG := 1
@@ -72,7 +72,7 @@ fuzz: ## try what nobody thought of, for ten minutes (FOR=...) shared by all; wh
 	  done; exit $$failed
 
 # Packages whose tests are tried; MUTATE_EXCEPT is a regular expression of files to leave out.
-MUTATE ?= pool repo cmd/repogen
+MUTATE ?= pool internal/lane repo cmd/repogen
 MUTATE_EXCEPT ?= ^$$
 # Most of the time is spent waiting for mutants that hang.
 MUTATE_WORKERS ?= 6

@@ -33,7 +33,7 @@ func everywhere(t *testing.T, test func(t *testing.T, p *pool.Pool)) {
 		for _, conns := range []int{1, 4} {
 			t.Run(fmt.Sprint(mode, "/", conns), func(t *testing.T) {
 				cfg := pool.Config{
-					Path: filepath.Join(t.TempDir(), "app.db"), JournalMode: mode, Synchronous: "off",
+					Path: filepath.Join(t.TempDir(), "app.db"), JournalMode: pool.JournalMode(mode), Synchronous: "off",
 					MaxConns: conns, MinConns: conns, BusyTimeout: -1, AcquireTimeout: time.Minute,
 				}
 				if mode == "memory" {

@@ -3,39 +3,41 @@ package pool
 import (
 	"time"
 	"weak"
+
+	"github.com/sqlane/sqlane/internal/lane"
 )
 
-// watch is how maintenance notices that a lease became garbage before its
+// tracking is how maintenance notices that a lease became garbage before its
 // Release. Most leases are given back long before anybody looks, so Acquire only
 // notes the lease here; one that is still held when maintenance comes by is
 // remembered weakly from then on, and is gone when that finds nothing.
-type watch struct {
+type tracking struct {
 	lease  *Lease // until maintenance came by
 	weakly weak.Pointer[Lease]
-	epoch  uint64 // 0: nobody is to be watched
-	lane   *lane
-	had    access
+	epoch  uint64 // 0: nobody is to be tracked
+	lane   *lane.Lane
+	had    lane.Access
 }
 
-// watchLeasesEvery is how often maintenance comes by while leases are given.
-const watchLeasesEvery = 200 * time.Millisecond
+// reclaimInterval is how often maintenance comes by while leases are given.
+const reclaimInterval = 200 * time.Millisecond
 
-// watchOver has the lease reclaimed if it becomes garbage. Leases that functions
+// track has the lease reclaimed if it becomes garbage. Leases that functions
 // of this package end themselves need none of it. The caller holds conn.mu.
-func (l *Lease) watchOver() {
-	l.conn.watch = watch{lease: l, epoch: l.epoch, lane: l.lane, had: l.had}
-	if l.pool.dozing.Load() && l.pool.dozing.CompareAndSwap(true, false) {
+func (l *Lease) track() {
+	l.conn.tracking = tracking{lease: l, epoch: l.epoch, lane: l.lane, had: l.had}
+	if l.pool.resting.Load() && l.pool.resting.CompareAndSwap(true, false) {
 		l.pool.attend()
 	}
 }
 
 // reclaimAbandoned takes leases back that nobody has any more. Their rows and
 // statements may still be in somebody's hands, so the connections are replaced.
-// It reports whether there are leases to watch.
-func (p *Pool) reclaimAbandoned() (watching bool) {
+// It reports whether there are leases to track.
+func (p *Pool) reclaimAbandoned() (tracked bool) {
 	type lost struct {
 		conn *conn
-		watch
+		tracking
 		holder holder
 	}
 	var abandoned []lost
@@ -44,24 +46,24 @@ func (p *Pool) reclaimAbandoned() (watching bool) {
 		if !c.inUse {
 			continue
 		}
-		watching = true
+		tracked = true
 		if !c.mu.TryLock() { // somebody has it who uses it
 			continue
 		}
-		switch w := &c.watch; {
+		switch w := &c.tracking; {
 		case w.epoch == 0:
 		case w.lease != nil:
 			w.weakly, w.lease = weak.Make(w.lease), nil
 		case w.weakly.Value() == nil:
 			abandoned = append(abandoned, lost{c, *w, c.holder})
-			*w = watch{}
+			*w = tracking{}
 		}
 		c.mu.Unlock()
 	}
 	p.mu.Unlock()
 	for _, a := range abandoned {
 		p.counts.reclaimed.Add(1)
-		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", p.clock()-a.holder.since, "label", a.holder.label, "stack", a.holder.trace())
+		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", p.clock()-a.holder.since, "label", a.holder.label, "stack", a.holder.stackText())
 		a.conn.mu.Lock()
 		if a.conn.leased && a.conn.epoch == a.epoch {
 			a.conn.changed(stateOrphaned)
@@ -69,5 +71,5 @@ func (p *Pool) reclaimAbandoned() (watching bool) {
 		a.conn.mu.Unlock()
 		p.checkIn(a.conn, a.epoch, a.lane, a.had)
 	}
-	return watching
+	return tracked
 }

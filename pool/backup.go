@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"github.com/sqlane/sqlane/internal/lane"
 )
 
 // backupPages are copied at a time: between them the context is looked at and
@@ -44,7 +46,7 @@ func (p *Pool) backup(ctx context.Context, path string) (err error) {
 		return err
 	}
 	if p.excludes() { // it waits for the writer, which may be the caller
-		if err := p.wouldDeadlock(ctx, new(conn), shared); err != nil {
+		if err := p.wouldDeadlock(ctx, new(conn), lane.Shared); err != nil {
 			return err
 		}
 	}
@@ -213,7 +215,7 @@ func (t *Tx) copyTo(ctx context.Context, path string) (err error) {
 	}()
 	for more, done := true, 0; more; {
 		_, span := t.pool.trace(ctx, TraceOp{Name: "backup", Done: done, Total: pages})
-		more, done, err = c.step(t.call(ctx))
+		more, done, err = c.copyPages(t.call(ctx))
 		span.finish(err)
 		if err != nil {
 			return err
@@ -242,8 +244,8 @@ func (c *conn) endCopy() error {
 	return copying.Finish()
 }
 
-// step copies some pages, unless the transaction is over.
-func (c *conn) step(cl *call) (more bool, done int, err error) {
+// copyPages copies some pages, unless the transaction is over.
+func (c *conn) copyPages(cl *call) (more bool, done int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.admit(cl); err != nil {

@@ -222,7 +222,7 @@ func backupConfig(mode string, tracer pool.Tracer) pool.Config {
 	if mode == "memory" {
 		return pool.Config{Path: pool.Memory, Tracer: tracer}
 	}
-	return pool.Config{JournalMode: mode, Tracer: tracer}
+	return pool.Config{JournalMode: pool.JournalMode(mode), Tracer: tracer}
 }
 
 func TestABackupWhosePoolIsClosedFailsAndLeavesNothingBehind(t *testing.T) {
@@ -364,7 +364,7 @@ func TestADatabaseIsNotBackedUpOverItself(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			dir := t.TempDir()
 			t.Chdir(dir)
-			p := open(t, pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: mode})
+			p := open(t, pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: pool.JournalMode(mode)})
 			require.NoError(t, os.Symlink("app.db", "soft.db"))
 			require.NoError(t, os.Link("app.db", "hard.db"))
 			before := names(t, dir)

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/lane"
 	"github.com/sqlane/sqlane/internal/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
@@ -39,7 +40,7 @@ func (p *Pool) batchOne(ctx context.Context, m member, span *span) error {
 	switch {
 	case err != nil:
 		return err
-	case m.claimed:
+	case b == nil:
 		err = m.err
 	default:
 		err = b.turn(&m)
@@ -71,30 +72,28 @@ const (
 // batch is a transaction that its members pass on, each in its own goroutine.
 // Only the one whose turn it is touches the fields; the lane hands them over.
 type batch struct {
-	tx     *Tx
-	began  time.Time
-	joined int       // members whose work is in the transaction
-	broken bool      // somebody's work must be undone that has no savepoint
-	behind []*waiter // members whose statements were run for them
+	tx     *Tx            // The members share this transaction.
+	began  time.Time      // The transaction began at this time.
+	joined int            // This many members have work in the transaction.
+	broken bool           // Somebody's work must be undone that has no savepoint.
+	behind []*lane.Waiter // These members' statements were run for them, and they wait for the commit.
 
-	done chan struct{} // closed at the end; nil while only one waits for that
-	err  error         // what became of it; read after the end
+	done chan struct{} // It is closed at the end, and nil while only one member waits for that.
+	err  error         // It is what became of the transaction, and may be read after the end.
 }
 
 // member is one caller of Batch in the write lane's queue.
 type member struct {
 	ctx    context.Context
 	fn     func(context.Context, *Tx) error
-	single *single // fn is this statement, which others may run
-	shared *batch  // the open transaction that it was handed, if it was
-
-	claimed bool  // somebody else runs the statement, and will wake it
-	err     error // of that
+	single *single // If there is one, fn is this statement, which others may run.
+	handed *batch  // The member was handed this batch's open transaction together with the lane, if any.
+	err    error   // It is what became of the statement if another member ran it.
 }
 
 // joinBatch waits for the write lane, and returns the transaction that came
-// along with it or a new one. It returns when all is over if somebody else runs
-// the member's statement meanwhile.
+// along with it or a new one. If somebody else runs the member's statement
+// meanwhile, it returns none when all is over.
 func (p *Pool) joinBatch(ctx context.Context, m *member, span *span) (*batch, error) {
 	h := holder{label: labelOf(ctx)}
 	skip := 4 // Batch, and what it calls
@@ -103,11 +102,8 @@ func (p *Pool) joinBatch(ctx context.Context, m *member, span *span) (*batch, er
 	}
 	h.depth = runtime.Callers(skip, p.frames(&h))
 	l, err := p.lease(ctx, "batch", true, m, &h)
-	if err != nil || m.claimed {
-		return nil, err
-	}
-	if m.shared != nil {
-		return m.shared, nil
+	if err != nil || l == nil {
+		return m.handed, err
 	}
 	tx, err := l.begin(ctx, Immediate, false, span)
 	if err != nil {
@@ -172,7 +168,7 @@ func (b *batch) run(m *member) error {
 	if err != nil {
 		return err
 	}
-	tx.gentle = true // others' work is pending: an interrupted write would take it along
+	tx.noInterrupt = true // others' work is pending: an interrupted write would take it along
 	return tx.run(m.ctx, m.fn, func(ctx context.Context, keep bool) error {
 		return tx.closeSavepoint(context.WithoutCancel(ctx), keep)
 	})
@@ -183,13 +179,13 @@ func (b *batch) run(m *member) error {
 // (https://www.sqlite.org/lang_conflict.html). Where that is not so, or where a
 // deferred foreign key is left unmet, the whole transaction goes, and everybody
 // runs alone.
-func (b *batch) runSingle(m *member, gentle bool) error {
+func (b *batch) runSingle(m *member, noInterrupt bool) error {
 	if err := m.ctx.Err(); err != nil {
 		return b.tx.pool.fail("batch", nil, err)
 	}
 	c := b.tx.conn
 	cl := b.tx.call(m.ctx)
-	cl.gentle = gentle
+	cl.gentle = noInterrupt
 	var before, compiled int32
 	c.mu.Lock()
 	s := c.db.Known(m.single.query) // nil if the connection was closed just now
@@ -220,7 +216,7 @@ func (b *batch) runSingle(m *member, gentle bool) error {
 // that others may run: its own goroutine would notice no difference. The caller
 // holds mu.
 func (c *conn) plain(m *member) bool {
-	if m.single == nil || c.pool.foreign {
+	if m.single == nil || c.pool.callsProgram {
 		return false
 	}
 	s := c.db.Known(m.single.query)
@@ -249,7 +245,7 @@ func (b *batch) carryOn(serving bool) (passed <-chan struct{}) {
 		}
 		// Members of the last batch were woken by its commit, all at once. Those
 		// that are on their way here come along if they may run first.
-		if waited || !b.tx.pool.crowded.Load() {
+		if waited || !b.tx.pool.lastBatchShared.Load() {
 			break
 		}
 		waited = true
@@ -271,7 +267,7 @@ func (b *batch) open() bool {
 func (b *batch) serveNext() bool {
 	c := b.tx.conn
 	c.mu.Lock()
-	w := b.tx.lease.lane.claim(c.plain)
+	w := b.tx.lease.lane.Claim(func(payload any) bool { return c.plain(payload.(*member)) })
 	c.mu.Unlock()
 	if w == nil {
 		return false
@@ -280,12 +276,12 @@ func (b *batch) serveNext() bool {
 	return true
 }
 
-func (b *batch) serve(w *waiter) {
-	m := w.member
+func (b *batch) serve(w *lane.Waiter) {
+	m := w.Payload().(*member)
 	m.err = errRunAlone
 	defer func() {
 		if m.err != errRunAlone && m.err != nil {
-			w.ready <- struct{}{}
+			w.Wake()
 			return
 		}
 		b.behind = append(b.behind, w)
@@ -303,7 +299,7 @@ func (b *batch) end() {
 	p := b.tx.pool
 	lost, _ := b.tx.cleanUp()
 	keep := !lost && !b.broken && b.joined > 0
-	p.crowded.Store(b.joined > 1)
+	p.lastBatchShared.Store(b.joined > 1)
 	defer b.tell() // a virtual table of the program's may panic over the commit
 	b.err = errNoCommit
 	torn := p.excluding || b.tx.conn.hasAttached()
@@ -327,10 +323,10 @@ func (b *batch) tell() {
 		b.err = b.tx.pool.fail("commit", ErrTxLost, errNoCommit)
 	}
 	for _, w := range b.behind {
-		if w.member.err == nil {
-			w.member.err = b.err
+		if m := w.Payload().(*member); m.err == nil {
+			m.err = b.err
 		}
-		w.ready <- struct{}{}
+		w.Wake()
 	}
 	if b.done != nil {
 		close(b.done)
@@ -341,14 +337,14 @@ func (b *batch) tell() {
 // returns what is closed at its end.
 func (b *batch) pass() <-chan struct{} {
 	done := b.done
-	passed := b.tx.lease.lane.pass(func(m *member) {
+	passed := b.tx.lease.lane.Pass(func(payload any) {
 		if done == nil {
 			done = make(chan struct{})
 			b.done = done
 		}
-		m.shared = b
+		payload.(*member).handed = b
 	})
-	if passed == nil {
+	if !passed {
 		return nil
 	}
 	return done
@@ -366,7 +362,7 @@ func (t *Tx) cleanUp() (lost, changed bool) {
 	}
 	if c.guard.deferring {
 		c.guard.deferring = false
-		if err := c.control(t.steady(), "PRAGMA defer_foreign_keys=off"); err != nil {
+		if err := c.control(t.uncancellable(), "PRAGMA defer_foreign_keys=off"); err != nil {
 			c.guard.lost = err
 		}
 	}

@@ -211,7 +211,7 @@ func TestACancelledContextEndsAWaitForAnotherProcessesLock(t *testing.T) {
 	t.Parallel() // for it waits
 	for _, mode := range []string{"wal", "delete"} {
 		path := filepath.Join(t.TempDir(), "app.db")
-		p := open(t, pool.Config{Path: path, JournalMode: mode, BusyTimeout: time.Hour})
+		p := open(t, pool.Config{Path: path, JournalMode: pool.JournalMode(mode), BusyTimeout: time.Hour})
 		o := startOther(t, path)
 		o.do("BEGIN EXCLUSIVE")
 		for _, way := range ways {

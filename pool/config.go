@@ -84,15 +84,12 @@ type Config struct {
 	// Default: 128. Negative: none.
 	StatementCacheSize int
 
-	// JournalMode is "wal" (the default), "delete", "truncate" or "persist".
-	// It has no meaning in memory.
-	// See https://www.sqlite.org/pragma.html#pragma_journal_mode.
-	JournalMode string
-	// Synchronous is "full" (the default: what was acknowledged survives power
-	// loss), "extra", "normal" or "off". With JournalMode "delete" full takes
-	// SQLite's EXTRA, and is that.
-	// See https://www.sqlite.org/pragma.html#pragma_synchronous.
-	Synchronous string
+	// JournalMode is how a transaction can be undone. Upper and lower case are one.
+	// It has no meaning in memory. Default: JournalWAL.
+	JournalMode JournalMode
+	// Synchronous is how much a commit does to be on disk. Upper and lower case are
+	// one. Default: SyncFull.
+	Synchronous Synchronous
 	// ExternalCheckpoints leaves checkpoints of the write-ahead log to a program
 	// that replicates it, such as Litestream, and that keeps the database open
 	// meanwhile; without one the log grows. Default: false.
@@ -133,6 +130,44 @@ type Config struct {
 	OnConnect func(ctx context.Context, lease *Lease) error
 }
 
+// JournalMode is how SQLite keeps what a transaction changes apart from what was
+// there. See https://www.sqlite.org/pragma.html#pragma_journal_mode.
+type JournalMode string
+
+const (
+	// JournalWAL writes changes to a log beside the database, so that readers and
+	// the writer do not wait for each other.
+	JournalWAL JournalMode = "wal"
+	// JournalDelete copies what it overwrites to a journal, which a commit deletes.
+	JournalDelete JournalMode = "delete"
+	// JournalTruncate is JournalDelete, but that a commit empties the journal.
+	JournalTruncate JournalMode = "truncate"
+	// JournalPersist is JournalDelete, but that a commit overwrites the beginning
+	// of the journal.
+	JournalPersist JournalMode = "persist"
+)
+
+var journalModes = []JournalMode{JournalWAL, JournalDelete, JournalTruncate, JournalPersist}
+
+// Synchronous is how often SQLite waits until what it has written is on disk. See
+// https://www.sqlite.org/pragma.html#pragma_synchronous.
+type Synchronous string
+
+const (
+	// SyncOff never waits: after a power loss the database may be corrupt.
+	SyncOff Synchronous = "off"
+	// SyncNormal waits at a checkpoint: in WAL mode a power loss may undo the
+	// latest commits, but the database is sound.
+	SyncNormal Synchronous = "normal"
+	// SyncFull waits at each commit: what was acknowledged survives a power loss.
+	// With JournalDelete that takes SQLite's EXTRA, and is that.
+	SyncFull Synchronous = "full"
+	// SyncExtra is SyncFull and, outside WAL mode, waits for the directory too.
+	SyncExtra Synchronous = "extra"
+)
+
+var synchronousLevels = []Synchronous{SyncOff, SyncNormal, SyncFull, SyncExtra}
+
 // WithDefaults returns the configuration with every zero field replaced.
 func (c Config) WithDefaults() Config {
 	c.ReadOnly = c.ReadOnly || c.Immutable
@@ -145,9 +180,10 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.MaxConnIdleTime, 30*time.Minute)
 	setDefault(&c.HealthCheckInterval, 30*time.Second)
 	setDefault(&c.StatementCacheSize, 128)
-	setDefault(&c.JournalMode, "wal")
-	setDefault(&c.Synchronous, "full")
-	c.JournalMode, c.Synchronous = strings.ToLower(c.JournalMode), strings.ToLower(c.Synchronous)
+	setDefault(&c.JournalMode, JournalWAL)
+	setDefault(&c.Synchronous, SyncFull)
+	c.JournalMode = JournalMode(strings.ToLower(string(c.JournalMode)))
+	c.Synchronous = Synchronous(strings.ToLower(string(c.Synchronous)))
 	c.Pragmas = maps.Clone(c.Pragmas)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -180,10 +216,8 @@ func (c Config) Validate() error {
 	fault(c.MinConns > max(d.MaxConns, 0), "MinConns is %d, more than MaxConns, %d", c.MinConns, d.MaxConns)
 	fault(c.MaxWaiters < 0, "MaxWaiters is %d; 0 means no limit", c.MaxWaiters)
 	fault(c.LeakThreshold < 0, "LeakThreshold is %v; 0 turns it off", c.LeakThreshold)
-	fault(!slices.Contains([]string{"wal", "delete", "truncate", "persist"}, d.JournalMode),
-		"JournalMode is %q, none of wal, delete, truncate, persist", c.JournalMode)
-	fault(!slices.Contains([]string{"off", "normal", "full", "extra"}, d.Synchronous),
-		"Synchronous is %q, none of off, normal, full, extra", c.Synchronous)
+	fault(!slices.Contains(journalModes, d.JournalMode), "JournalMode is %q, none of %q", c.JournalMode, journalModes)
+	fault(!slices.Contains(synchronousLevels, d.Synchronous), "Synchronous is %q, none of %q", c.Synchronous, synchronousLevels)
 	fault(c.TimeFormat != "" && !slices.Contains(timeFormats, c.TimeFormat), "TimeFormat is %q, none of %q", c.TimeFormat, timeFormats)
 	spelt := make(map[string]string, len(c.Pragmas))
 	for _, name := range slices.Sorted(maps.Keys(c.Pragmas)) {

@@ -114,8 +114,8 @@ func TestWithDefaultsLeavesWhatIsSet(t *testing.T) {
 	require.Equal(t, set.WithDefaults(), set.WithDefaults().WithDefaults())
 
 	d := pool.Config{JournalMode: "WAL", Synchronous: "Normal", MaxConnLifetime: 10 * time.Second}.WithDefaults()
-	require.Equal(t, "wal", d.JournalMode, "in lower case")
-	require.Equal(t, "normal", d.Synchronous, "in lower case")
+	require.Equal(t, pool.JournalWAL, d.JournalMode, "in lower case")
+	require.Equal(t, pool.SyncNormal, d.Synchronous, "in lower case")
 	require.Equal(t, time.Second, d.MaxConnLifetimeJitter, "a tenth of the lifetime")
 	require.LessOrEqual(t, pool.Config{MaxConnLifetime: -1}.WithDefaults().MaxConnLifetimeJitter, time.Duration(0), "none where connections live for ever")
 }
@@ -337,7 +337,7 @@ func TestAPoolStaysWithItsFileWhenTheDirectoryIsChanged(t *testing.T) {
 func TestANewDatabaseIsItsOwnersAlone(t *testing.T) {
 	for _, mode := range []string{"wal", "persist"} {
 		dir := t.TempDir()
-		p := configOpen(t, pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: mode})
+		p := configOpen(t, pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: pool.JournalMode(mode)})
 		require.NoError(t, do(t.Context(), p.DB(), "CREATE TABLE x (a)"))
 		names := configFiles(t, dir)
 		require.Len(t, names, map[string]int{"wal": 3, "persist": 2}[mode])
@@ -379,7 +379,7 @@ func TestAReadOnlyPoolRefusesWritesWhereverTheyComeIn(t *testing.T) {
 		for _, conns := range []int{1, 4} {
 			t.Run(fmt.Sprintf("%s/%d", mode, conns), func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "app.db")
-				require.NoError(t, open(t, pool.Config{Path: path, JournalMode: mode}).Close())
+				require.NoError(t, open(t, pool.Config{Path: path, JournalMode: pool.JournalMode(mode)}).Close())
 				before, err := os.ReadFile(path) // nobody has it open
 				require.NoError(t, err)
 
@@ -449,7 +449,7 @@ func TestAReadOnlyPoolSeesWhatAWriterCommits(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "app.db")
-			writer := open(t, pool.Config{Path: path, JournalMode: mode})
+			writer := open(t, pool.Config{Path: path, JournalMode: pool.JournalMode(mode)})
 			reader := configOpen(t, pool.Config{Path: path, ReadOnly: true, MaxConns: 3})
 			for i := range 10 {
 				require.NoError(t, writer.InTx(t.Context(), pool.Immediate, doing("INSERT INTO n VALUES (?, 1)", i+10)))
@@ -481,7 +481,7 @@ func TestEveryConnectionIsSetUpAlike(t *testing.T) {
 		for _, conns := range []int{1, 2, 5} {
 			t.Run(fmt.Sprintf("%s/%d", mode, conns), func(t *testing.T) {
 				cfg := pool.Config{
-					Path: filepath.Join(t.TempDir(), "app.db"), JournalMode: mode, MaxConns: conns,
+					Path: filepath.Join(t.TempDir(), "app.db"), JournalMode: pool.JournalMode(mode), MaxConns: conns,
 					Pragmas: map[string]string{"cache_size": "-1234", "TEMP_STORE": "memory", "recursive_triggers": "'on'"},
 				}
 				if mode == "memory" {
@@ -520,7 +520,7 @@ func TestEveryConnectionIsSetUpAlike(t *testing.T) {
 
 func TestSettingsReachSQLite(t *testing.T) {
 	for synchronous, value := range map[string]string{"off": "0", "NORMAL": "1", "full": "2", "Extra": "3"} {
-		p := configOpen(t, pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), Synchronous: synchronous, BusyTimeout: 1234 * time.Millisecond})
+		p := configOpen(t, pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), Synchronous: pool.Synchronous(synchronous), BusyTimeout: 1234 * time.Millisecond})
 		configEach(t, p, func(on dbtx) {
 			require.Equal(t, value, configPragma(t, on, "synchronous"))
 			require.Equal(t, "1234", configPragma(t, on, "busy_timeout"))
@@ -570,7 +570,7 @@ func TestAPragmaThatSQLiteRefusesFailsOpenAndIsNamed(t *testing.T) {
 func TestTheJournalModeOfAnExistingDatabaseIsSwitched(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	for _, mode := range []string{"wal", "delete", "wal", "truncate", "persist", "wal"} {
-		p := configOpen(t, pool.Config{Path: path, JournalMode: mode, MaxConns: 5})
+		p := configOpen(t, pool.Config{Path: path, JournalMode: pool.JournalMode(mode), MaxConns: 5})
 		configEach(t, p, func(on dbtx) { require.Equal(t, mode, configPragma(t, on, "journal_mode")) })
 		require.NoError(t, p.Close())
 	}

@@ -53,20 +53,20 @@ type conn struct {
 	// mu is held during each call into SQLite, since database/sql is not the
 	// only caller: leases and transactions end while rows are open. It guards
 	// what follows. Waiting for a lane happens under it.
-	mu      sync.Mutex
-	epoch   uint64          // of the lease whose statements may run; it counts up
-	leased  bool            // epoch is in use
-	open    []*rows         // not closed yet
-	locks   locks           // what it holds of the write lane
-	guard   guard           // the transaction
-	copying *modernc.Backup // a backup that reads from it
-	watch   watch           // for a lease that nobody has any more
-	text    bool            // transaction control as text is allowed: it is leased through DB
-	changes []string        // what outlives the lease, if nothing set it back: see state.go
-	broken  error           // it must not be used again
-	usesLog bool            // it keeps the log's files where they are
-	closed  bool
-	gone    atomic.Bool // closed, to be read without mu
+	mu       sync.Mutex
+	epoch    uint64          // of the lease whose statements may run; it counts up
+	leased   bool            // epoch is in use
+	open     []*rows         // not closed yet
+	locks    locks           // what it holds of the write lane
+	guard    guard           // the transaction
+	copying  *modernc.Backup // a backup that reads from it
+	tracking tracking        // of a lease that may become garbage before its Release
+	text     bool            // transaction control as text is allowed: it is leased through DB
+	changes  []string        // what outlives the lease, if nothing set it back: see state.go
+	broken   error           // it must not be used again
+	usesLog  bool            // it keeps the log's files where they are
+	closed   bool
+	gone     atomic.Bool // closed, to be read without mu
 }
 
 // leave is called after whatever ran on the connection: it keeps account of the
@@ -103,7 +103,7 @@ func (c *conn) meaning(cl *call, err error) error {
 	case code&0xff == lib.SQLITE_BUSY:
 		return c.pool.fail("query", ErrBusy, err)
 	case code&0xff == lib.SQLITE_READONLY && code != lib.SQLITE_READONLY_DBMOVED:
-		if !c.pool.cfg.ReadOnly && !c.pool.readable {
+		if !c.pool.cfg.ReadOnly && !c.pool.unwritable {
 			c.broken = err // it was opened while the log might not be written, and stays so
 		}
 		return c.pool.fail("write", ErrReadOnly, err)

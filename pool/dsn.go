@@ -83,8 +83,8 @@ var dsnKeys = map[string]func(c *Config, value string) error{
 	"max_conn_idle_time":       duration(func(c *Config) *time.Duration { return &c.MaxConnIdleTime }),
 	"health_check_interval":    duration(func(c *Config) *time.Duration { return &c.HealthCheckInterval }),
 	"leak_threshold":           duration(func(c *Config) *time.Duration { return &c.LeakThreshold }),
-	"journal_mode":             text(func(c *Config) *string { return &c.JournalMode }),
-	"synchronous":              text(func(c *Config) *string { return &c.Synchronous }),
+	"journal_mode":             text(func(c *Config) *JournalMode { return &c.JournalMode }),
+	"synchronous":              text(func(c *Config) *Synchronous { return &c.Synchronous }),
 	"time_format":              text(func(c *Config) *TimeFormat { return &c.TimeFormat }),
 	"pragmas": func(c *Config, value string) error {
 		name, value, ok := strings.Cut(value, "=")

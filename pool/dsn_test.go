@@ -40,9 +40,9 @@ func dsnSample(t *testing.T, field reflect.StructField) (text string, value any)
 	t.Helper()
 	switch {
 	case field.Name == "JournalMode":
-		return "truncate", "truncate"
+		return "truncate", pool.JournalTruncate
 	case field.Name == "Synchronous":
-		return "normal", "normal"
+		return "normal", pool.SyncNormal
 	case field.Name == "TimeFormat":
 		return "unix_milli", pool.TimeUnixMilli
 	case field.Type == reflect.TypeFor[map[string]string]():
@@ -395,9 +395,9 @@ func requireOpens(t *testing.T, cfg pool.Config) {
 	if defaults.JournalMode == "delete" && defaults.Synchronous == "full" {
 		defaults.Synchronous = "extra" // what full needs there to survive a power loss
 	}
-	require.Equal(t, defaults.JournalMode, mode)
+	require.Equal(t, string(defaults.JournalMode), mode)
 	require.Equal(t, filepath.Base(cfg.Path), filepath.Base(file))
-	require.EqualValues(t, slices.Index([]string{"off", "normal", "full", "extra"}, defaults.Synchronous), synchronous)
+	require.EqualValues(t, slices.Index([]pool.Synchronous{pool.SyncOff, pool.SyncNormal, pool.SyncFull, pool.SyncExtra}, defaults.Synchronous), synchronous)
 	require.Equal(t, min(max(0, defaults.BusyTimeout).Milliseconds(), math.MaxInt32), timeout)
 	for _, made := range configFiles(t, dir) {
 		require.Contains(t, []string{name, name + "-wal", name + "-shm", name + "-journal"}, made)

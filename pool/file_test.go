@@ -129,7 +129,7 @@ func TestAMissingDatabaseBesideStaleFilesIsCreatedEmpty(t *testing.T) {
 			for _, suffix := range suffixes {
 				require.NoError(t, os.WriteFile(path+suffix, stale[suffix], 0o600))
 			}
-			p, err := pool.Open(t.Context(), pool.Config{Path: path, JournalMode: mode, Synchronous: "off"})
+			p, err := pool.Open(t.Context(), pool.Config{Path: path, JournalMode: pool.JournalMode(mode), Synchronous: "off"})
 			require.NoError(t, err)
 			require.Zero(t, get(t, p, "SELECT count(*) FROM sqlite_schema"), "%s %v", mode, suffixes)
 			run(t, p, "CREATE TABLE fresh (x); INSERT INTO fresh VALUES (1)")
@@ -316,7 +316,7 @@ func TestAnImmutableDatabaseIsReadWithoutALog(t *testing.T) {
 	for _, mode := range []string{"wal", "delete", "persist"} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "app.db")
-		require.NoError(t, open(t, pool.Config{Path: path, JournalMode: mode}).Close())
+		require.NoError(t, open(t, pool.Config{Path: path, JournalMode: pool.JournalMode(mode)}).Close())
 		if mode == "persist" { // as one that was killed leaves it: over
 			require.NoError(t, os.WriteFile(path+"-journal", make([]byte, 1024), 0o600))
 		}

@@ -43,14 +43,6 @@ func TestNothingCommitsBehindALostTransaction(t *testing.T) {
 	}))
 }
 
-func TestNobodyJoinsAnEmptyLane(t *testing.T) {
-	l := newLane(1, &waiters{})
-	require.False(t, l.join())
-	require.NoError(t, l.lock(t.Context(), shared, -1))
-	require.False(t, l.join(), "it is full")
-	l.unlock(shared)
-}
-
 func TestWhatFailsBesideTheCallersIsLogged(t *testing.T) {
 	var log strings.Builder
 	p := &Pool{path: "app.db", cfg: Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}}

@@ -388,7 +388,7 @@ func inMode(mode string, cfg pool.Config) pool.Config {
 	if mode == "memory" {
 		cfg.Path = pool.Memory
 	} else {
-		cfg.JournalMode = mode
+		cfg.JournalMode = pool.JournalMode(mode)
 	}
 	return cfg
 }

@@ -124,7 +124,7 @@ func TestAnotherProcessesLockIsWaitedFor(t *testing.T) {
 	t.Parallel() // for it waits
 	for _, mode := range []string{"wal", "delete"} {
 		path := filepath.Join(t.TempDir(), "app.db")
-		p := open(t, pool.Config{Path: path, JournalMode: mode, BusyTimeout: time.Minute, MaxConns: 12, MinConns: 12})
+		p := open(t, pool.Config{Path: path, JournalMode: pool.JournalMode(mode), BusyTimeout: time.Minute, MaxConns: 12, MinConns: 12})
 		o := startOther(t, path)
 		for _, way := range ways {
 			if way.name == "row" { // its UPDATE returns none
@@ -154,7 +154,7 @@ func TestAnotherProcessesLockIsBusyInTheEndAndThePoolRecovers(t *testing.T) {
 	for _, mode := range []string{"wal", "delete"} {
 		for _, patience := range []time.Duration{-1, 20 * time.Millisecond} {
 			path := filepath.Join(t.TempDir(), "app.db")
-			p := open(t, pool.Config{Path: path, JournalMode: mode, BusyTimeout: patience})
+			p := open(t, pool.Config{Path: path, JournalMode: pool.JournalMode(mode), BusyTimeout: patience})
 			o := startOther(t, path)
 			for _, way := range ways {
 				if way.name == "row" {
@@ -402,7 +402,7 @@ func TestATimeoutForTheWriteLaneNamesWhateverKindOfHolderByItsLabel(t *testing.T
 func TestWhereTheJournalStaysWritersAndReadersStillTakeTurns(t *testing.T) {
 	for _, mode := range []string{"truncate", "persist"} {
 		t.Run(mode, func(t *testing.T) {
-			p := open(t, pool.Config{JournalMode: mode, BusyTimeout: -1, MaxConns: 4, MinConns: 4})
+			p := open(t, pool.Config{JournalMode: pool.JournalMode(mode), BusyTimeout: -1, MaxConns: 4, MinConns: 4})
 			var wg sync.WaitGroup
 			for i := range 8 {
 				wg.Go(func() {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/internal/bridge"
+	"github.com/sqlane/sqlane/internal/lane"
 )
 
 // Lease is a connection in its caller's hands, from Acquire to Release. Each
@@ -25,8 +26,8 @@ type Lease struct {
 	pool     *Pool
 	conn     *conn
 	epoch    uint64
-	lane     *lane
-	had      access
+	lane     *lane.Lane
+	had      lane.Access
 	released atomic.Bool
 }
 
@@ -36,7 +37,7 @@ type holder struct {
 	label    string
 	stack    [12]uintptr
 	depth    int
-	watched  bool // it is to be reclaimed if it becomes garbage
+	tracked  bool // it is to be reclaimed if it becomes garbage
 	reported bool // as held for long; guarded by Pool.mu
 }
 
@@ -45,7 +46,7 @@ type holder struct {
 // ErrClosed, ErrUnhealthy if there is no connection and none can be opened, or
 // ErrDeadlock if the only one is held by the transaction in ctx.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
-	h := holder{label: labelOf(ctx), watched: true}
+	h := holder{label: labelOf(ctx), tracked: true}
 	h.depth = runtime.Callers(2, p.frames(&h))
 	return p.lease(ctx, "acquire", false, nil, &h)
 }
@@ -65,20 +66,20 @@ func (p *Pool) frames(h *holder) []uintptr {
 // those there are.
 func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member, h *holder) (*Lease, error) {
 	ctx, span := p.trace(ctx, TraceOp{Name: "acquire"})
-	lane, want := p.read, shared
+	from, want := p.read, lane.Shared
 	if p.read == nil || writing {
-		lane, want = p.write, exclusive
+		from, want = p.write, lane.Exclusive
 	}
 	for {
-		l, err := p.leaseOn(ctx, op, lane, want, m, h, span)
+		l, err := p.leaseOn(ctx, op, from, want, m, h, span)
 		none, ok := err.(*noConnectionError)
 		switch {
 		case !ok:
 			span.finish(err)
 			return l, err
-		case lane == p.read && p.shrink(none.error): // one of those that are open comes back
-		case lane == p.read && p.write != nil: // the writer's serves both
-			lane, want = p.write, exclusive
+		case from == p.read && p.shrink(none.error): // one of those that are open comes back
+		case from == p.read && p.write != nil: // the writer's serves both
+			from, want = p.write, lane.Exclusive
 		default:
 			err = p.fail(op, ErrUnhealthy, none.error)
 			span.finish(err)
@@ -90,7 +91,7 @@ func (p *Pool) lease(ctx context.Context, op string, writing bool, m *member, h 
 // noConnectionError says that a connection was needed and could not be opened.
 type noConnectionError struct{ error }
 
-func (p *Pool) leaseOn(ctx context.Context, op string, lane *lane, want access, m *member, h *holder, span *span) (*Lease, error) {
+func (p *Pool) leaseOn(ctx context.Context, op string, from *lane.Lane, want lane.Access, m *member, h *holder, span *span) (*Lease, error) {
 	if err := p.wouldDeadlock(ctx, nil, want); err != nil {
 		return nil, err
 	}
@@ -98,43 +99,51 @@ func (p *Pool) leaseOn(ctx context.Context, op string, lane *lane, want access, 
 	if span != nil {
 		since = time.Now()
 	}
-	err := lane.lockAs(ctx, want, p.cfg.AcquireTimeout, m)
+	how := p.howToWait(ctx)
+	how.Newcomer = true
+	outcome := lane.Granted
+	var err error
+	if m == nil {
+		err = from.Lock(ctx, want, how)
+	} else {
+		outcome, err = from.LockWith(ctx, how, m)
+	}
 	span.waitedForLane(since)
 	if err != nil {
 		return nil, p.waitFailed(op, err)
 	}
-	if m != nil && (m.shared != nil || m.claimed) {
-		return nil, nil // the transaction that came along has its lease
+	if outcome != lane.Granted {
+		return nil, nil // the transaction that came along, or where its work was done, has its lease
 	}
 	got := false
 	defer func() {
 		if !got { // or OnConnect panics
-			lane.unlock(want)
+			from.Unlock(want)
 		}
 	}()
-	c, err := p.checkOut(ctx, want == exclusive, h)
+	c, err := p.checkOut(ctx, want == lane.Exclusive, h)
 	if err != nil {
 		return nil, err
 	}
 	got = true
 	p.counts.acquires.Add(1)
-	l := &Lease{pool: p, lane: lane, had: want}
-	l.hold(c, h.watched)
+	l := &Lease{pool: p, lane: from, had: want}
+	l.hold(c, h.tracked)
 	return l, nil
 }
 
 // hold makes the lease that of a connection which was checked out.
-func (l *Lease) hold(c *conn, watched bool) {
+func (l *Lease) hold(c *conn, tracked bool) {
 	c.mu.Lock()
 	c.epoch++
 	l.conn, l.epoch = c, c.epoch
 	c.leased = true
-	if l.had == exclusive {
+	if l.had == lane.Exclusive {
 		c.locks.slot, c.locks.leased, c.locks.kept = true, true, 1
 		l.pool.writer.Store(c)
 	}
-	if watched {
-		l.watchOver()
+	if tracked {
+		l.track()
 	}
 	c.mu.Unlock()
 }
@@ -247,7 +256,7 @@ func (l *Lease) Release() {
 }
 
 // checkIn takes a connection back: cleaned if it can be, replaced if not.
-func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
+func (p *Pool) checkIn(c *conn, epoch uint64, from *lane.Lane, had lane.Access) {
 	c.mu.Lock()
 	mine := c.leased && c.epoch == epoch // Shutdown may have ended it
 	var broken, dirty bool
@@ -256,14 +265,14 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 			c.broken = err
 		}
 		c.locks.kept = 0
-		if had == exclusive { // the slot is the lease's own, given back below
+		if had == lane.Exclusive { // the slot is the lease's own, given back below
 			c.locks.slot, c.locks.leased = false, false
 			p.writer.CompareAndSwap(c, nil)
 			p.logSync.wrote(c)
 		} else {
 			c.locks.release(c)
 		}
-		c.leased, c.text, c.watch = false, false, watch{}
+		c.leased, c.text, c.tracking = false, false, tracking{}
 		c.epoch++ // whoever still has the lease finds it over
 		broken = c.closed || c.broken != nil
 		dirty = !broken && c.dirty()
@@ -302,8 +311,8 @@ func (p *Pool) checkIn(c *conn, epoch uint64, lane *lane, had access) {
 	attend := mine && (broken || stale || len(p.retired) > 0)
 	p.endLeaseLocked()
 	p.mu.Unlock()
-	lane.unlock(had)
-	if had == exclusive {
+	from.Unlock(had)
+	if had == lane.Exclusive {
 		p.wroteSomething()
 	}
 	if attend {
@@ -407,7 +416,7 @@ func (c *conn) runPrepare(cl *call, query string) (*sql.Stmt, error) {
 // wouldDeadlock refuses to wait for what the context's own transaction holds, or
 // the callback that it was made for. c is the connection that wants it, nil for a
 // new lease.
-func (p *Pool) wouldDeadlock(ctx context.Context, c *conn, want access) error {
+func (p *Pool) wouldDeadlock(ctx context.Context, c *conn, want lane.Access) error {
 	var tx *Tx
 	why := ""
 	switch held := ctx.Value(txKey{p}).(type) {
@@ -432,30 +441,15 @@ func (p *Pool) wouldDeadlock(ctx context.Context, c *conn, want access) error {
 }
 
 // holds reports that the transaction has what c wants.
-func (p *Pool) holds(tx *Tx, c *conn, want access) bool {
+func (p *Pool) holds(tx *Tx, c *conn, want lane.Access) bool {
 	holdsSlot := p.writer.Load() == tx.conn
 	switch {
-	case c == nil && want == shared: // a connection of the read lane
+	case c == nil && want == lane.Shared: // a connection of the read lane
 		return p.readers() == 1 && tx.lease.lane == p.read
-	case want == exclusive:
+	case want == lane.Exclusive:
 		return holdsSlot || tx.conn.locks.shared.Load()
 	}
 	return holdsSlot
-}
-
-// waitFailed makes the pool's error out of a lane's.
-func (p *Pool) waitFailed(op string, err error) error {
-	switch {
-	case isContextError(err):
-		return p.fail(op, nil, err)
-	case errors.Is(err, ErrAcquireTimeout):
-		p.counts.timeouts.Add(1)
-		return p.fail(op, ErrAcquireTimeout, nil, fmt.Sprintf("waited %v", p.cfg.AcquireTimeout), p.holders())
-	case errors.Is(err, ErrOverloaded):
-		p.counts.overloads.Add(1)
-		return p.fail(op, ErrOverloaded, nil, fmt.Sprintf("MaxWaiters is %d", p.cfg.MaxWaiters), p.holders())
-	}
-	return p.fail(op, err, nil)
 }
 
 // holders says who has the connections, since when, and where they were taken.
@@ -512,8 +506,8 @@ func (h *holder) taker() string {
 	}
 }
 
-// trace is the whole stack, a line for each function.
-func (h *holder) trace() string {
+// stackText is the whole stack, a line for each function.
+func (h *holder) stackText() string {
 	var b strings.Builder
 	frames := runtime.CallersFrames(h.stack[:h.depth])
 	for more := h.depth > 0; more; {

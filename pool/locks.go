@@ -2,10 +2,11 @@ package pool
 
 import (
 	"errors"
-	"github.com/sqlane/sqlane/internal/sqlite"
-	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/sqlane/sqlane/internal/lane"
+	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
 // locks is what a connection holds of the pool's write lane. The rule: it holds
@@ -20,8 +21,6 @@ type locks struct {
 	exempt bool        // the connection is being set up under locks held elsewhere
 	early  bool        // it is being set up by OnConnect
 }
-
-const noLimit = math.MaxInt
 
 // take waits for what the statement needs. A transaction's first write is the
 // moment to see that the file is still there.
@@ -47,7 +46,7 @@ func (k *locks) take(c *conn, cl *call, s *sqlite.Stmt) error {
 }
 
 func (k *locks) takeSlot(c *conn, cl *call) error {
-	if err := c.pool.wouldDeadlock(cl.Context, c, exclusive); err != nil {
+	if err := c.pool.wouldDeadlock(cl.Context, c, lane.Exclusive); err != nil {
 		return err
 	}
 	if cl.span != nil {
@@ -56,14 +55,15 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 	var err error
 	upgrades := k.shared.Load()
 	if upgrades {
-		err = c.pool.write.promote(cl.waitContext(), c.pool.cfg.AcquireTimeout)
+		err = c.pool.write.Promote(cl.waitContext(), c.pool.cfg.AcquireTimeout)
 	}
-	if errors.Is(err, ErrConflict) && c.db.Transaction() == sqlite.NoTransaction {
+	if errors.Is(err, lane.ErrConflict) && c.db.Transaction() == sqlite.NoTransaction {
 		k.release(c) // nothing was read yet, so there is no snapshot to keep
 		upgrades = false
 	}
 	if !upgrades {
-		err = c.pool.write.lock(cl.waitContext(), exclusive, c.pool.cfg.AcquireTimeout)
+		ctx := cl.waitContext()
+		err = c.pool.write.Lock(ctx, lane.Exclusive, c.pool.howToWait(ctx))
 	}
 	if err != nil {
 		return c.pool.waitFailed("write", err)
@@ -75,7 +75,7 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 }
 
 func (k *locks) takeShared(c *conn, cl *call) error {
-	if err := c.pool.wouldDeadlock(cl.Context, c, shared); err != nil {
+	if err := c.pool.wouldDeadlock(cl.Context, c, lane.Shared); err != nil {
 		return err
 	}
 	if cl.span != nil {
@@ -88,12 +88,12 @@ func (k *locks) takeShared(c *conn, cl *call) error {
 	return nil
 }
 
-// prepare takes the lock for preparing a statement, which may read the schema.
+// takeToPrepare takes the lock for preparing a statement, which may read the schema.
 // It is kept for the statement to run, and given back by settle if nothing comes
 // of it: preparing is not yet the first read of a transaction. A statement that
 // starts like a writer queues as one, so that it does not queue twice; what it
 // is remains SQLite's verdict.
-func (k *locks) prepare(c *conn, cl *call, text string) error {
+func (k *locks) takeToPrepare(c *conn, cl *call, text string) error {
 	if !c.excludes() || k.slot || k.exempt || k.shared.Load() {
 		return nil
 	}
@@ -152,10 +152,10 @@ func (k *locks) release(c *conn) {
 		k.slot = false
 		c.pool.writer.CompareAndSwap(c, nil)
 		c.pool.logSync.wrote(c)
-		c.pool.write.unlock(exclusive)
+		c.pool.write.Unlock(lane.Exclusive)
 		c.pool.wroteSomething()
 	case k.shared.Load():
 		k.shared.Store(false)
-		c.pool.write.unlock(shared)
+		c.pool.write.Unlock(lane.Shared)
 	}
 }

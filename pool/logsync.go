@@ -28,7 +28,7 @@ type logSync struct {
 }
 
 func (p *Pool) startLogSync() {
-	if p.write == nil || p.excluding || p.cfg.Synchronous != "normal" {
+	if p.write == nil || p.excluding || p.cfg.Synchronous != SyncNormal {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -39,7 +39,7 @@ func TestTheLogIsSyncedBesideTheWritersAtNormalAlone(t *testing.T) {
 		early             int
 	}{{"normal", "wal", 1}, {"full", "wal", 0}, {"off", "wal", 0}, {"normal", "delete", 0}} {
 		path := filepath.Join(t.TempDir(), "app.db")
-		p := open(t, pool.Config{Path: path, MaxConns: 1, Synchronous: c.synchronous, JournalMode: c.mode})
+		p := open(t, pool.Config{Path: path, MaxConns: 1, Synchronous: pool.Synchronous(c.synchronous), JournalMode: pool.JournalMode(c.mode)})
 		before := onLog(t, path)
 		thousandPages(t, p)
 		if before > 0 { // elsewhere than on Linux nobody can tell

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/sqlane/sqlane/internal/lane"
 )
 
 // maintenance is what goes on beside the callers, in one goroutine that never
@@ -28,7 +30,7 @@ func (p *Pool) startMaintenance() {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.maintenance = &maintenance{poke: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
 	p.maintenance.nextCheck = time.Now().Add(p.cfg.HealthCheckInterval)
-	p.dozing.Store(true)
+	p.resting.Store(true)
 	go p.maintain(ctx, p.maintenance)
 }
 
@@ -59,7 +61,7 @@ func (p *Pool) maintain(ctx context.Context, m *maintenance) {
 		case <-m.poke:
 		case <-timer.C:
 		}
-		watching := p.reclaimAbandoned()
+		tracking := p.reclaimAbandoned()
 		if p.cfg.HealthCheckInterval > 0 && !time.Now().Before(m.nextCheck) {
 			p.checkUp(ctx)
 			m.nextCheck = time.Now().Add(p.cfg.HealthCheckInterval)
@@ -72,10 +74,10 @@ func (p *Pool) maintain(ctx context.Context, m *maintenance) {
 		p.closeRetired()
 		rest := p.rest(m)
 		acquired := p.counts.acquires.Load()
-		if watching || acquired != m.acquired {
-			rest = min(rest, watchLeasesEvery)
+		if tracking || acquired != m.acquired {
+			rest = min(rest, reclaimInterval)
 		} else {
-			p.dozing.Store(true)
+			p.resting.Store(true)
 		}
 		m.acquired = acquired
 		timer.Reset(rest)
@@ -212,7 +214,7 @@ func (p *Pool) openSpare(ctx context.Context, m *maintenance, slotHeld bool) *co
 func (p *Pool) replenish(ctx context.Context, m *maintenance) {
 	m.again = false
 	for ctx.Err() == nil {
-		shrunk := p.read != nil && p.read.currentLimit() < p.readers()
+		shrunk := p.read != nil && p.read.Limit() < p.readers()
 		p.mu.Lock()
 		few := len(p.conns)+p.pending < min(max(p.cfg.MinConns, 1), p.cfg.MaxConns)
 		writer := few && p.primary == nil && p.write != nil
@@ -235,17 +237,17 @@ func (p *Pool) replenish(ctx context.Context, m *maintenance) {
 			p.mu.Lock()
 			p.shrunk = nil
 			p.mu.Unlock()
-			p.read.limitTo(p.readers())
+			p.read.SetLimit(p.readers())
 		}
 	}
 }
 
 func (p *Pool) openWriter(ctx context.Context, m *maintenance) bool {
-	if !p.write.tryLock(exclusive) { // who has it opens what it needs
+	if !p.write.TryLock(lane.Exclusive) { // who has it opens what it needs
 		m.again = true
 		return false
 	}
-	defer p.write.unlock(exclusive)
+	defer p.write.Unlock(lane.Exclusive)
 	c := p.openSpare(ctx, m, true)
 	if c != nil {
 		p.park(c, true)
@@ -257,11 +259,11 @@ func (p *Pool) openWriter(ctx context.Context, m *maintenance) bool {
 // that shrank, which has permissions to spare.
 func (p *Pool) openReader(ctx context.Context, m *maintenance, shrunk bool) bool {
 	if !shrunk {
-		if !p.read.tryLock(shared) {
+		if !p.read.TryLock(lane.Shared) {
 			m.again = true
 			return false
 		}
-		defer p.read.unlock(shared)
+		defer p.read.Unlock(lane.Shared)
 	}
 	p.mu.Lock()
 	p.pending++
@@ -315,7 +317,7 @@ func (p *Pool) shrink(why error) bool {
 	}
 	p.mu.Unlock()
 	if n > 0 {
-		p.read.limitTo(n)
+		p.read.SetLimit(n)
 		p.attend()
 	}
 	return n > 0
@@ -387,26 +389,26 @@ func (p *Pool) checkUp(ctx context.Context) {
 // checkIdle has a connection answer if nobody wants it now. One that cannot is
 // replaced.
 func (p *Pool) checkIdle(ctx context.Context, c *conn) (healthy bool) {
-	lane, want := p.read, shared
+	from, want := p.read, lane.Shared
 	if p.read == nil || c == p.primaryNow() {
-		lane, want = p.write, exclusive
+		from, want = p.write, lane.Exclusive
 	}
-	beside, handedOver := lane == p.read && p.excludes(), false
+	beside, handedOver := from == p.read && p.excludes(), false
 	if beside { // a check does not queue behind the writer
-		if !p.write.tryLock(shared) {
+		if !p.write.TryLock(lane.Shared) {
 			return true
 		}
 		defer func() {
 			if !handedOver {
-				p.write.unlock(shared)
+				p.write.Unlock(lane.Shared)
 			}
 		}()
 	}
-	if !lane.tryLock(want) {
+	if !from.TryLock(want) {
 		return true // they are in use, and tell by themselves
 	}
 	p.mu.Lock()
-	there := lane == p.write && c == p.primary && !c.inUse
+	there := from == p.write && c == p.primary && !c.inUse
 	if i := slices.Index(p.idle, c); i >= 0 {
 		p.idle = slices.Delete(p.idle, i, i+1)
 		there = true
@@ -416,14 +418,14 @@ func (p *Pool) checkIdle(ctx context.Context, c *conn) (healthy bool) {
 			p.idle = append(p.idle, c)
 		}
 		p.mu.Unlock()
-		lane.unlock(want)
+		from.Unlock(want)
 		return true
 	}
 	c.inUse, c.holder = true, holder{since: p.clock(), label: "health check"}
 	p.leases++
 	idled := c.idled
 	p.mu.Unlock()
-	l := &Lease{pool: p, lane: lane, had: want}
+	l := &Lease{pool: p, lane: from, had: want}
 	l.hold(c, false)
 	if beside { // the connection's from now on: a second one would queue behind a writer that waits for the first
 		handedOver = true
@@ -469,6 +471,6 @@ func (p *Pool) reportLongLeases() {
 	}
 	p.mu.Unlock()
 	for _, h := range long {
-		p.cfg.Logger.Warn("a lease is held for long", "path", p.path, "age", p.clock()-h.since, "label", h.label, "stack", h.trace())
+		p.cfg.Logger.Warn("a lease is held for long", "path", p.path, "age", p.clock()-h.since, "label", h.label, "stack", h.stackText())
 	}
 }

@@ -126,7 +126,7 @@ func newModel(t *testing.T, rt *rapid.T, mode string, conns int) *model {
 		Logger:        slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	if mode != "memory" {
-		m.cfg.JournalMode, m.cfg.Path = mode, filepath.Join(t.TempDir(), "app.db")
+		m.cfg.JournalMode, m.cfg.Path = pool.JournalMode(mode), filepath.Join(t.TempDir(), "app.db")
 	}
 	var err error
 	m.pool, err = pool.Open(t.Context(), m.cfg)

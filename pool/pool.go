@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/internal/bridge"
+	"github.com/sqlane/sqlane/internal/lane"
 	"github.com/sqlane/sqlane/internal/sqlite"
 	modernc "modernc.org/sqlite"
 )
@@ -26,35 +27,35 @@ type Pool struct {
 	immutable bool   // nobody changes the file: SQLite takes no locks and sees no log
 	excluding bool   // readers and the writer exclude each other: no WAL
 
-	read    *lane                // of MaxConns-1 connections; nil if one connection serves all
-	write   *lane                // whose exclusive lock is the write slot; nil if read-only
-	waiting *waiters             // of both lanes together
+	read    *lane.Lane           // of MaxConns-1 connections; nil if one connection serves all
+	write   *lane.Lane           // whose exclusive lock is the write slot; nil if read-only
+	waiting *lane.Waiters        // of both lanes together
 	writer  atomic.Pointer[conn] // who holds the write slot
 
-	factory     driver.Connector // of the driver's connections
-	bridge      *bridge.Bridge   // to database/sql's types, for rows that were read
-	anchor      driver.Conn      // keeps a database in memory alive; nil for files
-	opening     chan struct{}    // holds one token: connections are opened one at a time
-	watcher     *watcher
-	logSync     *logSync     // nil if there is nothing to sync early
-	maintenance *maintenance // nil until the first connection is open
-	identity    os.FileInfo  // of the file that was opened
-	entries     []entry      // what must still lead to it
-	dir         string       // where the log lies
-	log         logFiles
-	system      system
-	batchTime   time.Duration     // maxBatchTime, but for tests
-	opened      time.Time         // when the pool's clock began
-	builtin     map[string]bool   // SQLite's own functions, of which the first connection told; nothing is added later
-	own         map[string]string // what connections are set to, as the first one was; nothing is added later
-	foreign     bool              // its schema may call the program's code
-	readable    bool              // it could be opened for reading alone: all connections are alike
-	dozing      atomic.Bool       // maintenance rests for long
-	wrote       atomic.Bool       // since the log was last looked at
-	crowded     atomic.Bool       // the last batch had several members
-	moved       atomic.Bool       // the path led elsewhere when it was last looked at
-	attaching   atomic.Bool       // OnConnect attaches what makes readers and the writer exclude each other
-	counts      counts
+	factory         driver.Connector // of the driver's connections
+	bridge          *bridge.Bridge   // to database/sql's types, for rows that were read
+	anchor          driver.Conn      // keeps a database in memory alive; nil for files
+	opening         chan struct{}    // holds one token: connections are opened one at a time
+	watcher         *watcher
+	logSync         *logSync     // nil if there is nothing to sync early
+	maintenance     *maintenance // nil until the first connection is open
+	identity        os.FileInfo  // of the file that was opened
+	entries         []entry      // what must still lead to it
+	dir             string       // where the log lies
+	log             logFiles
+	system          system
+	batchTime       time.Duration     // maxBatchTime, but for tests
+	opened          time.Time         // when the pool's clock began
+	builtin         map[string]bool   // SQLite's own functions, of which the first connection told; nothing is added later
+	own             map[string]string // what connections are set to, as the first one was; nothing is added later
+	callsProgram    bool              // the schema may call the program's functions
+	unwritable      bool              // SQLite could open the file for reading alone, and so it opens all connections
+	resting         atomic.Bool       // maintenance sleeps for long, since nothing goes on
+	wrote           atomic.Bool       // since the log was last looked at
+	lastBatchShared atomic.Bool       // the last batch had several members
+	moved           atomic.Bool       // the path led elsewhere when it was last looked at
+	attaching       atomic.Bool       // OnConnect attaches what makes readers and the writer exclude each other
+	counts          counts
 
 	interrupting atomic.Bool   // patience is over: every statement is interrupted
 	hurry        chan struct{} // closed then
@@ -94,7 +95,7 @@ func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 	p := &Pool{
 		cfg:     cfg,
 		path:    cfg.Path,
-		waiting: &waiters{max: int64(cfg.MaxWaiters)},
+		waiting: &lane.Waiters{Limit: cfg.MaxWaiters},
 		opening: make(chan struct{}, 1),
 		hurry:   make(chan struct{}),
 		drained: make(chan struct{}),
@@ -109,11 +110,11 @@ func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 	p.cfg.Logger = slog.New(logHandler{cfg.Logger.Handler(), p})
 	switch {
 	case cfg.ReadOnly:
-		p.read = newLane(cfg.MaxConns, p.waiting)
+		p.read = lane.New(cfg.MaxConns, p.waiting)
 	case cfg.MaxConns == 1:
-		p.write = newLane(noLimit, p.waiting)
+		p.write = lane.New(lane.NoLimit, p.waiting)
 	default:
-		p.read, p.write = newLane(cfg.MaxConns-1, p.waiting), newLane(noLimit, p.waiting)
+		p.read, p.write = lane.New(cfg.MaxConns-1, p.waiting), lane.New(lane.NoLimit, p.waiting)
 	}
 	// With one connection too: its successor opens beside it.
 	p.excluding = !cfg.ReadOnly && (p.memory() || cfg.JournalMode != "wal")
@@ -122,8 +123,6 @@ func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 	}
 	return p, nil
 }
-
-func newLane(limit int, w *waiters) *lane { return &lane{limit: limit, waiting: w} }
 
 func (p *Pool) memory() bool { return p.cfg.Path == Memory }
 

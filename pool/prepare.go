@@ -12,7 +12,7 @@ import (
 // prepare compiles one statement, and refuses what may not even be prepared here;
 // key is what it will be cached under.
 func (c *conn) prepare(cl *call, key, text string) (*sqlite.Stmt, error) {
-	if err := c.locks.prepare(c, cl, text); err != nil {
+	if err := c.locks.takeToPrepare(c, cl, text); err != nil {
 		return nil, err
 	}
 	var s *sqlite.Stmt

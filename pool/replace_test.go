@@ -69,7 +69,7 @@ func TestABackupNeverTakesANameOfSQLitesOwn(t *testing.T) {
 	dir := t.TempDir()
 	for _, mode := range []string{"wal", "delete"} {
 		path := filepath.Join(dir, mode+".db")
-		p := open(t, pool.Config{Path: path, JournalMode: mode})
+		p := open(t, pool.Config{Path: path, JournalMode: pool.JournalMode(mode)})
 		for _, suffix := range []string{"-journal", "-wal", "-shm"} {
 			require.Error(t, p.Backup(t.Context(), path+suffix))
 		}

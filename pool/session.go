@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+
+	"github.com/sqlane/sqlane/internal/lane"
 	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
@@ -20,8 +22,8 @@ import (
 type session struct {
 	face  *facade
 	lease *Lease
-	turn  *lane // shared during a statement, exclusive during a transaction
-	users int   // operations that go on; guarded by Pool.mu
+	turn  *lane.Lane // shared during a statement, exclusive during a transaction
+	users int        // operations that go on; guarded by Pool.mu
 }
 
 // carry makes a session of a lease that would leave something behind. It reports
@@ -43,7 +45,7 @@ func (f *facadeConn) carry() bool {
 		p.warnOfState(left)
 		return false
 	}
-	f.face.session = &session{face: f.face, lease: l, turn: newLane(noLimit, p.waiting)}
+	f.face.session = &session{face: f.face, lease: l, turn: lane.New(lane.NoLimit, p.waiting)}
 	p.apart[c] = f.face.session
 	p.removeLocked(c)
 	p.endLeaseLocked()
@@ -51,11 +53,11 @@ func (f *facadeConn) carry() bool {
 
 	l.released.Store(true) // as far as its lane is concerned; its epoch goes on
 	c.mu.Lock()
-	c.watch = watch{}
-	kept := l.had == exclusive && c.locks.outlive(c)
+	c.tracking = tracking{}
+	kept := l.had == lane.Exclusive && c.locks.outlive(c)
 	c.mu.Unlock()
 	if !kept {
-		l.lane.unlock(l.had)
+		l.lane.Unlock(l.had)
 	}
 	p.attend() // another connection takes the place
 	return true
@@ -98,17 +100,17 @@ func (f *facade) join() (driver.Conn, error) {
 }
 
 // takeTurn waits until no other operation of the session has a transaction.
-func (f *facadeConn) takeTurn(ctx context.Context, want access) error {
+func (f *facadeConn) takeTurn(ctx context.Context, want lane.Access) error {
 	if f.session == nil || f.alone {
 		return nil
 	}
-	if err := f.session.turn.lock(ctx, want, f.face.pool.cfg.AcquireTimeout); err != nil {
-		if errors.Is(err, ErrAcquireTimeout) {
-			return f.face.pool.fail("acquire", err, nil, "another operation of this *sql.DB is in a transaction, on the connection that carries what was set")
+	if err := f.session.turn.Lock(ctx, want, f.face.pool.howToWait(ctx)); err != nil {
+		if errors.Is(err, lane.ErrTimeout) {
+			return f.face.pool.fail("acquire", ErrAcquireTimeout, nil, "another operation of this *sql.DB is in a transaction, on the connection that carries what was set")
 		}
 		return f.face.pool.waitFailed("acquire", err)
 	}
-	f.alone = want == exclusive
+	f.alone = want == lane.Exclusive
 	return nil
 }
 
@@ -117,10 +119,10 @@ func (f *facadeConn) endTurn() {
 	switch {
 	case f.session == nil || f.tx != nil:
 	case !f.alone:
-		f.session.turn.unlock(shared)
+		f.session.turn.Unlock(lane.Shared)
 	case !f.inText():
 		f.alone = false
-		f.session.turn.unlock(exclusive)
+		f.session.turn.Unlock(lane.Exclusive)
 	}
 }
 

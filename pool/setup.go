@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sqlane/sqlane/internal/lane"
 )
 
 // journal says what a new connection does about the journal mode.
@@ -49,7 +51,7 @@ func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn,
 func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (_ *conn, err error) {
 	reads := p.excludes() && !slotHeld
 	if reads {
-		if err := p.wouldDeadlock(ctx, new(conn), shared); err != nil {
+		if err := p.wouldDeadlock(ctx, new(conn), lane.Shared); err != nil {
 			return nil, err
 		}
 		if err := p.lockToRead(ctx); err != nil {
@@ -64,7 +66,7 @@ func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (
 		case c != nil: // or OnConnect panics
 			err = errors.Join(err, c.shut())
 		case reads:
-			p.write.unlock(shared)
+			p.write.Unlock(lane.Shared)
 		}
 	}()
 	if err := p.takeTurn(ctx); err != nil {
@@ -94,10 +96,10 @@ func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (
 // transaction's read may not queue behind a writer that waits for that one.
 func (p *Pool) lockToRead(ctx context.Context) error {
 	tx := p.TxFromContext(ctx)
-	if tx != nil && tx.conn.locks.shared.Load() && p.write.join() {
+	if tx != nil && tx.conn.locks.shared.Load() && p.write.Join() {
 		return nil
 	}
-	return p.write.lock(ctx, shared, p.cfg.AcquireTimeout)
+	return p.write.Lock(ctx, lane.Shared, p.howToWait(ctx))
 }
 
 // takeTurn waits until nobody else opens a connection: several at once would be
@@ -108,9 +110,9 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 		return nil
 	default:
 	}
-	if _, uncounted := ctx.(housekeeping); !uncounted {
-		p.waiting.count.Add(1)
-		defer p.waiting.count.Add(-1)
+	if _, own := ctx.(housekeeping); !own {
+		p.waiting.Enter()
+		defer p.waiting.Leave()
 	}
 	var expired <-chan time.Time
 	if p.cfg.AcquireTimeout >= 0 {
@@ -122,9 +124,9 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 	case p.opening <- struct{}{}:
 		return nil
 	case <-expired:
-		return p.waitFailed("open", ErrAcquireTimeout)
+		return p.waitFailed("open", lane.ErrTimeout)
 	case <-p.hurry:
-		return p.waitFailed("open", ErrClosed)
+		return p.waitFailed("open", lane.ErrClosed)
 	case <-ctx.Done():
 		return p.waitFailed("open", ctx.Err())
 	}
@@ -186,15 +188,15 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	// SQLite opens a file that it may not write for reading. That would be a
 	// connection that stays so when the right is back.
 	if mode == journalSet {
-		p.readable = c.db.ReadOnly()
-	} else if c.db.ReadOnly() && !p.readable && !p.cfg.ReadOnly {
+		p.unwritable = c.db.ReadOnly()
+	} else if c.db.ReadOnly() && !p.unwritable && !p.cfg.ReadOnly {
 		return p.fail("open", ErrReadOnly, nil, "the file may not be written any more")
 	}
 	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
 	c.db.SetBusyTimeout(0) // the waiting is ours: see patiently
 	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)
 	c.db.SetFunctions(p.builtin)
-	if c.guard.journal = p.cfg.JournalMode; p.memory() {
+	if c.guard.journal = string(p.cfg.JournalMode); p.memory() {
 		c.guard.journal = "memory"
 	}
 	names := slices.Sorted(maps.Keys(p.cfg.Pragmas))
@@ -234,7 +236,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	if err := c.lookAtAttached(false); err != nil { // what the driver's connection hooks attach
 		return err
 	}
-	if err := c.control(cl, "PRAGMA synchronous="+p.synchronous()); err != nil {
+	if err := c.control(cl, "PRAGMA synchronous="+string(p.synchronous())); err != nil {
 		return err
 	}
 	if err := p.useLog(c, cl); err != nil || mode != journalSet {
@@ -257,7 +259,7 @@ func (p *Pool) learnFunctions(c *conn, cl *call) error {
 	}
 	c.db.SetFunctions(p.builtin)
 	trusting, err := c.word(cl, "SELECT CAST(trusted_schema AS TEXT) FROM pragma_trusted_schema")
-	p.foreign = trusting == "1"
+	p.callsProgram = trusting == "1"
 	return err
 }
 
@@ -268,11 +270,11 @@ func (e *onConnectError) Error() string { return "OnConnect: " + e.err.Error() }
 func (e *onConnectError) Unwrap() error { return e.err }
 
 // synchronous is what Config.Synchronous means in the journal mode.
-func (p *Pool) synchronous() string {
-	if p.cfg.Synchronous == "full" && p.cfg.JournalMode == "delete" {
+func (p *Pool) synchronous() Synchronous {
+	if p.cfg.Synchronous == SyncFull && p.cfg.JournalMode == JournalDelete {
 		// A commit is the journal's deletion, and only EXTRA syncs that: after a
 		// power loss the journal could be back, and undo what was acknowledged.
-		return "extra"
+		return SyncExtra
 	}
 	return p.cfg.Synchronous
 }
@@ -291,14 +293,14 @@ func (p *Pool) logPragmas() []string {
 // connection made it: of main, else that of attached files would be set too.
 func (p *Pool) setJournal(c *conn, cl *call, mode journal) error {
 	text := "PRAGMA main.journal_mode"
-	if mode == journalSet || p.cfg.JournalMode != "wal" { // only WAL is the file's; the others are a connection's
-		text += "=" + p.cfg.JournalMode
+	if mode == journalSet || p.cfg.JournalMode != JournalWAL { // only WAL is the file's; the others are a connection's
+		text += "=" + string(p.cfg.JournalMode)
 	}
 	got, err := c.word(cl, text)
 	if err != nil {
 		return err
 	}
-	if got != p.cfg.JournalMode {
+	if JournalMode(got) != p.cfg.JournalMode {
 		return fmt.Errorf("journal mode is %q, not %q", got, p.cfg.JournalMode)
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+
+	"github.com/sqlane/sqlane/internal/lane"
 )
 
 // Shutdown closes the pool. New work is ErrClosed from now on, and so is
@@ -62,12 +64,12 @@ func (p *Pool) refuse() {
 	}
 	p.mu.Unlock()
 	for _, l := range p.lanes() {
-		l.refuse()
+		l.Refuse()
 	}
 }
 
-func (p *Pool) lanes() []*lane {
-	return slices.DeleteFunc([]*lane{p.read, p.write}, func(l *lane) bool { return l == nil })
+func (p *Pool) lanes() []*lane.Lane {
+	return slices.DeleteFunc([]*lane.Lane{p.read, p.write}, func(l *lane.Lane) bool { return l == nil })
 }
 
 func (p *Pool) heldNow() bool {
@@ -82,7 +84,7 @@ func (p *Pool) closeAll() error {
 	p.interrupting.Store(true)
 	close(p.hurry)
 	for _, l := range p.lanes() {
-		l.close()
+		l.Close()
 	}
 	if p.watcher != nil {
 		p.watcher.wake()
@@ -101,7 +103,7 @@ func (p *Pool) closeAll() error {
 		conns = append(conns, p.spare)
 	}
 	for c, s := range p.apart {
-		s.turn.close()
+		s.turn.Close()
 		conns = append(conns, c)
 	}
 	p.retired, p.spare = nil, nil
@@ -153,7 +155,7 @@ func (c *conn) forgetInterrupt() {
 // the modes truncate and persist: to leave such a mode deletes it, unless another
 // process is at work (https://www.sqlite.org/pragma.html#pragma_journal_mode).
 func (c *conn) removeJournal() {
-	if mode := c.pool.cfg.JournalMode; c.closed || c.pool.write == nil || mode != "truncate" && mode != "persist" {
+	if mode := c.pool.cfg.JournalMode; c.closed || c.pool.write == nil || mode != JournalTruncate && mode != JournalPersist {
 		return
 	}
 	c.locks.exempt = true

@@ -301,7 +301,7 @@ func TestAfterTheLastCloseNothingLiesBesideTheFile(t *testing.T) {
 	for _, mode := range []string{"wal", "delete", "truncate", "persist"} {
 		t.Run(mode, func(t *testing.T) {
 			dir := t.TempDir()
-			cfg := pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: mode}
+			cfg := pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: pool.JournalMode(mode)}
 			first := open(t, cfg)
 			second, err := pool.Open(t.Context(), cfg)
 			require.NoError(t, err)

@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"runtime"
+
+	"github.com/sqlane/sqlane/internal/lane"
 )
 
 // DB returns database/sql's face of the pool, for what was made for *sql.DB:
@@ -93,7 +95,7 @@ func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
 	if c, err := f.join(); c != nil || err != nil {
 		return c, err
 	}
-	h := holder{label: labelOf(ctx), watched: true}
+	h := holder{label: labelOf(ctx), tracked: true}
 	h.depth = runtime.Callers(2, h.stack[:]) // the taker is behind much of database/sql
 	l, err := f.pool.lease(ctx, "acquire", false, nil, &h)
 	if err != nil {
@@ -163,9 +165,9 @@ func (f *facadeConn) QueryContext(ctx context.Context, query string, args []driv
 
 // begin and end keep account of a statement.
 func (f *facadeConn) begin(ctx context.Context, query string) error {
-	want := shared
+	want := lane.Shared
 	if f.session != nil && beginsText(query) {
-		want = exclusive
+		want = lane.Exclusive
 	}
 	return f.takeTurn(ctx, want)
 }
@@ -202,7 +204,7 @@ func (f *facadeConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver
 		}
 		level = Deferred
 	}
-	if err := f.takeTurn(ctx, exclusive); err != nil {
+	if err := f.takeTurn(ctx, lane.Exclusive); err != nil {
 		return nil, err
 	}
 	ctx, span := f.lease.pool.trace(ctx, TraceOp{Name: "transaction", Level: level})
@@ -230,7 +232,7 @@ func (f *facadeConn) Prepare(query string) (driver.Stmt, error) {
 
 // Ping implements driver.Pinger.
 func (f *facadeConn) Ping(ctx context.Context) error {
-	if err := f.takeTurn(ctx, shared); err != nil {
+	if err := f.takeTurn(ctx, lane.Shared); err != nil {
 		return err
 	}
 	_, err := f.lease.conn.exec(f.call(ctx), "SELECT 1", nil)
@@ -257,7 +259,7 @@ func (f *facadeConn) Close() error {
 	switch {
 	case f.session != nil:
 		if f.alone { // a transaction that was left open is everybody's now
-			f.session.turn.unlock(exclusive)
+			f.session.turn.Unlock(lane.Exclusive)
 		}
 		f.session.leave()
 	case tx != nil || !f.carry():

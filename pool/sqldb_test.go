@@ -1009,7 +1009,7 @@ func TestAPoolClosesUnderWhateverTheDBHasOpen(t *testing.T) {
 	for _, mode := range []string{"wal", "delete", "memory"} {
 		t.Run(mode, func(t *testing.T) {
 			before := goleak.IgnoreCurrent()
-			cfg := pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), JournalMode: mode, MaxConns: 8}
+			cfg := pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), JournalMode: pool.JournalMode(mode), MaxConns: 8}
 			if mode == "memory" {
 				cfg.Path, cfg.JournalMode = pool.Memory, ""
 			}

@@ -64,7 +64,7 @@ func (p *Pool) Stats() Stats {
 	n := &p.counts
 	s := Stats{
 		MaxConns:        p.cfg.MaxConns,
-		Waiting:         int(p.waiting.count.Load()),
+		Waiting:         p.waiting.Count(),
 		WALBytes:        p.walBytes(),
 		Acquires:        n.acquires.Load(),
 		Timeouts:        n.timeouts.Load(),
@@ -89,11 +89,11 @@ func (p *Pool) Stats() Stats {
 		StatementMisses: n.statementMisses.Load(),
 	}
 	if p.write != nil {
-		s.WriteQueue = int(p.write.queued.Load())
-		s.WriteWait = time.Duration(p.write.waited.Load())
+		s.WriteQueue = p.write.Queued()
+		s.WriteWait = p.write.Waited()
 	}
 	if p.read != nil {
-		s.AcquireWait = time.Duration(p.read.waited.Load())
+		s.AcquireWait = p.read.Waited()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -95,7 +95,7 @@ func everywhere(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.P
 			if mode == "memory" {
 				cfg.Path = pool.Memory
 			} else {
-				cfg.JournalMode = mode
+				cfg.JournalMode = pool.JournalMode(mode)
 			}
 			test(t, open(t, cfg))
 		})

@@ -14,16 +14,16 @@ import (
 // between goroutines, but savepoints of one transaction nest, so only one
 // goroutine at a time should open them.
 type Tx struct {
-	pool     *Pool
-	conn     *conn
-	lease    *Lease
-	level    Level
-	depth    int
-	serial   uint64
-	readOnly bool
-	manual   bool  // from Begin: its owner ends it
-	gentle   bool  // its statements are not interrupted
-	span     *span // of an outermost one, if it is traced
+	pool        *Pool
+	conn        *conn
+	lease       *Lease
+	level       Level
+	depth       int
+	serial      uint64
+	readOnly    bool
+	manual      bool  // from Begin: its owner ends it
+	noInterrupt bool  // its statements are cancelled before they run, not while
+	span        *span // of an outermost one, if it is traced
 }
 
 // TxOption changes how InTx works.
@@ -113,7 +113,7 @@ func (p *Pool) Begin(ctx context.Context, level Level) (*Tx, error) {
 	}
 	tx.manual = true
 	tx.conn.mu.Lock()
-	tx.lease.watchOver()
+	tx.lease.track()
 	tx.conn.mu.Unlock()
 	return tx, nil
 }
@@ -124,7 +124,7 @@ func (p *Pool) runTx(ctx context.Context, level Level, slotFirst bool, fn func(c
 		return err
 	}
 	err = tx.run(ctx, fn, tx.end)
-	if level != Deferred && p.write.queued.Load() > 0 {
+	if level != Deferred && p.write.Queued() > 0 {
 		// The next writer runs at once and here, where the cache is warm, instead
 		// of when this goroutine comes to rest or another processor wakes up.
 		runtime.Gosched()
@@ -279,7 +279,7 @@ func (t *Tx) finish(ctx context.Context, keep bool) error {
 	if keep {
 		op = "commit"
 	}
-	err := c.admit(t.steady())
+	err := c.admit(t.uncancellable())
 	if err != nil {
 		return t.pool.failTx(op, t.level, nil, err)
 	}
@@ -333,7 +333,7 @@ func (t *Tx) closePart(keep bool) error {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.admit(t.steady()); err != nil {
+	if err := c.admit(t.uncancellable()); err != nil {
 		return t.pool.failTx("part", t.level, nil, err)
 	}
 	defer c.guard.pop(t.depth)
@@ -391,7 +391,7 @@ func (t *Tx) closeSavepoint(ctx context.Context, keep bool) error {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.admit(t.steady()); err != nil {
+	if err := c.admit(t.uncancellable()); err != nil {
 		return t.pool.failTx("savepoint", t.level, nil, err)
 	}
 	defer c.guard.pop(t.depth)
@@ -406,17 +406,17 @@ func (t *Tx) closeSavepoint(ctx context.Context, keep bool) error {
 	var err error
 	if keep {
 		err = errors.Join(ctx.Err(), rowsErr)
-		if err == nil && t.gentle { // in a batch each pays its own debts
+		if err == nil && t.noInterrupt { // in a batch each pays its own debts
 			err = c.debt()
 		}
 		if err == nil {
-			if err = c.control(t.steady(), words.release); err == nil {
+			if err = c.control(t.uncancellable(), words.release); err == nil {
 				return nil
 			}
 		}
 		err = t.pool.failTx("savepoint", t.level, nil, err)
 	}
-	if undone := c.undo(t.steady(), words); undone != nil {
+	if undone := c.undo(t.uncancellable(), words); undone != nil {
 		// The work could not be undone alone: the whole transaction must go.
 		c.guard.lost = undone
 	}
@@ -449,12 +449,12 @@ func newSavepointText(depth int) savepointText {
 }
 
 func (t *Tx) call(ctx context.Context) *call {
-	return &call{Context: ctx, epoch: t.lease.epoch, depth: t.depth, serial: t.serial, readOnly: t.readOnly, gentle: t.gentle}
+	return &call{Context: ctx, epoch: t.lease.epoch, depth: t.depth, serial: t.serial, readOnly: t.readOnly, gentle: t.noInterrupt}
 }
 
-// steady is the call of the transaction's own last statements, which run
+// uncancellable is the call of the transaction's own last statements, which run
 // whatever the context.
-func (t *Tx) steady() *call {
+func (t *Tx) uncancellable() *call {
 	cl := t.call(context.Background())
 	cl.control, cl.steady = true, true
 	return cl

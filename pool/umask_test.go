@@ -22,7 +22,7 @@ func TestNewFilesAreTheirOwnersWhateverTheUmask(t *testing.T) {
 	for _, mode := range []string{"wal", "delete", "truncate", "persist"} {
 		t.Run(mode, func(t *testing.T) {
 			dir := t.TempDir()
-			p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: mode})
+			p, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(dir, "app.db"), JournalMode: pool.JournalMode(mode)})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, p.Close()) }()
 			require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {

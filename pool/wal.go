@@ -57,7 +57,7 @@ func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 	if h, ok := p.oldestReader(); ok && size > logWarning && h.since != m.log.warned {
 		m.log.warned = h.since
 		p.cfg.Logger.Warn("a reader keeps the write-ahead log from starting anew", "path", p.path, "wal_bytes", size,
-			"age", p.clock()-h.since, "label", h.label, "stack", h.trace())
+			"age", p.clock()-h.since, "label", h.label, "stack", h.stackText())
 	}
 }
 

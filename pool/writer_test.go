@@ -889,7 +889,7 @@ func TestShutdownLetsTheBatchFinishAndTurnsAwayWhoWaits(t *testing.T) {
 func everywhereAfterClose(t *testing.T, test func(t *testing.T, p *pool.Pool, again func() *pool.Pool)) {
 	for _, mode := range []string{"wal", "delete"} {
 		t.Run(mode, func(t *testing.T) {
-			cfg := pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), JournalMode: mode}
+			cfg := pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), JournalMode: pool.JournalMode(mode)}
 			test(t, open(t, cfg), func() *pool.Pool {
 				p, err := pool.Open(t.Context(), cfg)
 				require.NoError(t, err)

@@ -420,7 +420,7 @@ func TestThroughAPoolALockIsWaitedForOnceAndIsErrBusy(t *testing.T) {
 			for _, step := range []step{up, down} {
 				path := fileOf(t, images[1])
 				busy := new(busyCounter)
-				p, err := pool.Open(t.Context(), pool.Config{Path: path, JournalMode: mode, BusyTimeout: 20 * time.Millisecond, Synchronous: "off", Tracer: busy})
+				p, err := pool.Open(t.Context(), pool.Config{Path: path, JournalMode: pool.JournalMode(mode), BusyTimeout: 20 * time.Millisecond, Synchronous: "off", Tracer: busy})
 				require.NoError(t, err)
 				release := holdLock(t, path, begin)
 				err = step.run(t.Context(), p.DB())

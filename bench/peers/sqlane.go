@@ -30,7 +30,7 @@ type sqlaneDB struct {
 }
 
 func openSqlane(ctx context.Context, o Options) (DB, error) {
-	p, err := pool.Open(ctx, pool.Config{Path: o.Path, Synchronous: o.Synchronous, MaxConns: o.Conns, MinConns: o.Conns})
+	p, err := pool.Open(ctx, pool.Config{Path: o.Path, Synchronous: pool.Synchronous(o.Synchronous), MaxConns: o.Conns, MinConns: o.Conns})
 	if err != nil {
 		return nil, fmt.Errorf("sqlane: %w", err)
 	}

@@ -241,7 +241,7 @@ func run(ctx context.Context, r round, path string, goroutines int, tick <-chan 
 func config(r round, path string) pool.Config {
 	cfg := pool.Config{
 		Path:                path,
-		JournalMode:         r.journal,
+		JournalMode:         pool.JournalMode(r.journal),
 		MaxConns:            r.conns,
 		BusyTimeout:         r.busy,
 		AcquireTimeout:      time.Minute, // a hundred callers may queue on a slow disk; who waits longer is stuck

@@ -71,7 +71,7 @@ func Work(text []byte) error {
 // Config is how a writing process opens its pool.
 func (s Setup) Config() pool.Config {
 	return pool.Config{
-		Path: s.Path, JournalMode: s.Journal, Synchronous: s.Synchronous, MaxConns: 8,
+		Path: s.Path, JournalMode: pool.JournalMode(s.Journal), Synchronous: pool.Synchronous(s.Synchronous), MaxConns: 8,
 		BusyTimeout:    -1, // nobody else has a lock: a leftover one would be ErrBusy
 		AcquireTimeout: time.Minute,
 	}

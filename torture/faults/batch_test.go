@@ -36,7 +36,7 @@ func TestABatchWhoseCommitMayHaveHappenedIsNotRunAgain(t *testing.T) {
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, disk.Close()) })
 			ctx := t.Context()
-			p, err := pool.Open(ctx, pool.Config{Path: filepath.Join(disk.Dir, "app.db"), JournalMode: c.journal, HealthCheckInterval: -1, Logger: slog.New(slog.DiscardHandler)})
+			p, err := pool.Open(ctx, pool.Config{Path: filepath.Join(disk.Dir, "app.db"), JournalMode: pool.JournalMode(c.journal), HealthCheckInterval: -1, Logger: slog.New(slog.DiscardHandler)})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, p.Close()) }()
 			require.NoError(t, p.Batch(ctx, func(ctx context.Context, tx *pool.Tx) error {

@@ -58,7 +58,7 @@ func settings() (all []setting) {
 }
 
 func config(mode string, conns int) pool.Config {
-	cfg := pool.Config{MaxConns: conns, AcquireTimeout: time.Minute, Synchronous: "off", JournalMode: mode}
+	cfg := pool.Config{MaxConns: conns, AcquireTimeout: time.Minute, Synchronous: "off", JournalMode: pool.JournalMode(mode)}
 	if mode == "memory" {
 		cfg.Path, cfg.JournalMode = pool.Memory, ""
 	}

@@ -48,7 +48,7 @@ const tables = "CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY, n IN
 
 func (s Setup) open(ctx context.Context) (*pool.Pool, error) {
 	p, err := pool.Open(ctx, pool.Config{
-		Path: s.Path, JournalMode: s.Journal, MaxConns: 4, BusyTimeout: time.Minute, AcquireTimeout: 2 * time.Minute,
+		Path: s.Path, JournalMode: pool.JournalMode(s.Journal), MaxConns: 4, BusyTimeout: time.Minute, AcquireTimeout: 2 * time.Minute,
 		Synchronous: "off", // the power stays on, and so they meet oftener
 	})
 	if err != nil {
