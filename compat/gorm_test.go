@@ -138,7 +138,7 @@ func TestGormInATransactionIsToldThatForeignKeysStayOn(t *testing.T) {
 				}
 				return tx.Migrator().AlterColumn(&gormParentNext{}, "V")
 			})
-			if asks && !control {
+			if !control { // by the PRAGMA, or by the DROP TABLE that follows the migrator's own, which GORM only logs
 				require.ErrorIs(t, err, errors.ErrUnsupported)
 				requireCount(t, 2, db, "child")
 			} else {

@@ -205,7 +205,9 @@ func (c *conn) complete(cl *call, s *sqlite.Stmt, args []driver.NamedValue) (did
 func (c *conn) accountForText(s *sqlite.Stmt) {
 	if s.Effects.Control() && len(c.guard.serials) == 0 {
 		c.guard.textual = !c.db.Autocommit()
-		c.guard.unenforced = c.guard.unenforced && c.guard.textual
+		if !c.guard.textual {
+			c.guard.keys = keysUnsaid
+		}
 	}
 }
 

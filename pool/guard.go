@@ -15,11 +15,11 @@ import (
 type guard struct {
 	serials    []uint64 // of the open transactions, the outermost first
 	lastSerial uint64
-	lost       error // why the transaction is gone although nobody ended it
-	committing bool  // the pool has ordered this commit
-	deferring  bool  // PRAGMA defer_foreign_keys was set in this transaction
-	unenforced bool  // this transaction was told to switch foreign keys off, and they were
-	textual    bool  // a transaction was begun as text, through DB
+	lost       error    // why the transaction is gone although nobody ended it
+	committing bool     // the pool has ordered this commit
+	deferring  bool     // PRAGMA defer_foreign_keys was set in this transaction
+	keys       keysSaid // what was said of foreign keys in this transaction
+	textual    bool     // a transaction was begun as text, through DB
 	attached   attached
 
 	busyTimeout time.Duration // what PRAGMA busy_timeout shows
@@ -59,6 +59,8 @@ func (c *conn) enter(cl *call, s *sqlite.Stmt, args []driver.NamedValue) error {
 		return c.pool.fail("query", ErrTxControl, nil, "use InTx, Begin or Savepoint instead")
 	case s.Writes && (cl.readOnly || c.pool.cfg.ReadOnly) && !s.Effects.Control():
 		return c.pool.fail("write", ErrReadOnly, nil)
+	case s.Effects.Drops && c.guard.keys == keysStayOn:
+		return c.pool.fail("query", errors.ErrUnsupported, nil, "DROP TABLE takes the rows along that refer to the table, and this transaction could not switch foreign keys off; roll it back")
 	case !s.Effects.Control() && c.guard.inTx() && c.db.Autocommit():
 		c.guard.lost = errors.New("no transaction is open any more")
 		return c.lostError("query")
@@ -124,6 +126,6 @@ func (g *guard) push() (serial uint64) {
 func (g *guard) pop(depth int) {
 	g.serials = g.serials[:depth]
 	if depth == 0 {
-		g.lost, g.deferring, g.textual, g.unenforced = nil, false, false, false
+		g.lost, g.deferring, g.textual, g.keys = nil, false, false, keysUnsaid
 	}
 }

@@ -104,6 +104,15 @@ func (c *conn) dirty() bool {
 	return len(c.changes) > 0
 }
 
+// keysSaid is what a transaction was told of foreign keys by PRAGMA, in vain.
+type keysSaid uint8
+
+const (
+	keysUnsaid keysSaid = iota
+	keysAreOff          // to switch them off, as they were already
+	keysStayOn          // to switch them off, which was refused
+)
+
 // ignored is an error if the PRAGMA that was prepared last sets what SQLite, without
 // a word, lets nobody set in a transaction: foreign_keys, the only one of its kind
 // (https://www.sqlite.org/pragma.html#pragma_foreign_keys). A migration that was
@@ -118,10 +127,14 @@ func (c *conn) ignored(p sqlite.Pragma) error {
 	now, ok := c.readState(stateForeignKeys)
 	switch on := isTrue(p.Argument); {
 	case ok && (now == "1") == on:
-		g.unenforced = !on
+		if !on {
+			g.keys = keysAreOff
+		}
 		return nil
-	case on && g.unenforced:
+	case on && g.keys == keysAreOff:
 		return nil
+	case !on: // and who said it may go on as if it were so
+		g.keys = keysStayOn
 	}
 	return c.pool.fail("query", errors.ErrUnsupported, nil, "PRAGMA foreign_keys = "+p.Argument+
 		" does nothing inside a transaction; set it before the transaction begins, on the same connection (in a goose migration: -- +goose NO TRANSACTION)")

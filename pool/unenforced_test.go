@@ -61,3 +61,27 @@ func TestForeignKeysAreNotSwitchedOnByATransactionThatDidNotSayOff(t *testing.T)
 	require.NoError(t, do(t.Context(), p.DB(), "PRAGMA foreign_keys = on"))
 	requireAtRest(t, p)
 }
+
+func TestATransactionThatCouldNotSwitchForeignKeysOffDropsNoTable(t *testing.T) {
+	sqldbEverywhere(t, func(t *testing.T, p *pool.Pool) {
+		run(t, p, family)
+		tx, err := p.DB().BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		require.ErrorIs(t, do(t.Context(), tx, "PRAGMA foreign_keys=OFF"), errors.ErrUnsupported) // a client may log this, and go on
+		err = do(t.Context(), tx, "DROP TABLE mother")
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+		require.ErrorContains(t, err, "roll it back")
+		require.NoError(t, do(t.Context(), tx, "CREATE TEMP TABLE own (x); DROP TABLE own; SELECT * FROM mother"), "nothing else is refused")
+		require.NoError(t, tx.Commit())
+		require.EqualValues(t, 2, get(t, p, "SELECT count(*) FROM kid"))
+
+		require.NoError(t, p.InTx(t.Context(), pool.Immediate, doing("DROP TABLE mother")), "the next transaction has said nothing")
+		conn := sqldbConn(t, p.DB())
+		require.NoError(t, do(t.Context(), conn, "BEGIN"))
+		require.Error(t, do(t.Context(), conn, "PRAGMA foreign_keys=OFF"))
+		require.NoError(t, do(t.Context(), conn, "ROLLBACK"))
+		require.NoError(t, do(t.Context(), conn, "DROP TABLE kid"))
+		require.NoError(t, conn.Close())
+		requireAtRest(t, p)
+	})
+}

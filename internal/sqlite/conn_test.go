@@ -74,6 +74,7 @@ func TestPreparingTellsWhatAStatementWouldDo(t *testing.T) {
 		"ROLLBACK":                                {Transaction: true},
 		"SAVEPOINT a":                             {Savepoint: true},
 		"CREATE TEMP TABLE x (a)":                 {Temp: true},
+		"DROP TABLE n":                            {Drops: true},
 		"ATTACH ':memory:' AS more":               {Attaches: true, Attached: ":memory:"},
 		"DETACH more":                             {Attaches: true},
 		"SELECT timeout FROM pragma_busy_timeout": {BusyTimeout: true},

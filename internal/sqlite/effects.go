@@ -15,6 +15,7 @@ type Effects struct {
 	Transaction bool   // it begins or ends a transaction
 	Savepoint   bool   // it begins or ends a savepoint
 	Temp        bool   // it makes or drops a TEMP object
+	Drops       bool   // it drops a table
 	Attaches    bool   // it is ATTACH or DETACH
 	Attached    string // the file that it attaches, if that is written in it
 	Calls       bool   // it calls a function of the program's
@@ -70,6 +71,8 @@ func (c *Conn) Authorize(action modernc.AuthorizerActionCode, arg1, arg2, schema
 	case modernc.AuthFunction:
 		e.Calls = e.Calls || !c.builtin[strings.ToLower(arg2)]
 		e.Rowid = e.Rowid || strings.EqualFold(arg2, "last_insert_rowid")
+	case modernc.AuthDropTable:
+		e.Drops = true
 	case modernc.AuthAttach:
 		e.Attaches, e.Attached = true, arg1
 	case modernc.AuthDetach:
