@@ -185,7 +185,7 @@ func (b *batch) runSingle(m *member, noInterrupt bool) error {
 	}
 	c := b.tx.conn
 	cl := b.tx.call(m.ctx)
-	cl.gentle = noInterrupt
+	cl.noInterrupt = noInterrupt
 	var before, compiled int32
 	c.mu.Lock()
 	s := c.db.Known(m.single.query) // nil if the connection was closed just now

@@ -62,14 +62,6 @@ func (g *guard) writing(c *conn) bool {
 	return c.locks.slot && !c.pool.excluding && len(g.attached.databases) == 0 && !g.committing && len(g.serials) > 0 && c.db.Transaction() == sqlite.WriteTransaction
 }
 
-// waitContext is the context that ends a wait.
-func (cl *call) waitContext() context.Context {
-	if cl.steady {
-		return context.Background()
-	}
-	return cl.Context
-}
-
 // isForeignLock reports a lock that goes away by waiting. A stale snapshot,
 // which is SQLITE_BUSY too, does not.
 func isForeignLock(err error) bool {

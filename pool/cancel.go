@@ -30,7 +30,7 @@ func (r *running) end() {
 // caller's context ends or the pool's patience does.
 func (c *conn) interruptible(cl *call, s *sqlite.Stmt, f func() error) error {
 	c.running.call.Store(cl)
-	if cl.cancellable() {
+	if cl.interruptible() {
 		c.pool.watcher.wake()
 	}
 	returned := false
@@ -59,19 +59,15 @@ func (c *conn) abort(s *sqlite.Stmt) {
 	c.locks.settle(c)
 }
 
-func (cl *call) cancellable() bool {
-	return !cl.steady && !cl.gentle && cl.Context.Done() != nil
-}
-
 // overdue interrupts the running statement if its time is over. watched is
 // false if nothing runs that could be cancelled.
 func (c *conn) overdue(interruptAll bool) (watched bool) {
 	r := &c.running
 	cl := r.call.Load()
-	if cl == nil || cl.steady {
+	if cl == nil || cl.uncancellable() {
 		return false
 	}
-	if interruptAll || cl.cancellable() && cl.Context.Err() != nil {
+	if interruptAll || cl.interruptible() && cl.Context.Err() != nil {
 		r.interrupting.Lock()
 		defer r.interrupting.Unlock()
 		r.looked.Store(true)
@@ -80,7 +76,7 @@ func (c *conn) overdue(interruptAll bool) (watched bool) {
 			c.db.Interrupt()
 		}
 	}
-	return cl.cancellable()
+	return cl.interruptible()
 }
 
 // watchInterval is how often running statements are looked at: the longest

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"context"
 	"database/sql/driver"
 	"errors"
 	"slices"
@@ -14,25 +13,6 @@ import (
 	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
-
-// call is what comes with a statement: for whom it runs, and what it may.
-type call struct {
-	context.Context        // the caller's
-	epoch           uint64 // of the lease it runs on
-	depth           int    // of the transaction, 0 the outermost; -1 outside one
-	serial          uint64 // of the transaction
-	readOnly        bool   // a write is refused
-	control         bool   // transaction control as text is allowed
-	savepoints      bool   // of it, savepoints are
-	steady          bool   // runs to its end even if the context ends
-	gentle          bool   // is cancelled before it runs, not while
-	span            *span  // of the query, if it is traced
-}
-
-// ownCall is a statement of the pool's own, which nothing stops.
-func ownCall() *call {
-	return &call{Context: context.Background(), depth: -1, control: true, steady: true}
-}
 
 // conn is the connection that every statement passes through, whoever sends it.
 // It knows what SQLite does not: the pool's lanes (locks.go), which transaction it
@@ -138,7 +118,7 @@ func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (_ driver.
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.guard.lost != nil && c.guard.textual && cl.control {
+	if c.guard.lost != nil && c.guard.textual && cl.kind == textCall {
 		if ended, err := c.endLostText(cl, query); ended {
 			return driver.RowsAffected(0), err
 		}

@@ -41,9 +41,9 @@ func (c *conn) admit(cl *call) error {
 		return c.pool.fail("query", ErrClosed, nil)
 	case inTx && (cl.depth >= len(c.guard.serials) || c.guard.serials[cl.depth] != cl.serial):
 		return c.pool.fail("query", ErrTxDone, nil)
-	case c.guard.lost != nil && !cl.steady:
+	case c.guard.lost != nil && !cl.uncancellable():
 		return c.lostError("query")
-	case !cl.steady:
+	case !cl.uncancellable():
 		return cl.Context.Err()
 	}
 	return nil

@@ -350,7 +350,7 @@ func (c *conn) clean(reason error) error {
 }
 
 func (l *Lease) call(ctx context.Context) *call {
-	return &call{Context: ctx, epoch: l.epoch, depth: -1}
+	return &call{Context: ctx, epoch: l.epoch, part: outside}
 }
 
 // ExecContext runs a statement or a script. A writing statement waits for the

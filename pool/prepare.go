@@ -77,12 +77,6 @@ func (c *conn) prepared(s *sqlite.Stmt) error {
 	return nil
 }
 
-// mayControl reports that a statement is none that controls transactions, or one
-// that the call is allowed.
-func (cl *call) mayControl(e sqlite.Effects) bool {
-	return !e.Control() || cl.control || cl.savepoints && !e.Transaction
-}
-
 // changeBy names what a statement leaves on its connection beyond the lease; "" if
 // that is nothing.
 func (c *conn) changeBy(e sqlite.Effects) string {

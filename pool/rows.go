@@ -34,7 +34,7 @@ func (r *rows) Next(dest []driver.Value) error {
 		}
 		return io.EOF
 	}
-	if !r.call.steady {
+	if !r.call.uncancellable() {
 		if err := r.call.Context.Err(); err != nil {
 			r.failed = err
 			return err

@@ -192,7 +192,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	} else if c.db.ReadOnly() && !p.unwritable && !p.cfg.ReadOnly {
 		return p.fail("open", ErrReadOnly, nil, "the file may not be written any more")
 	}
-	cl := &call{Context: ctx, epoch: c.epoch, depth: -1, control: true}
+	cl := &call{Context: ctx, epoch: c.epoch, part: outside, kind: poolCall}
 	c.db.SetBusyTimeout(0) // the waiting is ours: see patiently
 	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)
 	c.db.SetFunctions(p.builtin)

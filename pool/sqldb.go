@@ -135,11 +135,11 @@ var _ interface {
 func (f *facadeConn) call(ctx context.Context) *call {
 	if f.tx != nil {
 		cl := f.tx.call(ctx)
-		cl.savepoints = true
+		cl.kind = savepointCall
 		return cl
 	}
 	cl := f.lease.call(ctx)
-	cl.control = true
+	cl.kind = textCall
 	return cl
 }
 

@@ -14,16 +14,13 @@ import (
 // between goroutines, but savepoints of one transaction nest, so only one
 // goroutine at a time should open them.
 type Tx struct {
-	pool        *Pool
-	conn        *conn
-	lease       *Lease
-	level       Level
-	depth       int
-	serial      uint64
-	readOnly    bool
-	manual      bool  // from Begin: its owner ends it
-	noInterrupt bool  // its statements are cancelled before they run, not while
-	span        *span // of an outermost one, if it is traced
+	pool   *Pool
+	conn   *conn
+	lease  *Lease
+	level  Level
+	part         // What its statements need to know of it.
+	manual bool  // It is from Begin, and its owner ends it.
+	span   *span // The tracer's, of an outermost transaction that is traced.
 }
 
 // TxOption changes how InTx works.
@@ -171,7 +168,7 @@ func (l *Lease) begin(ctx context.Context, level Level, slotFirst bool, span *sp
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cl := l.call(ctx)
-	cl.control, cl.span = true, span
+	cl.kind, cl.span = poolCall, span
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
@@ -185,7 +182,7 @@ func (l *Lease) begin(ctx context.Context, level Level, slotFirst bool, span *sp
 	if err := c.control(cl, beginWords[begun]); err != nil {
 		return nil, err
 	}
-	return &Tx{pool: l.pool, conn: c, lease: l, level: level, serial: c.guard.push(), span: span}, nil
+	return &Tx{pool: l.pool, conn: c, lease: l, level: level, part: part{serial: c.guard.push()}, span: span}, nil
 }
 
 // nest runs fn in a savepoint of t, which fn's context brought along.
@@ -274,7 +271,7 @@ func (t *Tx) finish(ctx context.Context, keep bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cl := t.call(ctx)
-	cl.control, cl.span = true, t.span
+	cl.kind, cl.span = poolCall, t.span
 	op := "rollback"
 	if keep {
 		op = "commit"
@@ -367,7 +364,7 @@ func (t *Tx) openSavepoint(ctx context.Context) (*Tx, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cl := t.call(ctx)
-	cl.control = true
+	cl.kind = poolCall
 	if err := c.admit(cl); err != nil {
 		return nil, t.pool.failTx("savepoint", t.level, nil, err)
 	}
@@ -449,14 +446,14 @@ func newSavepointText(depth int) savepointText {
 }
 
 func (t *Tx) call(ctx context.Context) *call {
-	return &call{Context: ctx, epoch: t.lease.epoch, depth: t.depth, serial: t.serial, readOnly: t.readOnly, gentle: t.noInterrupt}
+	return &call{Context: ctx, epoch: t.lease.epoch, part: t.part}
 }
 
 // uncancellable is the call of the transaction's own last statements, which run
 // whatever the context.
 func (t *Tx) uncancellable() *call {
 	cl := t.call(context.Background())
-	cl.control, cl.steady = true, true
+	cl.kind = uncancellableCall
 	return cl
 }
 
