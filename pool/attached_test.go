@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -61,7 +62,7 @@ func TestReadersAndTheWriterOfAnAttachedFileNeverMeetInsideSQLite(t *testing.T) 
 				var wg sync.WaitGroup
 				for g := range 8 {
 					wg.Go(func() {
-						for i := range 25 {
+						for i := range rounds.Of(5, 25, 25) {
 							ways := []func() error{
 								func() error { return do(t.Context(), p.Writer(), "UPDATE o SET v = v + 1") },
 								func() error {

@@ -2,10 +2,12 @@ package pool_test
 
 import (
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 	"modernc.org/sqlite"
@@ -77,6 +79,7 @@ func TestAFailureIsTheDriversOwnError(t *testing.T) {
 	require.NoError(t, do(t.Context(), bare, tables+more))
 	l := acquire(t, p)
 	defer l.Release()
+	wide := rounds.Of(1_000_000_001, 2_000_000_000, 2_000_000_000) // over SQLITE_MAX_LENGTH
 	for _, c := range []struct {
 		query string
 		args  []any
@@ -94,7 +97,7 @@ func TestAFailureIsTheDriversOwnError(t *testing.T) {
 		{"SELECT zeroblob(3000000000)", nil},
 		{"SELECT 'a' REGEXP '('", nil},
 		{"INSERT INTO nowhere VALUES (1)", nil},
-		{"SELECT printf('%.*c', 2000000000, 'x')", nil},
+		{fmt.Sprintf("SELECT printf('%%.*c', %d, 'x')", wide), nil},
 	} {
 		for range 2 {
 			var want, got *sqlite.Error
