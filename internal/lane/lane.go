@@ -283,7 +283,7 @@ func (l *Lane) Close() {
 	l.alarm.stop()
 }
 
-// The caller of every method below holds mu, but for wait and giveUp.
+// The caller of each method below holds mu, but for wait, giveUp and expire.
 
 // hasRoom reports whether one more could have the lane now.
 func (l *Lane) hasRoom(want Access) bool {
