@@ -12,7 +12,7 @@ import (
 // openConn opens a connection of the driver's and puts our own around it. Setting
 // it up is setUp's.
 func (p *Pool) openConn(ctx context.Context) (*conn, error) {
-	raw, err := p.factory.Connect(ctx)
+	raw, err := p.source.factory.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func TestADriverThatChangedIsNamed(t *testing.T) {
 	var h handle
 	_, err = h.statement(&otherDriver{})
 	require.ErrorContains(t, err, `"pstmt"`)
-	_, err = (&Pool{factory: strange{}}).openConn(t.Context())
+	_, err = (&Pool{source: source{factory: strange{}}}).openConn(t.Context())
 	require.ErrorContains(t, err, "lacks a method")
 }
 
@@ -91,7 +91,7 @@ func TestAStatementThatTheDriverTakesForAScriptIsRefused(t *testing.T) {
 
 func TestWhatFailsBesideTheCallersIsLogged(t *testing.T) {
 	var log strings.Builder
-	p := &Pool{path: "app.db", cfg: Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}}
+	p := &Pool{databaseFile: databaseFile{path: "app.db"}, cfg: Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}}
 	p.warn("it failed", nil)
 	require.Empty(t, log.String())
 	p.warn("it failed", ErrMoved)
