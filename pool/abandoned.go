@@ -16,7 +16,7 @@ type tracking struct {
 	weakly weak.Pointer[Lease]
 	epoch  uint64 // 0: nobody is to be tracked
 	lane   *lane.Lane
-	had    lane.Access
+	access lane.Access
 }
 
 // reclaimInterval is how often maintenance comes by while leases are given.
@@ -25,9 +25,9 @@ const reclaimInterval = 200 * time.Millisecond
 // track has the lease reclaimed if it becomes garbage. Leases that functions
 // of this package end themselves need none of it. The caller holds conn.mu.
 func (l *Lease) track() {
-	l.conn.tracking = tracking{lease: l, epoch: l.epoch, lane: l.lane, had: l.had}
-	if l.pool.resting.Load() && l.pool.resting.CompareAndSwap(true, false) {
-		l.pool.attend()
+	l.conn.tracking = tracking{lease: l, epoch: l.epoch, lane: l.lane, access: l.access}
+	if m := &l.pool.maintenance; m.resting.Load() && m.resting.CompareAndSwap(true, false) {
+		l.pool.bell.ring()
 	}
 }
 
@@ -35,41 +35,47 @@ func (l *Lease) track() {
 // statements may still be in somebody's hands, so the connections are replaced.
 // It reports whether there are leases to track.
 func (p *Pool) reclaimAbandoned() (tracked bool) {
-	type lost struct {
-		conn *conn
-		tracking
-		holder holder
-	}
-	var abandoned []lost
-	p.mu.Lock()
-	for c := range p.conns {
-		if !c.inUse {
+	lent := p.conns.lent()
+	for _, l := range lent {
+		gone, ok := l.conn.abandoned()
+		if !ok {
 			continue
 		}
-		tracked = true
-		if !c.mu.TryLock() { // somebody has it who uses it
-			continue
-		}
-		switch w := &c.tracking; {
-		case w.epoch == 0:
-		case w.lease != nil:
-			w.weakly, w.lease = weak.Make(w.lease), nil
-		case w.weakly.Value() == nil:
-			abandoned = append(abandoned, lost{c, *w, c.holder})
-			*w = tracking{}
-		}
-		c.mu.Unlock()
-	}
-	p.mu.Unlock()
-	for _, a := range abandoned {
 		p.counts.reclaimed.Add(1)
-		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", p.clock()-a.holder.since, "label", a.holder.label, "stack", a.holder.stackText())
-		a.conn.mu.Lock()
-		if a.conn.leased && a.conn.epoch == a.epoch {
-			a.conn.changed(stateOrphaned)
-		}
-		a.conn.mu.Unlock()
-		p.checkIn(a.conn, a.epoch, a.lane, a.had)
+		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", p.clock()-l.since, "label", l.label, "stack", l.stackText())
+		p.checkIn(l.conn, gone.epoch, gone.lane, gone.access)
 	}
-	return tracked
+	return len(lent) > 0
+}
+
+// abandoned returns what is known of the connection's lease if nobody has that any
+// more.
+func (c *conn) abandoned() (gone tracking, ok bool) {
+	if !c.mu.TryLock() { // somebody has it who uses it
+		return gone, false
+	}
+	defer c.mu.Unlock()
+	switch t := &c.tracking; {
+	case t.epoch == 0:
+	case t.lease != nil:
+		t.weakly, t.lease = weak.Make(t.lease), nil
+	case t.weakly.Value() == nil:
+		gone, *t = *t, tracking{}
+		if c.epoch == gone.epoch {
+			c.changed(stateOrphaned)
+		}
+		return gone, true
+	}
+	return gone, false
+}
+
+// reportLongLeases logs leases held beyond LeakThreshold, each once.
+func (p *Pool) reportLongLeases() {
+	if p.cfg.LeakThreshold <= 0 {
+		return
+	}
+	now := p.clock()
+	for _, h := range p.conns.heldSince(now - p.cfg.LeakThreshold) {
+		p.cfg.Logger.Warn("a lease is held for long", "path", p.path, "age", now-h.since, "label", h.label, "stack", h.stackText())
+	}
 }

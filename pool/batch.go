@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/sqlane/sqlane/internal/lane"
@@ -69,6 +70,12 @@ const (
 	maxBatchTime    = 20 * time.Millisecond
 )
 
+// batching is what batches of a pool have in common.
+type batching struct {
+	maxTime    time.Duration // It is maxBatchTime, but for tests.
+	lastShared atomic.Bool   // The last batch had several members. It is read where the transaction changes hands.
+}
+
 // batch is a transaction that its members pass on, each in its own goroutine.
 // Only the one whose turn it is touches the fields; the lane hands them over.
 type batch struct {
@@ -101,7 +108,7 @@ func (p *Pool) joinBatch(ctx context.Context, m *member, span *span) (*batch, er
 		skip = 5 // Writer's methods are one more
 	}
 	h.depth = runtime.Callers(skip, p.frames(&h))
-	l, err := p.lease(ctx, "batch", true, m, &h)
+	l, err := p.acquire(ctx, request{op: "batch", choice: choice{primary: true}, member: m}, &h)
 	if err != nil || l == nil {
 		return m.handed, err
 	}
@@ -216,7 +223,7 @@ func (b *batch) runSingle(m *member, noInterrupt bool) error {
 // that others may run: its own goroutine would notice no difference. The caller
 // holds mu.
 func (c *conn) plain(m *member) bool {
-	if m.single == nil || c.pool.callsProgram {
+	if m.single == nil || c.pool.source.callsProgram {
 		return false
 	}
 	s := c.db.Known(m.single.query)
@@ -245,7 +252,7 @@ func (b *batch) carryOn(serving bool) (passed <-chan struct{}) {
 		}
 		// Members of the last batch were woken by its commit, all at once. Those
 		// that are on their way here come along if they may run first.
-		if waited || !b.tx.pool.lastBatchShared.Load() {
+		if waited || !b.tx.pool.batching.lastShared.Load() {
 			break
 		}
 		waited = true
@@ -259,7 +266,7 @@ func (b *batch) carryOn(serving bool) (passed <-chan struct{}) {
 // open reports that the transaction may take another member.
 func (b *batch) open() bool {
 	lost, changed := b.tx.cleanUp()
-	return !lost && !changed && !b.broken && b.joined < maxBatchMembers && time.Since(b.began) < b.tx.pool.batchTime
+	return !lost && !changed && !b.broken && b.joined < maxBatchMembers && time.Since(b.began) < b.tx.pool.batching.maxTime
 }
 
 // serveNext runs the statement of the next in the queue, if that is a member who
@@ -299,7 +306,7 @@ func (b *batch) end() {
 	p := b.tx.pool
 	lost, _ := b.tx.cleanUp()
 	keep := !lost && !b.broken && b.joined > 0
-	p.lastBatchShared.Store(b.joined > 1)
+	p.batching.lastShared.Store(b.joined > 1)
 	defer b.tell() // a virtual table of the program's may panic over the commit
 	b.err = errNoCommit
 	torn := p.excluding || b.tx.conn.hasAttached()
@@ -357,7 +364,7 @@ func (t *Tx) cleanUp() (lost, changed bool) {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.guard.lost != nil || !c.leased || c.epoch != t.lease.epoch {
+	if c.guard.lost != nil || c.closed || c.epoch != t.lease.epoch {
 		return true, false
 	}
 	if c.guard.deferring {

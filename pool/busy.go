@@ -29,7 +29,7 @@ func (c *conn) patiently(cl *call, s *sqlite.Stmt, f func() error) error {
 	}
 	wait := newBusyWait(c.pool.cfg.BusyTimeout)
 	for isForeignLock(err) {
-		if stop := wait.pause(cl.waitContext(), c.pool.hurry); stop != nil {
+		if stop := wait.pause(cl.waitContext(), c.pool.ending.forced); stop != nil {
 			if errors.Is(stop, errWaitedEnough) {
 				return err
 			}
@@ -85,8 +85,8 @@ func newBusyWait(limit time.Duration) *busyWait {
 }
 
 // pause waits for a while that grows to 25 ms. It is errWaitedEnough once the
-// limit is reached, ErrClosed when hurry is closed, or the context's error.
-func (w *busyWait) pause(ctx context.Context, hurry <-chan struct{}) error {
+// limit is reached, ErrClosed when stop is closed, or the context's error.
+func (w *busyWait) pause(ctx context.Context, stop <-chan struct{}) error {
 	left := time.Until(w.deadline)
 	if left <= 0 {
 		return errWaitedEnough
@@ -97,7 +97,7 @@ func (w *busyWait) pause(ctx context.Context, hurry <-chan struct{}) error {
 	select {
 	case <-t.C:
 		return nil
-	case <-hurry:
+	case <-stop:
 		return ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()

@@ -147,18 +147,8 @@ func (w *watcher) run() {
 
 // look interrupts what is overdue and reports whether anything needs watching.
 func (w *watcher) look() (busy bool) {
-	all := w.pool.interrupting.Load()
-	w.pool.mu.Lock()
-	defer w.pool.mu.Unlock()
-	for c := range w.pool.conns {
-		busy = c.overdue(all) || busy
-	}
-	for c := range w.pool.apart {
-		busy = c.overdue(all) || busy
-	}
-	if c := w.pool.setting; c != nil {
-		busy = c.overdue(all) || busy
-	}
+	all := w.pool.ending.isForced()
+	w.pool.conns.visit(func(c *conn) { busy = c.overdue(all) || busy })
 	return busy || all
 }
 

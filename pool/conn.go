@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/sqlane/sqlane/internal/bridge"
 	"github.com/sqlane/sqlane/internal/sqlite"
@@ -19,23 +17,17 @@ import (
 // is in and whether that one still exists (guard.go), and how to stop a statement
 // whose context has ended (cancel.go).
 type conn struct {
-	pool       *Pool
-	db         *sqlite.Conn
-	bridge     *bridge.Bridge // to database/sql's types
-	expires    time.Duration  // on the pool's clock; 0: never
-	generation uint64         // of Pool.Reset, in which it was opened
-	idled      time.Duration  // when maintenance first found it idle, on the pool's clock; 0: it did not yet; guarded by Pool.mu
-	expired    bool           // maintenance found that it has served its time; guarded by Pool.mu
-	inUse      bool           // it is leased; guarded by Pool.mu
-	holder     holder         // by whom; guarded by Pool.mu
-	running    running
+	pool    *Pool
+	db      *sqlite.Conn
+	bridge  *bridge.Bridge // to database/sql's types
+	life    life           // what it does and who has it; guarded by conns.mu
+	running running
 
 	// mu is held during each call into SQLite, since database/sql is not the
 	// only caller: leases and transactions end while rows are open. It guards
 	// what follows. Waiting for a lane happens under it.
 	mu       sync.Mutex
 	epoch    uint64          // of the lease whose statements may run; it counts up
-	leased   bool            // epoch is in use
 	open     []*rows         // not closed yet
 	locks    locks           // what it holds of the write lane
 	guard    guard           // the transaction
@@ -45,8 +37,7 @@ type conn struct {
 	changes  []string        // what outlives the lease, if nothing set it back: see state.go
 	broken   error           // it must not be used again
 	usesLog  bool            // it keeps the log's files where they are
-	closed   bool
-	gone     atomic.Bool // closed, to be read without mu
+	closed   bool            // SQLite has nothing to do with it any more
 }
 
 // leave is called after whatever ran on the connection: it keeps account of the
@@ -75,7 +66,7 @@ func (c *conn) meaning(cl *call, err error) error {
 		if cl.Context.Err() != nil {
 			return cl.Context.Err()
 		}
-		if c.pool.interrupting.Load() {
+		if c.pool.ending.isForced() {
 			return c.pool.fail("query", ErrClosed, err)
 		}
 	case code == lib.SQLITE_BUSY_SNAPSHOT, code&0xff == lib.SQLITE_BUSY && c.bars():
@@ -83,7 +74,7 @@ func (c *conn) meaning(cl *call, err error) error {
 	case code&0xff == lib.SQLITE_BUSY:
 		return c.pool.fail("query", ErrBusy, err)
 	case code&0xff == lib.SQLITE_READONLY && code != lib.SQLITE_READONLY_DBMOVED:
-		if !c.pool.cfg.ReadOnly && !c.pool.unwritable {
+		if !c.pool.cfg.ReadOnly && !c.pool.source.unwritable {
 			c.broken = err // it was opened while the log might not be written, and stays so
 		}
 		return c.pool.fail("write", ErrReadOnly, err)
@@ -358,12 +349,16 @@ func (c *conn) closeRows(depth int, sentinel error) error {
 func (c *conn) shut() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.shutLocked()
+}
+
+func (c *conn) shutLocked() error {
 	if c.closed {
 		return nil
 	}
 	err := errors.Join(c.closeRows(-1, ErrClosed), c.endCopy())
 	c.closed = true
-	c.gone.Store(true)
+	c.pool.conns.closed(c)
 	c.locks.release(c)
 	c.pool.leaveLog(c)
 	return errors.Join(err, c.db.Close())

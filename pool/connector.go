@@ -10,7 +10,7 @@ import (
 // openConn opens a connection. Setting it up is setUp's.
 func (p *Pool) openConn(ctx context.Context) (c *conn, err error) {
 	c = &conn{pool: p, bridge: bridge.New()}
-	c.db, err = sqlite.Open(ctx, p.factory, sqlite.Options{
+	c.db, err = sqlite.Open(ctx, p.source.factory, sqlite.Options{
 		CacheSize: p.cfg.StatementCacheSize,
 		Times:     sqlite.TimeFormat(p.cfg.TimeFormat),
 		MayCommit: c.guard.mayCommit,

@@ -183,3 +183,25 @@ func (debtError) Error() string { return "FOREIGN KEY constraint failed" }
 func isContextError(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
+
+// fail makes the pool's error out of a sentinel, a cause and details for people.
+func (p *Pool) fail(op string, sentinel, cause error, details ...string) error {
+	if sentinel == ErrConflict {
+		p.counts.conflicts.Add(1)
+	}
+	return &Error{Op: op, Path: p.path, Err: sentinel, Cause: cause, detail: strings.Join(details, "; ")}
+}
+
+// failTx is fail for a transaction.
+func (p *Pool) failTx(op string, level Level, sentinel, cause error, details ...string) error {
+	err := p.fail(op, sentinel, cause, details...).(*Error)
+	err.Level, err.leveled = level, true
+	return err
+}
+
+// warn logs an error that nobody gets.
+func (p *Pool) warn(what string, err error) {
+	if err != nil {
+		p.cfg.Logger.Warn(what, "path", p.path, "error", err)
+	}
+}

@@ -11,7 +11,7 @@ import (
 
 // TakeAnyTime has batches go on for as long as somebody waits to join: a slow
 // machine would end them early.
-func TakeAnyTime(p *Pool) { p.batchTime = time.Hour }
+func TakeAnyTime(p *Pool) { p.batching.maxTime = time.Hour }
 
 // Break makes a connection of DB's count as broken.
 func Break(conn any) {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/sqlite"
 	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
@@ -37,6 +38,19 @@ func createNew(name string) (*os.File, error) {
 	return os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 }
 
+// databaseFile is where the database lies, and by what its file is known again.
+type databaseFile struct {
+	path      string      // This is the absolute path that Config names; ":memory:" for memory.
+	real      string      // SQLite knows the file by this path, and its own files lie beside that.
+	dir       string      // The log lies in this directory.
+	identity  os.FileInfo // This is the file that was opened.
+	entries   []entry     // These names must still lead to it.
+	log       logFiles
+	moved     atomic.Bool // The path led elsewhere when it was last looked at. Writers and health checks look at the same time.
+	immutable bool        // Nobody changes the file: SQLite takes no locks and sees no log.
+	system    system
+}
+
 // entry is a name, and the file that it led to.
 type entry struct {
 	name   string
@@ -56,6 +70,8 @@ func newEntry(name, remedy string) (entry, error) {
 func (e *entry) look() error { return sameFile(e.name, e.info) }
 
 var errReplaced = errors.New("another file has its name")
+
+func (p *Pool) memory() bool { return p.cfg.Path == Memory }
 
 // findFile finds the database, and creates it if it is missing.
 func (p *Pool) findFile() (err error) {
@@ -303,7 +319,7 @@ func (p *Pool) openUnwritable(ctx context.Context, why error) (*conn, error) {
 	if err := p.makeFactory(ctx); err != nil {
 		return nil, err
 	}
-	return p.connect(ctx, journalSet, false)
+	return p.connect(ctx, firstConnection, false)
 }
 
 // tryBeside tries to create a file beside the database, and says why it cannot.
@@ -381,4 +397,19 @@ func realPath(path string) (string, error) {
 		target = dir + string(filepath.Separator) + target
 	}
 	return realPath(target) // a loop would have been another error above
+}
+
+// escapeURI writes a path as the path of a file: URI (https://www.sqlite.org/uri.html).
+func escapeURI(path string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(path) {
+		switch c := path[i]; {
+		case sqlite.IsWord(c) && c < 0x80, c == '/', c == '.', c == '-', c == '~':
+			b.WriteByte(c)
+		default:
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		}
+	}
+	return b.String()
 }

@@ -37,7 +37,7 @@ func (c *conn) admit(cl *call) error {
 		return c.pool.fail("query", ErrTxDone, nil)
 	case cl.epoch != c.epoch:
 		return c.pool.fail("query", ErrReleased, nil)
-	case c.closed || !c.leased: // under its lease
+	case c.closed: // under its lease
 		return c.pool.fail("query", ErrClosed, nil)
 	case inTx && (cl.depth >= len(c.guard.serials) || c.guard.serials[cl.depth] != cl.serial):
 		return c.pool.fail("query", ErrTxDone, nil)

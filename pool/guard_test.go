@@ -45,7 +45,7 @@ func TestNothingCommitsBehindALostTransaction(t *testing.T) {
 
 func TestWhatFailsBesideTheCallersIsLogged(t *testing.T) {
 	var log strings.Builder
-	p := &Pool{path: "app.db", cfg: Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}}
+	p := &Pool{databaseFile: databaseFile{path: "app.db"}, cfg: Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}}
 	p.warn("it failed", nil)
 	require.Empty(t, log.String())
 	p.warn("it failed", ErrMoved)

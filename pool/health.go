@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // HealthCheck reports whether the pool can work: the database file and, in WAL
@@ -50,4 +51,42 @@ func (p *Pool) readSchema(ctx context.Context) error {
 func (l *Lease) readSchema(ctx context.Context) error {
 	var n int
 	return l.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
+}
+
+// checkUp is one round of health checks: of the file, of each connection that
+// is idle.
+func (p *Pool) checkUp(ctx context.Context) {
+	p.counts.healthChecks.Add(1)
+	p.log.lookCloser()
+	failed := p.checkFile("health check") != nil
+	for _, c := range p.conns.idling() {
+		failed = !p.checkIdle(ctx, c) || failed
+	}
+	if failed {
+		p.counts.healthFailures.Add(1)
+	}
+}
+
+// checkIdle has a connection answer if nobody wants it now. One that cannot is
+// replaced.
+func (p *Pool) checkIdle(ctx context.Context, c *conn) (healthy bool) {
+	l, err := p.tryAcquire(ctx, "health check", choice{primary: p.conns.isPrimary(c), only: c})
+	if err != nil {
+		return true // it is in use, and tells by itself
+	}
+	defer l.Release()
+	if !c.tryToRead() { // a check does not queue behind the writer
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	err = l.readSchema(ctx)
+	healthy = err == nil || ctx.Err() != nil || errors.Is(err, ErrBusy)
+	if !healthy {
+		c.mu.Lock()
+		c.broken = err
+		c.mu.Unlock()
+		p.warn("a connection does not answer and is replaced", err)
+	}
+	return healthy
 }

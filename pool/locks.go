@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,19 @@ func (k *locks) takeShared(c *conn, cl *call) error {
 	return nil
 }
 
+// tryToRead takes the lock that a lease needs to read, if that is to be had at once,
+// and reports whether it has it.
+func (c *conn) tryToRead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := &c.locks
+	if !c.excludes() || k.slot || k.shared.Load() {
+		return true
+	}
+	k.shared.Store(c.pool.write.TryLock(lane.Shared))
+	return k.shared.Load()
+}
+
 // takeToPrepare takes the lock for preparing a statement, which may read the schema.
 // It is kept for the statement to run, and given back by settle if nothing comes
 // of it: preparing is not yet the first read of a transaction. A statement that
@@ -158,4 +172,14 @@ func (k *locks) release(c *conn) {
 		k.shared.Store(false)
 		c.pool.write.Unlock(lane.Shared)
 	}
+}
+
+// lockToRead takes the write lane's shared lock. A reader beside its own
+// transaction's read may not queue behind a writer that waits for that one.
+func (p *Pool) lockToRead(ctx context.Context) error {
+	tx := p.TxFromContext(ctx)
+	if tx != nil && tx.conn.locks.shared.Load() && p.write.Join() {
+		return nil
+	}
+	return p.write.Lock(ctx, lane.Shared, p.howToWait(ctx))
 }

@@ -49,7 +49,7 @@ func (c *conn) takeBack() {
 func (c *conn) forget() {
 	c.broken = errors.New("it was closed in the pool's place")
 	c.closed = true
-	c.gone.Store(true)
+	c.pool.conns.closed(c)
 	for _, r := range c.open {
 		r.ended, r.reason = true, c.pool.fail("query", ErrClosed, c.broken)
 	}

@@ -38,7 +38,7 @@ func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
 		}
 		cfg.Path = path
 		if p := r.find(path); p != nil {
-			if p.isClosing() {
+			if p.conns.isClosing() {
 				return nil, p.fail("open", ErrClosed, nil, "it is still shutting down")
 			}
 			asked := cfg.WithDefaults()
@@ -94,13 +94,7 @@ func (r *Registry) Pools() []*Pool {
 	return slices.Clone(r.pools)
 }
 
-func (p *Pool) isClosed() bool { return p.closed.Load() }
-
-func (p *Pool) isClosing() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.closing
-}
+func (p *Pool) isClosed() bool { return p.ending.over.Load() }
 
 // HealthCheck checks every pool at the same time, and joins what is wrong.
 func (r *Registry) HealthCheck(ctx context.Context) error {

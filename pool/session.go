@@ -23,7 +23,7 @@ type session struct {
 	face  *facade
 	lease *Lease
 	turn  *lane.Lane // shared during a statement, exclusive during a transaction
-	users int        // operations that go on; guarded by Pool.mu
+	users int        // operations that go on; guarded by facade.mu
 }
 
 // carry makes a session of a lease that would leave something behind. It reports
@@ -39,27 +39,34 @@ func (f *facadeConn) carry() bool {
 	if left == "" {
 		return false
 	}
-	p.mu.Lock()
-	if p.closing || f.face.closed || f.face.session != nil {
-		p.mu.Unlock()
+	if !f.face.carry(l) {
 		p.warnOfState(left)
 		return false
 	}
-	f.face.session = &session{face: f.face, lease: l, turn: lane.New(lane.NoLimit, p.waiting)}
-	p.apart[c] = f.face.session
-	p.removeLocked(c)
-	p.endLeaseLocked()
-	p.mu.Unlock()
-
 	l.released.Store(true) // as far as its lane is concerned; its epoch goes on
 	c.mu.Lock()
 	c.tracking = tracking{}
-	kept := l.had == lane.Exclusive && c.locks.outlive(c)
+	kept := l.access == lane.Exclusive && c.locks.outlive(c)
 	c.mu.Unlock()
 	if !kept {
-		l.lane.Unlock(l.had)
+		l.lane.Unlock(l.access)
 	}
-	p.attend() // another connection takes the place
+	p.bell.ring() // another connection takes the place
+	return true
+}
+
+// carry begins a session, if there is to be one.
+func (f *facade) carry(l *Lease) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || f.session != nil {
+		return false
+	}
+	s := &session{face: f, lease: l, turn: lane.New(lane.NoLimit, f.pool.waiting)}
+	if !f.pool.conns.setApart(l.conn, s.turn) {
+		return false
+	}
+	f.session = s
 	return true
 }
 
@@ -81,8 +88,8 @@ func (k *locks) outlive(c *conn) bool {
 // is none.
 func (f *facade) join() (driver.Conn, error) {
 	p := f.pool
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	switch {
 	case f.lost != nil: // once
 		err := f.lost
@@ -90,11 +97,10 @@ func (f *facade) join() (driver.Conn, error) {
 		return nil, err
 	case f.session == nil:
 		return nil, nil
-	case p.closing:
+	case !p.conns.use():
 		return nil, p.fail("acquire", ErrClosed, nil)
 	}
 	f.session.users++
-	p.leases++
 	p.counts.acquires.Add(1)
 	return &facadeConn{face: f, lease: f.session.lease, session: f.session}, nil
 }
@@ -168,9 +174,9 @@ func (s *session) leave() {
 	}
 	c.mu.Unlock()
 
-	p.mu.Lock()
-	s.users--
 	f := s.face
+	f.mu.Lock()
+	s.users--
 	switch current := f.session == s; {
 	case broken != nil && current:
 		f.session = nil
@@ -183,13 +189,11 @@ func (s *session) leave() {
 		f.session = s
 	}
 	over := s.users == 0 && f.session != s
-	p.mu.Unlock()
+	f.mu.Unlock()
 	if over {
 		s.end()
 	}
-	p.mu.Lock()
-	p.endLeaseLocked()
-	p.mu.Unlock()
+	p.conns.endLease()
 }
 
 // end gives the connection back to the pool, if it is as it was and there is room,
@@ -206,22 +210,12 @@ func (s *session) end() {
 	}
 	fit := !c.closed && c.broken == nil && len(c.changes) == 0
 	c.locks.release(c)
-	c.leased, c.text = false, false
+	c.text = false
 	c.epoch++
 	c.mu.Unlock()
 	p.warnOfState(left)
 
-	p.mu.Lock()
-	delete(p.apart, c)
-	c.inUse, c.idled = false, 0
-	if fit && !p.closing && !p.stale(c) && p.read != nil && p.readingLocked() < p.readers() {
-		p.conns[c] = struct{}{}
-		p.idle = append(p.idle, c)
-	} else {
-		p.retired = append(p.retired, c)
-	}
-	p.mu.Unlock()
-	p.attend()
+	p.conns.takeBack(c, fit)
 }
 
 // warnOfState tells of state that an operation of a *sql.DB left behind and that

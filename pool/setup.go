@@ -8,151 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/sqlane/sqlane/internal/lane"
 )
-
-// journal says what a new connection does about the journal mode.
-type journal bool
-
-const (
-	journalVerified journal = false
-	journalSet      journal = true // the pool's first connection
-)
-
-// connect opens a connection and sets it up like every other. It is not yet
-// among the pool's. slotHeld is true if the caller holds the write slot already.
-func (p *Pool) connect(ctx context.Context, mode journal, slotHeld bool) (*conn, error) {
-	// Another process that opens or closes the file just now passes quickly.
-	wait := newBusyWait(max(p.cfg.BusyTimeout, time.Second))
-	for {
-		c, err := p.connectInTurn(ctx, mode, slotHeld)
-		if err == nil {
-			p.counts.created.Add(1)
-			return c, nil
-		}
-		if !IsBusy(err) {
-			return nil, p.fail("open", nil, err)
-		}
-		if stop := wait.pause(ctx, p.hurry); stop != nil {
-			if errors.Is(stop, errWaitedEnough) {
-				return nil, p.fail("open", nil, err)
-			}
-			return nil, p.fail("open", nil, stop)
-		}
-	}
-}
-
-// connectInTurn opens one connection at a time. Setting up reads the schema, and
-// so takes its turn with the writer where that excludes readers: before the turn
-// to open, since a writer that needs a connection waits for that with the slot
-// in its hands.
-func (p *Pool) connectInTurn(ctx context.Context, mode journal, slotHeld bool) (_ *conn, err error) {
-	reads := p.excludes() && !slotHeld
-	if reads {
-		if err := p.wouldDeadlock(ctx, new(conn), lane.Shared); err != nil {
-			return nil, err
-		}
-		if err := p.lockToRead(ctx); err != nil {
-			return nil, p.waitFailed("open", err)
-		}
-	}
-	var c *conn
-	ready := false
-	defer func() {
-		switch {
-		case ready:
-		case c != nil: // or OnConnect panics
-			err = errors.Join(err, c.shut())
-		case reads:
-			p.write.Unlock(lane.Shared)
-		}
-	}()
-	if err := p.takeTurn(ctx); err != nil {
-		return nil, err
-	}
-	defer func() {
-		p.mu.Lock()
-		p.setting = nil
-		p.mu.Unlock()
-		<-p.opening
-	}()
-	if c, err = p.connectOnce(ctx); err != nil {
-		return nil, err
-	}
-	c.mu.Lock() // the lock is the connection's from now on
-	c.locks.shared.Store(reads)
-	c.locks.kept = 1
-	c.mu.Unlock()
-	if err = p.setUp(ctx, c, mode, slotHeld); err != nil {
-		return nil, err
-	}
-	ready = true
-	return c, nil
-}
-
-// lockToRead takes the write lane's shared lock. A reader beside its own
-// transaction's read may not queue behind a writer that waits for that one.
-func (p *Pool) lockToRead(ctx context.Context) error {
-	tx := p.TxFromContext(ctx)
-	if tx != nil && tx.conn.locks.shared.Load() && p.write.Join() {
-		return nil
-	}
-	return p.write.Lock(ctx, lane.Shared, p.howToWait(ctx))
-}
-
-// takeTurn waits until nobody else opens a connection: several at once would be
-// BUSY to each other.
-func (p *Pool) takeTurn(ctx context.Context) error {
-	select {
-	case p.opening <- struct{}{}:
-		return nil
-	default:
-	}
-	if _, own := ctx.(housekeeping); !own {
-		p.waiting.Enter()
-		defer p.waiting.Leave()
-	}
-	var expired <-chan time.Time
-	if p.cfg.AcquireTimeout >= 0 {
-		t := time.NewTimer(p.cfg.AcquireTimeout)
-		defer t.Stop()
-		expired = t.C
-	}
-	select {
-	case p.opening <- struct{}{}:
-		return nil
-	case <-expired:
-		return p.waitFailed("open", lane.ErrTimeout)
-	case <-p.hurry:
-		return p.waitFailed("open", lane.ErrClosed)
-	case <-ctx.Done():
-		return p.waitFailed("open", ctx.Err())
-	}
-}
-
-func (p *Pool) connectOnce(ctx context.Context) (*conn, error) {
-	if err := p.checkFile("open"); err != nil {
-		return nil, err
-	}
-	c, err := p.openConn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	p.mu.Lock()
-	c.expires, c.generation = p.expiry(), p.generation
-	p.setting = c
-	p.mu.Unlock()
-	return c, nil
-}
 
 // setUp makes all connections alike.
-func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) error {
-	c.mu.Lock()
-	c.leased = true
-	c.mu.Unlock()
-	if err := p.setPragmas(ctx, c, mode, slotHeld); err != nil {
+func (p *Pool) setUp(ctx context.Context, c *conn, order order, slotHeld bool) error {
+	if err := p.setPragmas(ctx, c, order, slotHeld); err != nil {
 		return err
 	}
 	if p.cfg.OnConnect != nil {
@@ -171,15 +31,14 @@ func (p *Pool) setUp(ctx context.Context, c *conn, mode journal, slotHeld bool) 
 	c.locks.kept = 0
 	err := c.clean(ErrReleased)
 	c.locks.exempt, c.changes = false, nil
-	c.leased = false
 	c.epoch++
-	if err == nil && mode == journalSet {
+	if err == nil && order == firstConnection {
 		p.learnState(c)
 	}
 	return err
 }
 
-func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld bool) error {
+func (p *Pool) setPragmas(ctx context.Context, c *conn, order order, slotHeld bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.locks.exempt = true
@@ -187,15 +46,15 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 
 	// SQLite opens a file that it may not write for reading. That would be a
 	// connection that stays so when the right is back.
-	if mode == journalSet {
-		p.unwritable = c.db.ReadOnly()
-	} else if c.db.ReadOnly() && !p.unwritable && !p.cfg.ReadOnly {
+	if order == firstConnection {
+		p.source.unwritable = c.db.ReadOnly()
+	} else if c.db.ReadOnly() && !p.source.unwritable && !p.cfg.ReadOnly {
 		return p.fail("open", ErrReadOnly, nil, "the file may not be written any more")
 	}
 	cl := &call{Context: ctx, epoch: c.epoch, part: outside, kind: poolCall}
 	c.db.SetBusyTimeout(0) // the waiting is ours: see patiently
 	c.guard.busyTimeout = max(p.cfg.BusyTimeout, 0)
-	c.db.SetFunctions(p.builtin)
+	c.db.SetFunctions(p.source.builtin)
 	if c.guard.journal = string(p.cfg.JournalMode); p.memory() {
 		c.guard.journal = "memory"
 	}
@@ -229,7 +88,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 		}
 	}
 	if !p.memory() && !p.cfg.ReadOnly {
-		if err := p.setJournal(c, cl, mode); err != nil {
+		if err := p.setJournal(c, cl, order); err != nil {
 			return err
 		}
 	}
@@ -239,7 +98,7 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 	if err := c.control(cl, "PRAGMA synchronous="+string(p.synchronous())); err != nil {
 		return err
 	}
-	if err := p.useLog(c, cl); err != nil || mode != journalSet {
+	if err := p.useLog(c, cl); err != nil || order != firstConnection {
 		return err
 	}
 	return p.learnFunctions(c, cl)
@@ -253,13 +112,13 @@ func (p *Pool) learnFunctions(c *conn, cl *call) error {
 	if err != nil {
 		return err
 	}
-	p.builtin = map[string]bool{}
+	p.source.builtin = map[string]bool{}
 	for name := range strings.SplitSeq(names, ",") {
-		p.builtin[strings.ToLower(name)] = true
+		p.source.builtin[strings.ToLower(name)] = true
 	}
-	c.db.SetFunctions(p.builtin)
+	c.db.SetFunctions(p.source.builtin)
 	trusting, err := c.word(cl, "SELECT CAST(trusted_schema AS TEXT) FROM pragma_trusted_schema")
-	p.callsProgram = trusting == "1"
+	p.source.callsProgram = trusting == "1"
 	return err
 }
 
@@ -291,9 +150,9 @@ func (p *Pool) logPragmas() []string {
 
 // setJournal switches the journal mode, or sees that it is still what the first
 // connection made it: of main, else that of attached files would be set too.
-func (p *Pool) setJournal(c *conn, cl *call, mode journal) error {
+func (p *Pool) setJournal(c *conn, cl *call, order order) error {
 	text := "PRAGMA main.journal_mode"
-	if mode == journalSet || p.cfg.JournalMode != JournalWAL { // only WAL is the file's; the others are a connection's
+	if order == firstConnection || p.cfg.JournalMode != JournalWAL { // only WAL is the file's; the others are a connection's
 		text += "=" + string(p.cfg.JournalMode)
 	}
 	got, err := c.word(cl, text)

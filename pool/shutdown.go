@@ -3,11 +3,27 @@ package pool
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
-
-	"github.com/sqlane/sqlane/internal/lane"
+	"sync"
+	"sync/atomic"
 )
+
+// ending is how a pool closes.
+type ending struct {
+	forced chan struct{} // It is closed when patience is over: every statement is interrupted, and every wait ends.
+	once   sync.Once     // The first to come this far closes everything.
+	err    error         // This went wrong then.
+	over   atomic.Bool   // Everything is closed. A Registry asks for it at any time.
+}
+
+// isForced reports that every statement is to end.
+func (e *ending) isForced() bool {
+	select {
+	case <-e.forced:
+		return true
+	default:
+		return false
+	}
+}
 
 // Shutdown closes the pool. New work is ErrClosed from now on, and so is
 // whatever waits for a lease; leases drain until ctx ends. Then running
@@ -20,23 +36,23 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 	}
 	p.refuse()
 	select {
-	case <-p.drained:
+	case <-p.conns.drained:
 	default:
 		select {
-		case <-p.drained:
-		case <-p.hurry: // somebody else has no patience
+		case <-p.conns.drained:
+		case <-p.ending.forced: // somebody else has no patience
 		case <-ctx.Done():
 		}
 	}
 	var late error
-	p.finish.Do(func() {
-		if p.heldNow() {
+	p.ending.once.Do(func() {
+		if p.conns.areLeased() {
 			late = p.fail("shutdown", nil, ctx.Err(), p.holders())
 		}
-		p.finishErr = p.closeAll()
-		p.closed.Store(true)
-		if p.finishErr != nil {
-			late = errors.Join(late, p.fail("shutdown", nil, p.finishErr))
+		p.ending.err = p.closeAll()
+		p.ending.over.Store(true)
+		if p.ending.err != nil {
+			late = errors.Join(late, p.fail("shutdown", nil, p.ending.err))
 		}
 	})
 	return late
@@ -47,79 +63,48 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 func (p *Pool) Close() error {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := p.Shutdown(over); err != nil && p.finishErr != nil {
-		return p.fail("close", nil, p.finishErr)
+	if err := p.Shutdown(over); err != nil && p.ending.err != nil {
+		return p.fail("close", nil, p.ending.err)
 	}
 	return nil
 }
 
 // refuse turns new work and waiters away.
 func (p *Pool) refuse() {
-	p.mu.Lock()
-	if !p.closing {
-		p.closing = true
-		if p.leases == 0 {
-			close(p.drained)
-		}
-	}
-	p.mu.Unlock()
-	for _, l := range p.lanes() {
+	p.conns.refuse()
+	for _, l := range p.every() {
 		l.Refuse()
 	}
-}
-
-func (p *Pool) lanes() []*lane.Lane {
-	return slices.DeleteFunc([]*lane.Lane{p.read, p.write}, func(l *lane.Lane) bool { return l == nil })
-}
-
-func (p *Pool) heldNow() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.leases > 0
 }
 
 // closeAll closes every connection, the writer's last: the last one to close
 // checkpoints the log and removes it, which a reader could not.
 func (p *Pool) closeAll() error {
-	p.interrupting.Store(true)
-	close(p.hurry)
-	for _, l := range p.lanes() {
+	close(p.ending.forced)
+	for _, l := range p.every() {
 		l.Close()
 	}
 	if p.watcher != nil {
 		p.watcher.wake()
 	}
-	if p.maintenance != nil {
-		p.maintenance.stop()
-	}
+	p.maintenance.stop()
 	if p.logSync != nil {
 		p.logSync.stop()
 	}
-	p.opening <- struct{}{} // nobody opens any more; given back by nobody
-	p.mu.Lock()
-	primary := p.primary
-	conns := append(slices.Collect(maps.Keys(p.conns)), p.retired...)
-	if p.spare != nil {
-		conns = append(conns, p.spare)
+	p.source.turn <- struct{}{} // nobody opens any more; given back by nobody
+	conns, turns := p.conns.collect()
+	for _, turn := range turns {
+		turn.Close()
 	}
-	for c, s := range p.apart {
-		s.turn.Close()
-		conns = append(conns, c)
-	}
-	p.retired, p.spare = nil, nil
-	p.mu.Unlock()
-	errs := []error{p.closeFace()}
-	if i := slices.Index(conns, primary); i >= 0 {
-		conns = append(slices.Delete(conns, i, i+1), primary)
-	}
+	errs := []error{p.face.close()}
 	for i, c := range conns {
 		errs = append(errs, p.closeConn(c, i == len(conns)-1))
 	}
 	if p.watcher != nil {
 		p.watcher.close()
 	}
-	if p.anchor != nil {
-		errs = append(errs, p.anchor.Close())
+	if p.source.anchor != nil {
+		errs = append(errs, p.source.anchor.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -127,7 +112,8 @@ func (p *Pool) closeAll() error {
 // closeConn rolls back whatever is open on a connection and closes it. Its
 // lease, if there is one, finds it closed.
 func (p *Pool) closeConn(c *conn, last bool) error {
-	c.mu.Lock()
+	c.mu.Lock() // once what runs there was interrupted
+	defer c.mu.Unlock()
 	if c.guard.textual {
 		p.warnOfState("a transaction begun as text")
 	}
@@ -136,10 +122,8 @@ func (p *Pool) closeConn(c *conn, last bool) error {
 		c.forgetInterrupt()
 		c.removeJournal()
 	}
-	c.leased = false
-	c.mu.Unlock()
-	p.remove(c)
-	return errors.Join(err, c.shut())
+	p.conns.remove(c, noReason)
+	return errors.Join(err, c.shutLocked())
 }
 
 // forgetInterrupt has SQLite drop an interrupt that came when nothing ran any

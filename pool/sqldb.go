@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"runtime"
+	"sync"
 
 	"github.com/sqlane/sqlane/internal/lane"
 )
@@ -31,16 +32,8 @@ import (
 // Connector makes one of one's own. Closing it does not close the pool, and the
 // next DB gives a fresh one; closing the pool closes it.
 func (p *Pool) DB() *sql.DB {
-	p.mu.Lock()
-	f, closing := p.face, p.closing
-	if f == nil {
-		f = &facade{pool: p}
-		f.db = sql.OpenDB(f)
-		f.db.SetMaxIdleConns(-1) // an idle connection here would be a lease held there
-		p.face = f
-	}
-	p.mu.Unlock()
-	if closing {
+	f := p.face.get(p)
+	if p.conns.isClosing() { // it may have begun before there was something to close
 		_ = f.db.Close()
 	}
 	return f.db
@@ -55,35 +48,60 @@ func (p *Pool) Connector() driver.Connector { return &facade{pool: p} }
 
 // facade is the driver behind a *sql.DB.
 type facade struct {
-	pool    *Pool
-	db      *sql.DB  // nil if it is somebody's own
-	session *session // what carries the state of its operations; nil while there is none; guarded by Pool.mu
-	lost    error    // what the next operation is told: the state is gone; guarded by Pool.mu
-	closed  bool     // guarded by Pool.mu
+	pool *Pool
+	db   *sql.DB // nil if it is somebody's own
+
+	mu      sync.Mutex // It guards the fields below, and its sessions' users.
+	session *session   // It carries the state of the operations; nil while there is none.
+	lost    error      // The next operation is told that the state is gone, and why.
+	closed  bool       // The *sql.DB is closed.
 }
 
 // Close is called by database/sql when the *sql.DB is closed.
 func (f *facade) Close() error {
-	p := f.pool
-	p.mu.Lock()
-	if p.face == f {
-		p.face = nil
-	}
+	f.pool.face.forget(f)
+	f.mu.Lock()
 	s := f.session
 	f.session, f.closed = nil, true
 	over := s != nil && s.users == 0
-	p.mu.Unlock()
+	f.mu.Unlock()
 	if over {
 		s.end()
 	}
 	return nil
 }
 
-// closeFace ends database/sql's face, so that its goroutine does.
-func (p *Pool) closeFace() error {
-	p.mu.Lock()
-	f := p.face
-	p.mu.Unlock()
+// face is what DB gave out.
+type face struct {
+	mu      sync.Mutex // It guards the field below.
+	current *facade    // This is the one that is not closed; nil if there is none.
+}
+
+func (s *face) get(p *Pool) *facade {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
+		f := &facade{pool: p}
+		f.db = sql.OpenDB(f)
+		f.db.SetMaxIdleConns(-1) // an idle connection here would be a lease held there
+		s.current = f
+	}
+	return s.current
+}
+
+func (s *face) forget(f *facade) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == f {
+		s.current = nil
+	}
+}
+
+// close ends database/sql's face, so that its goroutine does.
+func (s *face) close() error {
+	s.mu.Lock()
+	f := s.current
+	s.mu.Unlock()
 	if f == nil {
 		return nil
 	}
@@ -97,7 +115,7 @@ func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	h := holder{label: labelOf(ctx), tracked: true}
 	h.depth = runtime.Callers(2, h.stack[:]) // the taker is behind much of database/sql
-	l, err := f.pool.lease(ctx, "acquire", false, nil, &h)
+	l, err := f.pool.acquire(ctx, request{op: "acquire"}, &h)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +126,7 @@ func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 // Driver implements driver.Connector.
-func (f *facade) Driver() driver.Driver { return f.pool.factory.Driver() }
+func (f *facade) Driver() driver.Driver { return f.pool.source.factory.Driver() }
 
 // facadeConn is a lease in database/sql's hands.
 type facadeConn struct {

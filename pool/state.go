@@ -78,10 +78,10 @@ func (c *conn) readState(what string) (value string, ok bool) {
 // learnState takes the connection as what every one of the pool's is set to.
 // The caller holds mu.
 func (p *Pool) learnState(c *conn) {
-	p.own = map[string]string{stateBusyTimeout: max(p.cfg.BusyTimeout, 0).String()}
+	p.source.settings = map[string]string{stateBusyTimeout: max(p.cfg.BusyTimeout, 0).String()}
 	for what := range stateTexts {
 		if value, ok := c.readState(what); ok {
-			p.own[what] = value
+			p.source.settings[what] = value
 		}
 	}
 }
@@ -98,7 +98,7 @@ func (c *conn) changed(what string) {
 func (c *conn) dirty() bool {
 	c.changes = slices.DeleteFunc(c.changes, func(what string) bool {
 		now, ok := c.readState(what)
-		own, known := c.pool.own[what]
+		own, known := c.pool.source.settings[what]
 		return ok && known && now == own
 	})
 	return len(c.changes) > 0

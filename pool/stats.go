@@ -95,14 +95,7 @@ func (p *Pool) Stats() Stats {
 	if p.read != nil {
 		s.AcquireWait = p.read.Waited()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s.Open = len(p.conns)
-	for c := range p.conns {
-		if c.inUse {
-			s.InUse++
-		}
-	}
+	s.Open, s.InUse = p.conns.count()
 	s.Idle = s.Open - s.InUse
 	return s
 }

@@ -147,7 +147,7 @@ func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool) (context.
 func (p *Pool) beginTraced(ctx context.Context, level Level, slotFirst bool, span *span) (*Tx, error) {
 	h := holder{label: labelOf(ctx)}
 	h.depth = runtime.Callers(4, p.frames(&h)) // past InTx and what it calls
-	l, err := p.lease(ctx, "begin", level != Deferred, nil, &h)
+	l, err := p.acquire(ctx, request{op: "begin", choice: choice{primary: level != Deferred}}, &h)
 	if err != nil {
 		var e *Error
 		if errors.As(err, &e) {
@@ -475,10 +475,4 @@ func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.
 // QueryRowContext is QueryContext for at most one row; Scan reports the errors.
 func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	return t.conn.runQueryRow(t.call(ctx), query, args)
-}
-
-func (p *Pool) failTx(op string, level Level, sentinel, cause error, details ...string) error {
-	err := p.fail(op, sentinel, cause, details...).(*Error)
-	err.Level, err.leveled = level, true
-	return err
 }

@@ -1,9 +1,13 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/sqlane/sqlane/internal/lane"
 )
@@ -35,4 +39,33 @@ func (p *Pool) waitFailed(op string, err error) error {
 		return p.fail(op, ErrConflict, nil)
 	}
 	return p.fail(op, err, nil)
+}
+
+// holders says who has the connections, since when, and where they were taken.
+func (p *Pool) holders() string {
+	held := p.conns.lent()
+	connections := len(held)
+	for _, l := range p.conns.carriers() {
+		if l.conn == p.writer.Load() || l.conn.locks.shared.Load() {
+			l.label = cmp.Or(l.label, "a transaction left open on a *sql.DB")
+			held = append(held, l)
+		}
+	}
+	shrunk, calling := p.conns.troubles()
+	slices.SortFunc(held, func(a, b loan) int { return cmp.Compare(a.since, b.since) })
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %d connections are held", connections, p.cfg.MaxConns)
+	for _, h := range held {
+		fmt.Fprintf(&b, ", by %s for %v", h.taker(), (p.clock() - h.since).Round(time.Millisecond))
+		if h.label != "" {
+			fmt.Fprintf(&b, " (%s)", h.label)
+		}
+	}
+	if calling > 0 {
+		fmt.Fprintf(&b, "; OnConnect has been setting up another for %v, in vain if it waits for this pool", (p.clock() - calling).Round(time.Millisecond))
+	}
+	if shrunk != nil {
+		fmt.Fprintf(&b, "; no more could be opened: %v", shrunk)
+	}
+	return b.String()
 }

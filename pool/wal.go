@@ -30,17 +30,17 @@ type logCare struct {
 
 // wroteSomething has maintenance look at the log soon.
 func (p *Pool) wroteSomething() {
-	if !p.wrote.Load() && !p.wrote.Swap(true) && !p.excluding && p.maintenance != nil {
-		p.attend()
+	if m := &p.maintenance; !m.wrote.Load() && !m.wrote.Swap(true) && !p.excluding {
+		p.bell.ring()
 	}
 }
 
 // careForLog starts a log anew that has grown.
 func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
-	if p.write == nil || p.excluding || p.cfg.ExternalCheckpoints || !p.wrote.Load() || time.Now().Before(m.log.notBefore) {
+	if p.write == nil || p.excluding || p.cfg.ExternalCheckpoints || !m.wrote.Load() || time.Now().Before(m.log.notBefore) {
 		return
 	}
-	p.wrote.Store(false)
+	m.wrote.Store(false)
 	m.log.notBefore = time.Now().Add(logInterval)
 	size := p.walBytes()
 	if size <= logKept {
@@ -53,8 +53,8 @@ func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 	if err != nil || done {
 		return
 	}
-	p.wrote.Store(true) // try again
-	if h, ok := p.oldestReader(); ok && size > logWarning && h.since != m.log.warned {
+	m.wrote.Store(true) // try again
+	if h, ok := p.conns.oldestReader(); ok && size > logWarning && h.since != m.log.warned {
 		m.log.warned = h.since
 		p.cfg.Logger.Warn("a reader keeps the write-ahead log from starting anew", "path", p.path, "wal_bytes", size,
 			"age", p.clock()-h.since, "label", h.label, "stack", h.stackText())
@@ -65,7 +65,7 @@ func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 // begins it anew, if the readers let it within the limit. It waits for them
 // itself, between attempts: SQLite's own waiting knows no context.
 func (p *Pool) restartLog(ctx context.Context, limit time.Duration) (done bool, err error) {
-	l, err := p.lease(housekeeping{ctx}, "checkpoint", true, nil, &holder{label: "checkpoint"})
+	l, err := p.acquire(housekeeping{ctx}, request{op: "checkpoint", choice: choice{primary: true}}, &holder{label: "checkpoint"})
 	if err != nil {
 		return false, err
 	}
@@ -76,19 +76,8 @@ func (p *Pool) restartLog(ctx context.Context, limit time.Duration) (done bool, 
 		if err != nil || busy == 0 {
 			return err == nil, err
 		}
-		if wait.pause(ctx, p.hurry) != nil {
+		if wait.pause(ctx, p.ending.forced) != nil {
 			return false, nil
 		}
 	}
-}
-
-func (p *Pool) oldestReader() (oldest holder, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.conns {
-		if c.inUse && c != p.primary && (!ok || c.holder.since < oldest.since) {
-			oldest, ok = c.holder, true
-		}
-	}
-	return oldest, ok
 }

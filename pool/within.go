@@ -45,8 +45,8 @@ func (p *Pool) onConnect(ctx context.Context, c *conn) (err error) {
 	_, own := ctx.(housekeeping)
 	ctx, call := p.within(ctx, "OnConnect", c)
 	defer call.over.Store(true)
-	p.setCalling(true)
-	defer p.setCalling(false)
+	p.conns.called(p.clock())
+	defer p.conns.called(0)
 	c.setEarly(true)
 	defer c.setEarly(false)
 	l := &Lease{pool: p, conn: c, epoch: c.epoch}
@@ -69,16 +69,6 @@ func (p *Pool) onConnect(ctx context.Context, c *conn) (err error) {
 	return err
 }
 
-// setCalling notes that OnConnect runs, for those who wait.
-func (p *Pool) setCalling(runs bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.calling = 0
-	if runs {
-		p.calling = p.clock()
-	}
-}
-
 func (c *conn) setEarly(early bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -96,20 +86,4 @@ func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 	ctx, call := h.pool.within(ctx, "Logger", nil)
 	defer call.over.Store(true)
 	return h.Handler.Handle(ctx, r)
-}
-
-// wouldWaitForItself refuses to wait, with a context of the pool's own, until
-// nobody has a lease.
-func (p *Pool) wouldWaitForItself(ctx context.Context) error {
-	switch held := ctx.Value(txKey{p}).(type) {
-	case *callback:
-		if why := held.refuses(nil); why != "" {
-			return p.fail("shutdown", ErrDeadlock, nil, why)
-		}
-	case *Tx:
-		if ctx.Err() == nil && !held.lease.released.Load() {
-			return p.failTx("shutdown", held.level, ErrDeadlock, nil, "the transaction of this context would have to end; use a context without it, elsewhere")
-		}
-	}
-	return nil
 }
