@@ -108,16 +108,18 @@ func (f *facadeConn) takeTurn(ctx context.Context, want access) error {
 		return f.face.pool.waitFailed("acquire", err)
 	}
 	f.alone = want == exclusive
+	f.joined = f.alone && f.inText()
 	return nil
 }
 
-// endTurn ends what takeTurn began, unless a transaction goes on.
+// endTurn ends what takeTurn began, unless a transaction goes on that it has begun:
+// one that was open already stays everybody's.
 func (f *facadeConn) endTurn() {
 	switch {
 	case f.session == nil || f.tx != nil:
 	case !f.alone:
 		f.session.turn.unlock(shared)
-	case !f.inText():
+	case f.joined || !f.inText():
 		f.alone = false
 		f.session.turn.unlock(exclusive)
 	}

@@ -117,6 +117,7 @@ type facadeConn struct {
 	failed     bool     // the last one did
 	session    *session // whose lease it is; nil if it is one of its own
 	alone      bool     // it has the session for itself, for a transaction
+	joined     bool     // which was begun before, by another operation
 }
 
 var _ interface {
