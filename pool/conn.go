@@ -74,7 +74,7 @@ func (c *conn) meaning(cl *call, err error) error {
 	case code&0xff == lib.SQLITE_BUSY:
 		return c.pool.fail("query", ErrBusy, err)
 	case code&0xff == lib.SQLITE_READONLY && code != lib.SQLITE_READONLY_DBMOVED:
-		if !c.pool.cfg.ReadOnly && !c.pool.source.unwritable {
+		if queryOnly, _ := c.readState("PRAGMA query_only"); queryOnly != "1" && !c.pool.cfg.ReadOnly && !c.pool.source.unwritable {
 			c.broken = err // it was opened while the log might not be written, and stays so
 		}
 		return c.pool.fail("write", ErrReadOnly, err)

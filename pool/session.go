@@ -31,15 +31,15 @@ type session struct {
 func (f *facadeConn) carry() bool {
 	p, l, c := f.face.pool, f.lease, f.lease.conn
 	c.mu.Lock()
-	left := ""
+	left, textual := "", false
 	if !c.closed && c.broken == nil && c.epoch == l.epoch {
-		left = c.left()
+		left, textual = c.left(), c.guard.textual
 	}
 	c.mu.Unlock()
 	if left == "" {
 		return false
 	}
-	if !f.face.carry(l) {
+	if !f.face.carry(l, textual) {
 		p.warnOfState(left)
 		return false
 	}
@@ -55,19 +55,22 @@ func (f *facadeConn) carry() bool {
 	return true
 }
 
-// carry begins a session, if there is to be one.
-func (f *facade) carry(l *Lease) bool {
+// carry begins a session, if there is to be one. If there is not, textual says that
+// somebody was told of an open transaction, who is told then that it is not.
+func (f *facade) carry(l *Lease, textual bool) (begun bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed || f.session != nil {
-		return false
+	if !f.closed && f.session == nil {
+		s := &session{face: f, lease: l, turn: lane.New(lane.NoLimit, f.pool.waiting)}
+		if f.pool.conns.setApart(l.conn, s.turn) {
+			f.session = s
+			return true
+		}
 	}
-	s := &session{face: f, lease: l, turn: lane.New(lane.NoLimit, f.pool.waiting)}
-	if !f.pool.conns.setApart(l.conn, s.turn) {
-		return false
+	if textual {
+		f.lost = f.pool.lostText()
 	}
-	f.session = s
-	return true
+	return false
 }
 
 // outlive makes the slot that came with a lease the connection's own, if its
@@ -117,16 +120,18 @@ func (f *facadeConn) takeTurn(ctx context.Context, want lane.Access) error {
 		return f.face.pool.waitFailed("acquire", err)
 	}
 	f.alone = want == lane.Exclusive
+	f.joined = f.alone && f.inText()
 	return nil
 }
 
-// endTurn ends what takeTurn began, unless a transaction goes on.
+// endTurn ends what takeTurn began, unless a transaction goes on that it has begun:
+// one that was open already stays everybody's.
 func (f *facadeConn) endTurn() {
 	switch {
 	case f.session == nil || f.tx != nil:
 	case !f.alone:
 		f.session.turn.Unlock(lane.Shared)
-	case !f.inText():
+	case f.joined || !f.inText():
 		f.alone = false
 		f.session.turn.Unlock(lane.Exclusive)
 	}
@@ -164,11 +169,11 @@ func (c *conn) undoText() {
 // leave ends an operation of the session.
 func (s *session) leave() {
 	p, c := s.face.pool, s.lease.conn
-	left, broken := "", error(nil)
+	left, broken, textual := "", error(nil), false
 	c.mu.Lock()
 	if !c.closed {
-		left = c.left()
-		if !c.guard.textual { // else a ROLLBACK must be waited for
+		left, textual = c.left(), c.guard.textual
+		if !textual { // else a ROLLBACK must be waited for
 			broken = c.broken
 		}
 	}
@@ -187,6 +192,8 @@ func (s *session) leave() {
 		f.session = nil
 	case left != "" && broken == nil && f.session == nil && !f.closed: // it was set again by one that went on
 		f.session = s
+	case textual && !current && s.users == 0:
+		f.lost = p.lostText()
 	}
 	over := s.users == 0 && f.session != s
 	f.mu.Unlock()
@@ -194,6 +201,12 @@ func (s *session) leave() {
 		s.end()
 	}
 	p.conns.endLease()
+}
+
+// lostText tells of a transaction begun as text that is rolled back although no
+// operation of its own has failed.
+func (p *Pool) lostText() error {
+	return p.fail("acquire", ErrTxLost, nil, "a transaction begun as text is rolled back, since another operation of this *sql.DB has left something behind at the same time; use BeginTx, or text on an sql.Conn")
 }
 
 // end gives the connection back to the pool, if it is as it was and there is room,

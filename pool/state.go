@@ -18,6 +18,7 @@ const (
 	stateOrphaned = "rows or statements in somebody's hands"
 
 	stateForeignKeys = "PRAGMA foreign_keys"
+	stateDeferred    = "PRAGMA defer_foreign_keys"
 	stateBusyTimeout = "PRAGMA busy_timeout" // which SQLite is not told of: see patiently
 )
 
@@ -35,7 +36,7 @@ var stateTexts = map[string]string{
 	"PRAGMA cell_size_check":           "",
 	"PRAGMA checkpoint_fullfsync":      "",
 	"PRAGMA count_changes":             "",
-	"PRAGMA defer_foreign_keys":        "",
+	stateDeferred:                      "",
 	"PRAGMA empty_result_callbacks":    "",
 	stateForeignKeys:                   "",
 	"PRAGMA full_column_names":         "",
@@ -96,6 +97,11 @@ func (c *conn) changed(what string) {
 // dirty reports that the connection is not as the pool has set it up. What was set
 // back, or set to what it was, counts for nothing. The caller holds mu.
 func (c *conn) dirty() bool {
+	if slices.Contains(c.changes, stateDeferred) {
+		if now, _ := c.readState(stateDeferred); now == "1" {
+			return true // until the next statement that reads or writes, which is not to be one of these
+		}
+	}
 	c.changes = slices.DeleteFunc(c.changes, func(what string) bool {
 		now, ok := c.readState(what)
 		own, known := c.pool.source.settings[what]
