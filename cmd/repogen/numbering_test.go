@@ -349,14 +349,8 @@ func TestARowWhoseKindIsAnotherRowsIDIsNotDeleted(t *testing.T) {
 	p := withItems(t)
 	r := store.New(p)
 	arg := gen.DeleteItemsParams{Ids: []int64{7, 8}, Kind: "7"} // 7 is of kind 8, and 8 of kind 7
-	require.ErrorIs(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
-		_, err := gen.New(tx).DeleteItems(ctx, arg)
-		require.NoError(t, err)
-		left, err := gen.New(tx).SliceAlone(ctx, arg.Ids)
-		require.NoError(t, err)
-		require.Equal(t, []int64{8}, left, "sqlc's own method deletes the wrong one")
-		return errUndo
-	}), errUndo)
+	_, err := gen.New(p.Writer()).DeleteItems(t.Context(), arg)
+	require.ErrorContains(t, err, "expected 2 arguments, got 3", "sqlc's own method would delete the wrong one, if arguments were not counted")
 
 	n, err := r.DeleteItems(t.Context(), arg)
 	require.NoError(t, err)
