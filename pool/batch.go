@@ -206,7 +206,8 @@ func (b *batch) runSingle(m *member, gentle bool) error {
 		// (FAIL), and then it counts what it left. After other errors half of it may
 		// be there, uncounted: there is no journal of a statement that cannot violate
 		// a constraint.
-		undone := IsUnique(err) || IsNotNull(err) || IsCheck(err) || hasCode(err, lib.SQLITE_CONSTRAINT_FOREIGNKEY) || errors.As(err, new(argumentsError))
+		undone := hasCode(err, lib.SQLITE_CONSTRAINT_UNIQUE, lib.SQLITE_CONSTRAINT_PRIMARYKEY, lib.SQLITE_CONSTRAINT_ROWID,
+			lib.SQLITE_CONSTRAINT_NOTNULL, lib.SQLITE_CONSTRAINT_CHECK, lib.SQLITE_CONSTRAINT_FOREIGNKEY) || errors.As(err, new(argumentsError))
 		b.broken = b.broken || !undone || s == nil || s.compiled != compiled || c.h.changes() != before
 	case c.debt() != nil:
 		b.broken = true

@@ -122,6 +122,6 @@
 //	ErrConfig          a faulty Config, DSN or level, or a PRAGMA that the whole pool depends on
 //
 // A function's own error comes back as it is. Code gives SQLite's result code;
-// IsUnique, IsForeignKey, IsCheck, IsNotNull, IsBusy, IsFull and IsCorrupt tell
-// the common ones apart.
+// IsBusy, IsFull and IsCorrupt tell apart what concerns the pool, and package dberr
+// what concerns the data: a row that is not there, a violated constraint.
 package pool

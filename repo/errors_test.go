@@ -279,17 +279,17 @@ var failures = map[string]struct {
 		_, err := q.UpsertDirectory(ctx, gen.UpsertDirectoryParams{Path: ""})
 		return err
 	}, repo.ErrCheck, lib.SQLITE_CONSTRAINT_CHECK},
-	"not null, which has no sentinel": {func(ctx context.Context, q gen.Querier) error {
+	"not null": {func(ctx context.Context, q gen.Querier) error {
 		_, err := q.PutBookmark(ctx, gen.PutBookmarkParams{Path: "/a", Bookmark: []byte{1}})
 		return err
-	}, nil, lib.SQLITE_CONSTRAINT_NOTNULL},
+	}, repo.ErrNotNull, lib.SQLITE_CONSTRAINT_NOTNULL},
 }
 
 // requireFailure requires err to be what want says and nothing else.
 func requireFailure(t *testing.T, err, want error, code int) {
 	t.Helper()
 	require.Error(t, err)
-	for _, sentinel := range []error{repo.ErrNotFound, repo.ErrDuplicate, repo.ErrForeignKey, repo.ErrCheck} {
+	for _, sentinel := range []error{repo.ErrNotFound, repo.ErrDuplicate, repo.ErrForeignKey, repo.ErrCheck, repo.ErrNotNull} {
 		require.Equal(t, sentinel == want, errors.Is(err, sentinel), "%v is %v", err, sentinel)
 	}
 	require.Equal(t, want == repo.ErrNotFound, errors.Is(err, sql.ErrNoRows))

@@ -6,9 +6,9 @@ import (
 	"context"
 
 	"github.com/sqlane/sqlane/column"
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/gen"
 	"github.com/sqlane/sqlane/pool"
-	"github.com/sqlane/sqlane/repo/dberr"
 )
 
 // What errors of queries are, besides their cause: see package dberr.
@@ -17,6 +17,7 @@ var (
 	ErrDuplicate  = dberr.ErrDuplicate  // a UNIQUE or PRIMARY KEY constraint is violated
 	ErrForeignKey = dberr.ErrForeignKey // a foreign key is violated, at once or at commit
 	ErrCheck      = dberr.ErrCheck      // a CHECK constraint is violated
+	ErrNotNull    = dberr.ErrNotNull    // a NOT NULL constraint is violated
 )
 
 // Repo runs each query on a connection of its own, or in the transaction that

@@ -297,7 +297,7 @@ var taken = map[string]bool{
 // declared are the names that the generated file declares.
 var declared = map[string]bool{
 	"Repo": true, "Tx": true, "Reader": true, "New": true, "own": true, "poolError": true, "reader": true,
-	"ErrNotFound": true, "ErrDuplicate": true, "ErrForeignKey": true, "ErrCheck": true,
+	"ErrNotFound": true, "ErrDuplicate": true, "ErrForeignKey": true, "ErrCheck": true, "ErrNotNull": true,
 }
 
 // predeclared reports a name that Go itself declares.

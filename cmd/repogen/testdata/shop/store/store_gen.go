@@ -7,8 +7,8 @@ import (
 
 	"database/sql"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/shop/gen"
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
-	"github.com/sqlane/sqlane/repo/dberr"
 )
 
 // What errors of queries are, besides their cause: see package dberr.
@@ -17,6 +17,7 @@ var (
 	ErrDuplicate  = dberr.ErrDuplicate  // a UNIQUE or PRIMARY KEY constraint is violated
 	ErrForeignKey = dberr.ErrForeignKey // a foreign key is violated, at once or at commit
 	ErrCheck      = dberr.ErrCheck      // a CHECK constraint is violated
+	ErrNotNull    = dberr.ErrNotNull    // a NOT NULL constraint is violated
 )
 
 // Repo runs each query on a connection of its own, or in the transaction that
