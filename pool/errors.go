@@ -39,7 +39,8 @@ var (
 	ErrTxControl = errors.New("transaction control belongs to the pool")
 	// ErrNestedLevel is returned when a transaction is nested in a weaker one.
 	ErrNestedLevel = errors.New("nested transaction is stronger than the outer one")
-	// ErrReadOnly is returned for a write in a View or through a read-only pool.
+	// ErrReadOnly is returned for a write in a View, through a Reader or
+	// through a read-only pool.
 	ErrReadOnly = errors.New("read-only")
 )
 
