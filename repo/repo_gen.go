@@ -178,124 +178,124 @@ func (w *work) outcome(op string, err error) error {
 }
 
 // AppendLog records an indexing run.
-func (q writes) AppendLog(ctx context.Context, arg gen.AppendLogParams) (gen.IndexingLog, error) {
+func (q *writes) AppendLog(ctx context.Context, arg gen.AppendLogParams) (gen.IndexingLog, error) {
 	result, err := gen.New(q.db).AppendLog(ctx, arg)
 	return result, dberr.Wrap("AppendLog", err)
 }
 
 // CountFiles returns how many files and how many directories are indexed below a
 // directory, itself left out, and the total size of the files.
-func (q reads) CountFiles(ctx context.Context, directory string) (gen.CountFilesRow, error) {
+func (q *reads) CountFiles(ctx context.Context, directory string) (gen.CountFilesRow, error) {
 	result, err := gen.New(q.db).CountFiles(ctx, directory)
 	return result, dberr.Wrap("CountFiles", err)
 }
 
 // CreateTab adds a search category behind the others. The filter is JSON.
-func (q writes) CreateTab(ctx context.Context, arg gen.CreateTabParams) (gen.Tab, error) {
+func (q *writes) CreateTab(ctx context.Context, arg gen.CreateTabParams) (gen.Tab, error) {
 	result, err := gen.New(q.db).CreateTab(ctx, arg)
 	return result, dberr.Wrap("CreateTab", err)
 }
 
 // DeleteBookmark deletes the access grant for a path.
-func (q writes) DeleteBookmark(ctx context.Context, path string) (int64, error) {
+func (q *writes) DeleteBookmark(ctx context.Context, path string) (int64, error) {
 	result, err := gen.New(q.db).DeleteBookmark(ctx, path)
 	return result, dberr.Wrap("DeleteBookmark", err)
 }
 
 // DeleteDirectories deletes a directory and everything below it, with the
 // entries in them. The directory's own entry, in its parent, stays.
-func (q writes) DeleteDirectories(ctx context.Context, path string) (int64, error) {
+func (q *writes) DeleteDirectories(ctx context.Context, path string) (int64, error) {
 	result, err := gen.New(q.db).DeleteDirectories(ctx, path)
 	return result, dberr.Wrap("DeleteDirectories", err)
 }
 
 // DeleteFiles deletes entries by their ids.
-func (q writes) DeleteFiles(ctx context.Context, ids []int64) (int64, error) {
+func (q *writes) DeleteFiles(ctx context.Context, ids []int64) (int64, error) {
 	result, err := gen.New(q.db).DeleteFiles(ctx, ids)
 	return result, dberr.Wrap("DeleteFiles", err)
 }
 
 // DeleteTab deletes a search category.
-func (q writes) DeleteTab(ctx context.Context, id int64) (int64, error) {
+func (q *writes) DeleteTab(ctx context.Context, id int64) (int64, error) {
 	result, err := gen.New(q.db).DeleteTab(ctx, id)
 	return result, dberr.Wrap("DeleteTab", err)
 }
 
 // DeleteUnseenFiles deletes the entries below a directory that were not met
 // since a time.
-func (q writes) DeleteUnseenFiles(ctx context.Context, arg gen.DeleteUnseenFilesParams) (int64, error) {
+func (q *writes) DeleteUnseenFiles(ctx context.Context, arg gen.DeleteUnseenFilesParams) (int64, error) {
 	result, err := gen.New(q.db).DeleteUnseenFiles(ctx, arg)
 	return result, dberr.Wrap("DeleteUnseenFiles", err)
 }
 
 // GetBookmark returns the access grant for a path.
-func (q reads) GetBookmark(ctx context.Context, path string) (gen.PermissionBookmark, error) {
+func (q *reads) GetBookmark(ctx context.Context, path string) (gen.PermissionBookmark, error) {
 	result, err := gen.New(q.db).GetBookmark(ctx, path)
 	return result, dberr.Wrap("GetBookmark", err)
 }
 
 // GetDirectory returns a directory by its id.
-func (q reads) GetDirectory(ctx context.Context, id int64) (gen.Directory, error) {
+func (q *reads) GetDirectory(ctx context.Context, id int64) (gen.Directory, error) {
 	result, err := gen.New(q.db).GetDirectory(ctx, id)
 	return result, dberr.Wrap("GetDirectory", err)
 }
 
 // GetDirectoryByPath returns a directory by its path.
-func (q reads) GetDirectoryByPath(ctx context.Context, path string) (gen.Directory, error) {
+func (q *reads) GetDirectoryByPath(ctx context.Context, path string) (gen.Directory, error) {
 	result, err := gen.New(q.db).GetDirectoryByPath(ctx, path)
 	return result, dberr.Wrap("GetDirectoryByPath", err)
 }
 
 // GetFile returns an entry by its id.
-func (q reads) GetFile(ctx context.Context, id int64) (gen.File, error) {
+func (q *reads) GetFile(ctx context.Context, id int64) (gen.File, error) {
 	result, err := gen.New(q.db).GetFile(ctx, id)
 	return result, dberr.Wrap("GetFile", err)
 }
 
 // GetFileByPath returns an entry by its path.
-func (q reads) GetFileByPath(ctx context.Context, path string) (gen.File, error) {
+func (q *reads) GetFileByPath(ctx context.Context, path string) (gen.File, error) {
 	result, err := gen.New(q.db).GetFileByPath(ctx, path)
 	return result, dberr.Wrap("GetFileByPath", err)
 }
 
 // GetFileTypeByExtension returns what an extension means.
-func (q reads) GetFileTypeByExtension(ctx context.Context, extension string) (gen.FileType, error) {
+func (q *reads) GetFileTypeByExtension(ctx context.Context, extension string) (gen.FileType, error) {
 	result, err := gen.New(q.db).GetFileTypeByExtension(ctx, extension)
 	return result, dberr.Wrap("GetFileTypeByExtension", err)
 }
 
 // GetSchemaVersion returns the number of the newest migration that is applied.
-func (q reads) GetSchemaVersion(ctx context.Context) (int64, error) {
+func (q *reads) GetSchemaVersion(ctx context.Context) (int64, error) {
 	result, err := gen.New(q.db).GetSchemaVersion(ctx)
 	return result, dberr.Wrap("GetSchemaVersion", err)
 }
 
 // LargestFiles returns the largest files.
-func (q reads) LargestFiles(ctx context.Context, count int64) ([]gen.File, error) {
+func (q *reads) LargestFiles(ctx context.Context, count int64) ([]gen.File, error) {
 	result, err := gen.New(q.db).LargestFiles(ctx, count)
 	return result, dberr.Wrap("LargestFiles", err)
 }
 
 // LargestFolders returns the directories that hold most.
-func (q reads) LargestFolders(ctx context.Context, count int64) ([]gen.File, error) {
+func (q *reads) LargestFolders(ctx context.Context, count int64) ([]gen.File, error) {
 	result, err := gen.New(q.db).LargestFolders(ctx, count)
 	return result, dberr.Wrap("LargestFolders", err)
 }
 
 // LastLog returns the latest run that ended in an operation.
-func (q reads) LastLog(ctx context.Context, operation column.Operation) (gen.IndexingLog, error) {
+func (q *reads) LastLog(ctx context.Context, operation column.Operation) (gen.IndexingLog, error) {
 	result, err := gen.New(q.db).LastLog(ctx, operation)
 	return result, dberr.Wrap("LastLog", err)
 }
 
 // ListAncestors returns the directories that a directory lies in, the nearest first.
-func (q reads) ListAncestors(ctx context.Context, id int64) ([]gen.ListAncestorsRow, error) {
+func (q *reads) ListAncestors(ctx context.Context, id int64) ([]gen.ListAncestorsRow, error) {
 	result, err := gen.New(q.db).ListAncestors(ctx, id)
 	return result, dberr.Wrap("ListAncestors", err)
 }
 
 // ListBookmarks returns all access grants, ordered by path.
-func (q reads) ListBookmarks(ctx context.Context) ([]gen.PermissionBookmark, error) {
+func (q *reads) ListBookmarks(ctx context.Context) ([]gen.PermissionBookmark, error) {
 	result, err := gen.New(q.db).ListBookmarks(ctx)
 	return result, dberr.Wrap("ListBookmarks", err)
 }
@@ -303,31 +303,31 @@ func (q reads) ListBookmarks(ctx context.Context) ([]gen.PermissionBookmark, err
 // ListDirectory returns a page of a directory's entries, ordered by name. The
 // next page begins after the last entry's name_lower and id; the first one after
 // the empty name and 0.
-func (q reads) ListDirectory(ctx context.Context, arg gen.ListDirectoryParams) ([]gen.File, error) {
+func (q *reads) ListDirectory(ctx context.Context, arg gen.ListDirectoryParams) ([]gen.File, error) {
 	result, err := gen.New(q.db).ListDirectory(ctx, arg)
 	return result, dberr.Wrap("ListDirectory", err)
 }
 
 // ListEntries returns what an indexing run compares, of all entries of a directory.
-func (q reads) ListEntries(ctx context.Context, directoryID int64) ([]gen.ListEntriesRow, error) {
+func (q *reads) ListEntries(ctx context.Context, directoryID int64) ([]gen.ListEntriesRow, error) {
 	result, err := gen.New(q.db).ListEntries(ctx, directoryID)
 	return result, dberr.Wrap("ListEntries", err)
 }
 
 // ListFileTypes returns all types, ordered by extension.
-func (q reads) ListFileTypes(ctx context.Context) ([]gen.FileType, error) {
+func (q *reads) ListFileTypes(ctx context.Context) ([]gen.FileType, error) {
 	result, err := gen.New(q.db).ListFileTypes(ctx)
 	return result, dberr.Wrap("ListFileTypes", err)
 }
 
 // ListFileTypesByCategory returns a category's types, ordered by extension.
-func (q reads) ListFileTypesByCategory(ctx context.Context, category column.Category) ([]gen.FileType, error) {
+func (q *reads) ListFileTypesByCategory(ctx context.Context, category column.Category) ([]gen.FileType, error) {
 	result, err := gen.New(q.db).ListFileTypesByCategory(ctx, category)
 	return result, dberr.Wrap("ListFileTypesByCategory", err)
 }
 
 // ListFilesByCategory returns the files whose type is of a category, the largest first.
-func (q reads) ListFilesByCategory(ctx context.Context, arg gen.ListFilesByCategoryParams) ([]gen.ListFilesByCategoryRow, error) {
+func (q *reads) ListFilesByCategory(ctx context.Context, arg gen.ListFilesByCategoryParams) ([]gen.ListFilesByCategoryRow, error) {
 	result, err := gen.New(q.db).ListFilesByCategory(ctx, arg)
 	return result, dberr.Wrap("ListFilesByCategory", err)
 }
@@ -335,135 +335,135 @@ func (q reads) ListFilesByCategory(ctx context.Context, arg gen.ListFilesByCateg
 // ListFilesByDate returns the files modified between two times, the first
 // included, the second not, and either one open if it is the zero time; the
 // oldest first.
-func (q reads) ListFilesByDate(ctx context.Context, arg gen.ListFilesByDateParams) ([]gen.File, error) {
+func (q *reads) ListFilesByDate(ctx context.Context, arg gen.ListFilesByDateParams) ([]gen.File, error) {
 	result, err := gen.New(q.db).ListFilesByDate(ctx, arg)
 	return result, dberr.Wrap("ListFilesByDate", err)
 }
 
 // ListFilesByExtension returns the entries with an extension (lower case, no dot).
-func (q reads) ListFilesByExtension(ctx context.Context, arg gen.ListFilesByExtensionParams) ([]gen.File, error) {
+func (q *reads) ListFilesByExtension(ctx context.Context, arg gen.ListFilesByExtensionParams) ([]gen.File, error) {
 	result, err := gen.New(q.db).ListFilesByExtension(ctx, arg)
 	return result, dberr.Wrap("ListFilesByExtension", err)
 }
 
 // ListFilesByIDs returns the entries with the given ids, in the order of the ids.
-func (q reads) ListFilesByIDs(ctx context.Context, ids []int64) ([]gen.File, error) {
+func (q *reads) ListFilesByIDs(ctx context.Context, ids []int64) ([]gen.File, error) {
 	result, err := gen.New(q.db).ListFilesByIDs(ctx, ids)
 	return result, dberr.Wrap("ListFilesByIDs", err)
 }
 
 // ListFilesBySize returns the files between two sizes, both included and either
 // one open if it is nil, the smallest first.
-func (q reads) ListFilesBySize(ctx context.Context, arg gen.ListFilesBySizeParams) ([]gen.File, error) {
+func (q *reads) ListFilesBySize(ctx context.Context, arg gen.ListFilesBySizeParams) ([]gen.File, error) {
 	result, err := gen.New(q.db).ListFilesBySize(ctx, arg)
 	return result, dberr.Wrap("ListFilesBySize", err)
 }
 
 // ListIncludedDirectories returns the directories to be indexed, the most
 // important first.
-func (q reads) ListIncludedDirectories(ctx context.Context) ([]gen.Directory, error) {
+func (q *reads) ListIncludedDirectories(ctx context.Context) ([]gen.Directory, error) {
 	result, err := gen.New(q.db).ListIncludedDirectories(ctx)
 	return result, dberr.Wrap("ListIncludedDirectories", err)
 }
 
 // ListSubdirectories returns a directory's children, ordered by path.
-func (q reads) ListSubdirectories(ctx context.Context, parentID int64) ([]gen.Directory, error) {
+func (q *reads) ListSubdirectories(ctx context.Context, parentID int64) ([]gen.Directory, error) {
 	result, err := gen.New(q.db).ListSubdirectories(ctx, parentID)
 	return result, dberr.Wrap("ListSubdirectories", err)
 }
 
 // ListTabs returns all search categories in their order.
-func (q reads) ListTabs(ctx context.Context) ([]gen.Tab, error) {
+func (q *reads) ListTabs(ctx context.Context) ([]gen.Tab, error) {
 	result, err := gen.New(q.db).ListTabs(ctx)
 	return result, dberr.Wrap("ListTabs", err)
 }
 
 // MarkFileSeen notes that an entry was met, unchanged.
-func (q writes) MarkFileSeen(ctx context.Context, arg gen.MarkFileSeenParams) (int64, error) {
+func (q *writes) MarkFileSeen(ctx context.Context, arg gen.MarkFileSeenParams) (int64, error) {
 	result, err := gen.New(q.db).MarkFileSeen(ctx, arg)
 	return result, dberr.Wrap("MarkFileSeen", err)
 }
 
 // MoveDirectory gives one directory its new parent, after RenameDirectories has
 // given it its path.
-func (q writes) MoveDirectory(ctx context.Context, arg gen.MoveDirectoryParams) (int64, error) {
+func (q *writes) MoveDirectory(ctx context.Context, arg gen.MoveDirectoryParams) (int64, error) {
 	result, err := gen.New(q.db).MoveDirectory(ctx, arg)
 	return result, dberr.Wrap("MoveDirectory", err)
 }
 
 // MoveFile gives one entry its new directory and name, after RenameFiles has
 // given it its path.
-func (q writes) MoveFile(ctx context.Context, arg gen.MoveFileParams) (int64, error) {
+func (q *writes) MoveFile(ctx context.Context, arg gen.MoveFileParams) (int64, error) {
 	result, err := gen.New(q.db).MoveFile(ctx, arg)
 	return result, dberr.Wrap("MoveFile", err)
 }
 
 // MoveTab puts a search category at a position, counted from 0, and the others
 // around it in their order. The rows exist: the INSERT is an UPDATE from a query.
-func (q writes) MoveTab(ctx context.Context, arg gen.MoveTabParams) (int64, error) {
+func (q *writes) MoveTab(ctx context.Context, arg gen.MoveTabParams) (int64, error) {
 	result, err := gen.New(q.db).MoveTab(ctx, arg)
 	return result, dberr.Wrap("MoveTab", err)
 }
 
 // NewestFiles returns the files modified last.
-func (q reads) NewestFiles(ctx context.Context, count int64) ([]gen.File, error) {
+func (q *reads) NewestFiles(ctx context.Context, count int64) ([]gen.File, error) {
 	result, err := gen.New(q.db).NewestFiles(ctx, count)
 	return result, dberr.Wrap("NewestFiles", err)
 }
 
 // PruneLog deletes the runs before a time.
-func (q writes) PruneLog(ctx context.Context, timestamp column.Time) (int64, error) {
+func (q *writes) PruneLog(ctx context.Context, timestamp column.Time) (int64, error) {
 	result, err := gen.New(q.db).PruneLog(ctx, timestamp)
 	return result, dberr.Wrap("PruneLog", err)
 }
 
 // PutBookmark stores an access grant for a path, in place of an older one.
-func (q writes) PutBookmark(ctx context.Context, arg gen.PutBookmarkParams) (gen.PermissionBookmark, error) {
+func (q *writes) PutBookmark(ctx context.Context, arg gen.PutBookmarkParams) (gen.PermissionBookmark, error) {
 	result, err := gen.New(q.db).PutBookmark(ctx, arg)
 	return result, dberr.Wrap("PutBookmark", err)
 }
 
 // RecentLog returns the latest runs, the newest first.
-func (q reads) RecentLog(ctx context.Context, count int64) ([]gen.IndexingLog, error) {
+func (q *reads) RecentLog(ctx context.Context, count int64) ([]gen.IndexingLog, error) {
 	result, err := gen.New(q.db).RecentLog(ctx, count)
 	return result, dberr.Wrap("RecentLog", err)
 }
 
 // RenameDirectories gives a directory and everything below it another path.
-func (q writes) RenameDirectories(ctx context.Context, arg gen.RenameDirectoriesParams) (int64, error) {
+func (q *writes) RenameDirectories(ctx context.Context, arg gen.RenameDirectoriesParams) (int64, error) {
 	result, err := gen.New(q.db).RenameDirectories(ctx, arg)
 	return result, dberr.Wrap("RenameDirectories", err)
 }
 
 // RenameFiles gives an entry and everything below it another path. Rename the
 // directories along with it, in one transaction: RenameDirectories.
-func (q writes) RenameFiles(ctx context.Context, arg gen.RenameFilesParams) (int64, error) {
+func (q *writes) RenameFiles(ctx context.Context, arg gen.RenameFilesParams) (int64, error) {
 	result, err := gen.New(q.db).RenameFiles(ctx, arg)
 	return result, dberr.Wrap("RenameFiles", err)
 }
 
 // SearchFilesByPrefix returns the entries whose lower-cased name begins with the
 // prefix, ordered by name.
-func (q reads) SearchFilesByPrefix(ctx context.Context, arg gen.SearchFilesByPrefixParams) ([]gen.File, error) {
+func (q *reads) SearchFilesByPrefix(ctx context.Context, arg gen.SearchFilesByPrefixParams) ([]gen.File, error) {
 	result, err := gen.New(q.db).SearchFilesByPrefix(ctx, arg)
 	return result, dberr.Wrap("SearchFilesByPrefix", err)
 }
 
 // SearchFilesBySubstring returns the entries whose lower-cased name contains the
 // text, taken literally: LIKE's wildcards in it are escaped here.
-func (q reads) SearchFilesBySubstring(ctx context.Context, arg gen.SearchFilesBySubstringParams) ([]gen.File, error) {
+func (q *reads) SearchFilesBySubstring(ctx context.Context, arg gen.SearchFilesBySubstringParams) ([]gen.File, error) {
 	result, err := gen.New(q.db).SearchFilesBySubstring(ctx, arg)
 	return result, dberr.Wrap("SearchFilesBySubstring", err)
 }
 
 // SetDirectoryPermission notes whether the directory may be read.
-func (q writes) SetDirectoryPermission(ctx context.Context, arg gen.SetDirectoryPermissionParams) (int64, error) {
+func (q *writes) SetDirectoryPermission(ctx context.Context, arg gen.SetDirectoryPermissionParams) (int64, error) {
 	result, err := gen.New(q.db).SetDirectoryPermission(ctx, arg)
 	return result, dberr.Wrap("SetDirectoryPermission", err)
 }
 
 // SetDirectoryRule says whether and how a directory is indexed.
-func (q writes) SetDirectoryRule(ctx context.Context, arg gen.SetDirectoryRuleParams) (int64, error) {
+func (q *writes) SetDirectoryRule(ctx context.Context, arg gen.SetDirectoryRuleParams) (int64, error) {
 	result, err := gen.New(q.db).SetDirectoryRule(ctx, arg)
 	return result, dberr.Wrap("SetDirectoryRule", err)
 }
@@ -471,26 +471,26 @@ func (q writes) SetDirectoryRule(ctx context.Context, arg gen.SetDirectoryRulePa
 // SetFolderSizes computes the folder size of every directory entry at or below a
 // directory from what lies in it, all levels down, and returns how many changed.
 // The rows exist: the INSERT is an UPDATE from a query, and only that.
-func (q writes) SetFolderSizes(ctx context.Context, directory string) (int64, error) {
+func (q *writes) SetFolderSizes(ctx context.Context, directory string) (int64, error) {
 	result, err := gen.New(q.db).SetFolderSizes(ctx, directory)
 	return result, dberr.Wrap("SetFolderSizes", err)
 }
 
 // SetTabFilter replaces a search category's filter, which is JSON.
-func (q writes) SetTabFilter(ctx context.Context, arg gen.SetTabFilterParams) (int64, error) {
+func (q *writes) SetTabFilter(ctx context.Context, arg gen.SetTabFilterParams) (int64, error) {
 	result, err := gen.New(q.db).SetTabFilter(ctx, arg)
 	return result, dberr.Wrap("SetTabFilter", err)
 }
 
 // SetTabVisible shows or hides a search category.
-func (q writes) SetTabVisible(ctx context.Context, arg gen.SetTabVisibleParams) (int64, error) {
+func (q *writes) SetTabVisible(ctx context.Context, arg gen.SetTabVisibleParams) (int64, error) {
 	result, err := gen.New(q.db).SetTabVisible(ctx, arg)
 	return result, dberr.Wrap("SetTabVisible", err)
 }
 
 // SummarizeCategories returns the number of files and their total size for each
 // category; files without a type count as other.
-func (q reads) SummarizeCategories(ctx context.Context) ([]gen.SummarizeCategoriesRow, error) {
+func (q *reads) SummarizeCategories(ctx context.Context) ([]gen.SummarizeCategoriesRow, error) {
 	result, err := gen.New(q.db).SummarizeCategories(ctx)
 	return result, dberr.Wrap("SummarizeCategories", err)
 }
@@ -498,27 +498,27 @@ func (q reads) SummarizeCategories(ctx context.Context) ([]gen.SummarizeCategori
 // UpsertDirectories records directories as UpsertDirectory does, all of them or
 // none. They are a JSON array of objects with the columns' names as keys: path
 // and parent_id.
-func (q writes) UpsertDirectories(ctx context.Context, directories string) (int64, error) {
+func (q *writes) UpsertDirectories(ctx context.Context, directories string) (int64, error) {
 	result, err := gen.New(q.db).UpsertDirectories(ctx, directories)
 	return result, dberr.Wrap("UpsertDirectories", err)
 }
 
 // UpsertDirectory records a directory under its path and returns the row. The
 // rule and the permission state of a directory that is known stay.
-func (q writes) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryParams) (gen.Directory, error) {
+func (q *writes) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryParams) (gen.Directory, error) {
 	result, err := gen.New(q.db).UpsertDirectory(ctx, arg)
 	return result, dberr.Wrap("UpsertDirectory", err)
 }
 
 // UpsertFile records an entry under its path and returns the row. The id, the
 // creation date and the folder size of an entry that is known stay.
-func (q writes) UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (gen.File, error) {
+func (q *writes) UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (gen.File, error) {
 	result, err := gen.New(q.db).UpsertFile(ctx, arg)
 	return result, dberr.Wrap("UpsertFile", err)
 }
 
 // UpsertFileType says what an extension (lower case, no dot) means.
-func (q writes) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams) (gen.FileType, error) {
+func (q *writes) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams) (gen.FileType, error) {
 	result, err := gen.New(q.db).UpsertFileType(ctx, arg)
 	return result, dberr.Wrap("UpsertFileType", err)
 }
@@ -526,7 +526,7 @@ func (q writes) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams
 // UpsertFiles records entries as UpsertFile does, all of them or none. They are a
 // JSON array of objects with the columns' names as keys, times in nanoseconds.
 // OFFSET keeps SQLite from making an entry's text anew for each of its columns.
-func (q writes) UpsertFiles(ctx context.Context, entries string) (int64, error) {
+func (q *writes) UpsertFiles(ctx context.Context, entries string) (int64, error) {
 	result, err := gen.New(q.db).UpsertFiles(ctx, entries)
 	return result, dberr.Wrap("UpsertFiles", err)
 }

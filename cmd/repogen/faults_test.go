@@ -67,7 +67,7 @@ func TestWhatStandsBesideTheGoFilesIsPassedBy(t *testing.T) {
 	require.Zero(t, code, stderr)
 	text, err := os.ReadFile(out)
 	require.NoError(t, err)
-	require.Contains(t, string(text), "func (q reads) Get(")
+	require.Contains(t, string(text), "func (q *reads) Get(")
 }
 
 func TestTypesThatNoQueryHasAreRefusedWhereverTheyStand(t *testing.T) {
@@ -265,14 +265,14 @@ func TestEveryAnnotationBecomesAMethodOfItsKind(t *testing.T) {
 		"\npackage store\n",
 		"\t\"example.org/app/gen\"\n",
 		"\t\"database/sql\"\n",
-		"// The one.\n// It has two lines.\nfunc (q reads) One(ctx context.Context, id int64) (gen.Item, error) {",
-		"// Many runs the query of that name.\nfunc (q reads) Many(ctx context.Context, arg gen.ManyParams) ([]gen.Item, error) {",
-		"func (q writes) Exec(ctx context.Context) error {",
-		"func (q writes) ExecRows(ctx context.Context, id *int64) (int64, error) {",
-		"func (q writes) ExecLastID(ctx context.Context, data []byte) (int64, error) {",
-		"func (q writes) ExecResult(ctx context.Context) (sql.Result, error) {",
-		"func (q writes) Returning(ctx context.Context, name sql.NullString) (*gen.Item, error) {",
-		"func (q reads) Count(ctx context.Context, a any, b any) (int64, error) {",
+		"// The one.\n// It has two lines.\nfunc (q *reads) One(ctx context.Context, id int64) (gen.Item, error) {",
+		"// Many runs the query of that name.\nfunc (q *reads) Many(ctx context.Context, arg gen.ManyParams) ([]gen.Item, error) {",
+		"func (q *writes) Exec(ctx context.Context) error {",
+		"func (q *writes) ExecRows(ctx context.Context, id *int64) (int64, error) {",
+		"func (q *writes) ExecLastID(ctx context.Context, data []byte) (int64, error) {",
+		"func (q *writes) ExecResult(ctx context.Context) (sql.Result, error) {",
+		"func (q *writes) Returning(ctx context.Context, name sql.NullString) (*gen.Item, error) {",
+		"func (q *reads) Count(ctx context.Context, a any, b any) (int64, error) {",
 	} {
 		assert.Contains(t, text, want)
 	}
@@ -280,7 +280,7 @@ func TestEveryAnnotationBecomesAMethodOfItsKind(t *testing.T) {
 	for name, reading := range map[string]bool{"One": true, "Many": true, "Count": true, "Exec": false, "ExecRows": false, "ExecLastID": false, "ExecResult": false, "Returning": false} {
 		half := map[bool]string{true: "reads", false: "writes"}[reading]
 		assert.Equal(t, 1, strings.Count(text, ") "+name+"("), "%s is written once", name)
-		assert.Contains(t, text, "func (q "+half+") "+name+"(")
+		assert.Contains(t, text, "func (q *"+half+") "+name+"(")
 		assert.Equal(t, reading, strings.Contains(text, "{Name: \""+name+"\", Reads: true, SQL: "), name)
 	}
 }
@@ -351,7 +351,7 @@ func TestANameThatHoldsAVerbMakesNoQueryRead(t *testing.T) {
 		require.Zero(t, code, stderr)
 		text, err := os.ReadFile(out)
 		require.NoError(t, err)
-		require.Contains(t, string(text), "func (q writes) Put(", name)
+		require.Contains(t, string(text), "func (q *writes) Put(", name)
 	}
 }
 

@@ -167,187 +167,187 @@ func (w *work) outcome(op string, err error) error {
 }
 
 // ArgAroundSlice runs the query of that name.
-func (q reads) ArgAroundSlice(ctx context.Context, arg gen.ArgAroundSliceParams) ([]int64, error) {
+func (q *reads) ArgAroundSlice(ctx context.Context, arg gen.ArgAroundSliceParams) ([]int64, error) {
 	result, err := gen.New(q.db).ArgAroundSlice(ctx, arg)
 	return result, dberr.Wrap("ArgAroundSlice", err)
 }
 
 // AtBehindSlice runs the query of that name.
-func (q reads) AtBehindSlice(ctx context.Context, arg gen.AtBehindSliceParams) ([]int64, error) {
+func (q *reads) AtBehindSlice(ctx context.Context, arg gen.AtBehindSliceParams) ([]int64, error) {
 	result, err := renumbered{q.db}.AtBehindSlice(arg).AtBehindSlice(ctx, arg)
 	return result, dberr.Wrap("AtBehindSlice", err)
 }
 
 // ColonBehindSlice runs the query of that name.
-func (q reads) ColonBehindSlice(ctx context.Context, arg gen.ColonBehindSliceParams) ([]int64, error) {
+func (q *reads) ColonBehindSlice(ctx context.Context, arg gen.ColonBehindSliceParams) ([]int64, error) {
 	result, err := renumbered{q.db}.ColonBehindSlice(arg).ColonBehindSlice(ctx, arg)
 	return result, dberr.Wrap("ColonBehindSlice", err)
 }
 
 // CommentedMark runs the query of that name.
-func (q reads) CommentedMark(ctx context.Context, arg gen.CommentedMarkParams) ([]int64, error) {
+func (q *reads) CommentedMark(ctx context.Context, arg gen.CommentedMarkParams) ([]int64, error) {
 	result, err := gen.New(q.db).CommentedMark(ctx, arg)
 	return result, dberr.Wrap("CommentedMark", err)
 }
 
 // DeleteItems runs the query of that name.
-func (q writes) DeleteItems(ctx context.Context, arg gen.DeleteItemsParams) (int64, error) {
+func (q *writes) DeleteItems(ctx context.Context, arg gen.DeleteItemsParams) (int64, error) {
 	result, err := renumbered{q.db}.DeleteItems(arg).DeleteItems(ctx, arg)
 	return result, dberr.Wrap("DeleteItems", err)
 }
 
 // LimitAndOffset runs the query of that name.
-func (q reads) LimitAndOffset(ctx context.Context, arg gen.LimitAndOffsetParams) ([]int64, error) {
+func (q *reads) LimitAndOffset(ctx context.Context, arg gen.LimitAndOffsetParams) ([]int64, error) {
 	result, err := gen.New(q.db).LimitAndOffset(ctx, arg)
 	return result, dberr.Wrap("LimitAndOffset", err)
 }
 
 // MarkAndSliceAndName runs the query of that name.
-func (q reads) MarkAndSliceAndName(ctx context.Context, arg gen.MarkAndSliceAndNameParams) ([]int64, error) {
+func (q *reads) MarkAndSliceAndName(ctx context.Context, arg gen.MarkAndSliceAndNameParams) ([]int64, error) {
 	result, err := renumbered{q.db}.MarkAndSliceAndName(arg).MarkAndSliceAndName(ctx, arg)
 	return result, dberr.Wrap("MarkAndSliceAndName", err)
 }
 
 // MarkBehindSlice runs the query of that name.
-func (q reads) MarkBehindSlice(ctx context.Context, arg gen.MarkBehindSliceParams) ([]int64, error) {
+func (q *reads) MarkBehindSlice(ctx context.Context, arg gen.MarkBehindSliceParams) ([]int64, error) {
 	result, err := gen.New(q.db).MarkBehindSlice(ctx, arg)
 	return result, dberr.Wrap("MarkBehindSlice", err)
 }
 
 // MarkBetweenSlices runs the query of that name.
-func (q reads) MarkBetweenSlices(ctx context.Context, arg gen.MarkBetweenSlicesParams) ([]int64, error) {
+func (q *reads) MarkBetweenSlices(ctx context.Context, arg gen.MarkBetweenSlicesParams) ([]int64, error) {
 	result, err := renumbered{q.db}.MarkBetweenSlices(arg).MarkBetweenSlices(ctx, arg)
 	return result, dberr.Wrap("MarkBetweenSlices", err)
 }
 
 // MarkThenName runs the query of that name.
-func (q reads) MarkThenName(ctx context.Context, arg gen.MarkThenNameParams) ([]int64, error) {
+func (q *reads) MarkThenName(ctx context.Context, arg gen.MarkThenNameParams) ([]int64, error) {
 	result, err := gen.New(q.db).MarkThenName(ctx, arg)
 	return result, dberr.Wrap("MarkThenName", err)
 }
 
 // MarkThenNames runs the query of that name.
-func (q reads) MarkThenNames(ctx context.Context, arg gen.MarkThenNamesParams) ([]int64, error) {
+func (q *reads) MarkThenNames(ctx context.Context, arg gen.MarkThenNamesParams) ([]int64, error) {
 	result, err := gen.New(q.db).MarkThenNames(ctx, arg)
 	return result, dberr.Wrap("MarkThenNames", err)
 }
 
 // MarksAroundSlice runs the query of that name.
-func (q reads) MarksAroundSlice(ctx context.Context, arg gen.MarksAroundSliceParams) ([]int64, error) {
+func (q *reads) MarksAroundSlice(ctx context.Context, arg gen.MarksAroundSliceParams) ([]int64, error) {
 	result, err := gen.New(q.db).MarksAroundSlice(ctx, arg)
 	return result, dberr.Wrap("MarksAroundSlice", err)
 }
 
 // NameThenMark runs the query of that name.
-func (q reads) NameThenMark(ctx context.Context, arg gen.NameThenMarkParams) ([]int64, error) {
+func (q *reads) NameThenMark(ctx context.Context, arg gen.NameThenMarkParams) ([]int64, error) {
 	result, err := renumbered{q.db}.NameThenMark(arg).NameThenMark(ctx, arg)
 	return result, dberr.Wrap("NameThenMark", err)
 }
 
 // NameThenMarks runs the query of that name.
-func (q reads) NameThenMarks(ctx context.Context, arg gen.NameThenMarksParams) ([]int64, error) {
+func (q *reads) NameThenMarks(ctx context.Context, arg gen.NameThenMarksParams) ([]int64, error) {
 	result, err := renumbered{q.db}.NameThenMarks(arg).NameThenMarks(ctx, arg)
 	return result, dberr.Wrap("NameThenMarks", err)
 }
 
 // NargThenSlice runs the query of that name.
-func (q reads) NargThenSlice(ctx context.Context, arg gen.NargThenSliceParams) ([]int64, error) {
+func (q *reads) NargThenSlice(ctx context.Context, arg gen.NargThenSliceParams) ([]int64, error) {
 	result, err := gen.New(q.db).NargThenSlice(ctx, arg)
 	return result, dberr.Wrap("NargThenSlice", err)
 }
 
 // NotInSlice runs the query of that name.
-func (q reads) NotInSlice(ctx context.Context, arg gen.NotInSliceParams) ([]int64, error) {
+func (q *reads) NotInSlice(ctx context.Context, arg gen.NotInSliceParams) ([]int64, error) {
 	result, err := renumbered{q.db}.NotInSlice(arg).NotInSlice(ctx, arg)
 	return result, dberr.Wrap("NotInSlice", err)
 }
 
 // NumberThenSlice runs the query of that name.
-func (q reads) NumberThenSlice(ctx context.Context, arg gen.NumberThenSliceParams) ([]int64, error) {
+func (q *reads) NumberThenSlice(ctx context.Context, arg gen.NumberThenSliceParams) ([]int64, error) {
 	result, err := gen.New(q.db).NumberThenSlice(ctx, arg)
 	return result, dberr.Wrap("NumberThenSlice", err)
 }
 
 // NumbersBackwards runs the query of that name.
-func (q reads) NumbersBackwards(ctx context.Context, arg gen.NumbersBackwardsParams) ([]int64, error) {
+func (q *reads) NumbersBackwards(ctx context.Context, arg gen.NumbersBackwardsParams) ([]int64, error) {
 	result, err := gen.New(q.db).NumbersBackwards(ctx, arg)
 	return result, dberr.Wrap("NumbersBackwards", err)
 }
 
 // QuotedMark runs the query of that name.
-func (q reads) QuotedMark(ctx context.Context, ids []int64) ([]int64, error) {
+func (q *reads) QuotedMark(ctx context.Context, ids []int64) ([]int64, error) {
 	result, err := renumbered{q.db}.QuotedMark(ids).QuotedMark(ctx, ids)
 	return result, dberr.Wrap("QuotedMark", err)
 }
 
 // QuotedMarks runs the query of that name.
-func (q reads) QuotedMarks(ctx context.Context, arg gen.QuotedMarksParams) ([]int64, error) {
+func (q *reads) QuotedMarks(ctx context.Context, arg gen.QuotedMarksParams) ([]int64, error) {
 	result, err := renumbered{q.db}.QuotedMarks(arg).QuotedMarks(ctx, arg)
 	return result, dberr.Wrap("QuotedMarks", err)
 }
 
 // SliceAlone runs the query of that name.
-func (q reads) SliceAlone(ctx context.Context, ids []int64) ([]int64, error) {
+func (q *reads) SliceAlone(ctx context.Context, ids []int64) ([]int64, error) {
 	result, err := gen.New(q.db).SliceAlone(ctx, ids)
 	return result, dberr.Wrap("SliceAlone", err)
 }
 
 // SliceBetween runs the query of that name.
-func (q reads) SliceBetween(ctx context.Context, arg gen.SliceBetweenParams) ([]int64, error) {
+func (q *reads) SliceBetween(ctx context.Context, arg gen.SliceBetweenParams) ([]int64, error) {
 	result, err := renumbered{q.db}.SliceBetween(arg).SliceBetween(ctx, arg)
 	return result, dberr.Wrap("SliceBetween", err)
 }
 
 // SliceFirst runs the query of that name.
-func (q reads) SliceFirst(ctx context.Context, arg gen.SliceFirstParams) ([]int64, error) {
+func (q *reads) SliceFirst(ctx context.Context, arg gen.SliceFirstParams) ([]int64, error) {
 	result, err := renumbered{q.db}.SliceFirst(arg).SliceFirst(ctx, arg)
 	return result, dberr.Wrap("SliceFirst", err)
 }
 
 // SliceInExpression runs the query of that name.
-func (q reads) SliceInExpression(ctx context.Context, arg gen.SliceInExpressionParams) ([]int64, error) {
+func (q *reads) SliceInExpression(ctx context.Context, arg gen.SliceInExpressionParams) ([]int64, error) {
 	result, err := renumbered{q.db}.SliceInExpression(arg).SliceInExpression(ctx, arg)
 	return result, dberr.Wrap("SliceInExpression", err)
 }
 
 // SliceInUpdate runs the query of that name.
-func (q writes) SliceInUpdate(ctx context.Context, arg gen.SliceInUpdateParams) ([]int64, error) {
+func (q *writes) SliceInUpdate(ctx context.Context, arg gen.SliceInUpdateParams) ([]int64, error) {
 	result, err := renumbered{q.db}.SliceInUpdate(arg).SliceInUpdate(ctx, arg)
 	return result, dberr.Wrap("SliceInUpdate", err)
 }
 
 // SliceLast runs the query of that name.
-func (q reads) SliceLast(ctx context.Context, arg gen.SliceLastParams) ([]int64, error) {
+func (q *reads) SliceLast(ctx context.Context, arg gen.SliceLastParams) ([]int64, error) {
 	result, err := gen.New(q.db).SliceLast(ctx, arg)
 	return result, dberr.Wrap("SliceLast", err)
 }
 
 // SliceThenLimit runs the query of that name.
-func (q reads) SliceThenLimit(ctx context.Context, arg gen.SliceThenLimitParams) ([]int64, error) {
+func (q *reads) SliceThenLimit(ctx context.Context, arg gen.SliceThenLimitParams) ([]int64, error) {
 	result, err := renumbered{q.db}.SliceThenLimit(arg).SliceThenLimit(ctx, arg)
 	return result, dberr.Wrap("SliceThenLimit", err)
 }
 
 // SliceThenNarg runs the query of that name.
-func (q reads) SliceThenNarg(ctx context.Context, arg gen.SliceThenNargParams) ([]int64, error) {
+func (q *reads) SliceThenNarg(ctx context.Context, arg gen.SliceThenNargParams) ([]int64, error) {
 	result, err := renumbered{q.db}.SliceThenNarg(arg).SliceThenNarg(ctx, arg)
 	return result, dberr.Wrap("SliceThenNarg", err)
 }
 
 // SliceTwice runs the query of that name.
-func (q reads) SliceTwice(ctx context.Context, ids []int64) ([]int64, error) {
+func (q *reads) SliceTwice(ctx context.Context, ids []int64) ([]int64, error) {
 	result, err := renumbered{q.db}.SliceTwice(ids).SliceTwice(ctx, ids)
 	return result, dberr.Wrap("SliceTwice", err)
 }
 
 // TwoSlices runs the query of that name.
-func (q reads) TwoSlices(ctx context.Context, arg gen.TwoSlicesParams) ([]int64, error) {
+func (q *reads) TwoSlices(ctx context.Context, arg gen.TwoSlicesParams) ([]int64, error) {
 	result, err := gen.New(q.db).TwoSlices(ctx, arg)
 	return result, dberr.Wrap("TwoSlices", err)
 }
 
 // TwoSlicesOneTwice runs the query of that name.
-func (q reads) TwoSlicesOneTwice(ctx context.Context, arg gen.TwoSlicesOneTwiceParams) ([]int64, error) {
+func (q *reads) TwoSlicesOneTwice(ctx context.Context, arg gen.TwoSlicesOneTwiceParams) ([]int64, error) {
 	result, err := renumbered{q.db}.TwoSlicesOneTwice(arg).TwoSlicesOneTwice(ctx, arg)
 	return result, dberr.Wrap("TwoSlicesOneTwice", err)
 }

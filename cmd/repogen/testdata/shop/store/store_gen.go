@@ -121,67 +121,67 @@ func (w *work) outcome(op string, err error) error {
 }
 
 // AddCustomer adds a customer and returns the id.
-func (q writes) AddCustomer(ctx context.Context, arg gen.AddCustomerParams) (int64, error) {
+func (q *writes) AddCustomer(ctx context.Context, arg gen.AddCustomerParams) (int64, error) {
 	result, err := gen.New(q.db).AddCustomer(ctx, arg)
 	return result, dberr.Wrap("AddCustomer", err)
 }
 
 // AddOrder runs the query of that name.
-func (q writes) AddOrder(ctx context.Context, arg gen.AddOrderParams) (gen.Order, error) {
+func (q *writes) AddOrder(ctx context.Context, arg gen.AddOrderParams) (gen.Order, error) {
 	result, err := gen.New(q.db).AddOrder(ctx, arg)
 	return result, dberr.Wrap("AddOrder", err)
 }
 
 // DropOrders deletes the orders below a price.
-func (q writes) DropOrders(ctx context.Context, cents int64) (sql.Result, error) {
+func (q *writes) DropOrders(ctx context.Context, cents int64) (sql.Result, error) {
 	result, err := gen.New(q.db).DropOrders(ctx, cents)
 	return result, dberr.Wrap("DropOrders", err)
 }
 
 // FindCustomers returns the customers with the given ids, of all names or of one.
-func (q reads) FindCustomers(ctx context.Context, arg gen.FindCustomersParams) ([]gen.Customer, error) {
+func (q *reads) FindCustomers(ctx context.Context, arg gen.FindCustomersParams) ([]gen.Customer, error) {
 	result, err := gen.New(q.db).FindCustomers(ctx, arg)
 	return result, dberr.Wrap("FindCustomers", err)
 }
 
 // GetCustomer runs the query of that name.
-func (q reads) GetCustomer(ctx context.Context, email string) (gen.Customer, error) {
+func (q *reads) GetCustomer(ctx context.Context, email string) (gen.Customer, error) {
 	result, err := gen.New(q.db).GetCustomer(ctx, email)
 	return result, dberr.Wrap("GetCustomer", err)
 }
 
 // No parameter.
-func (q reads) ListCustomers(ctx context.Context) ([]gen.Customer, error) {
+func (q *reads) ListCustomers(ctx context.Context) ([]gen.Customer, error) {
 	result, err := gen.New(q.db).ListCustomers(ctx)
 	return result, dberr.Wrap("ListCustomers", err)
 }
 
 // ListOrders returns orders with their customers, in one pool; its parameter is
 // called like a package that the repository imports.
-func (q reads) ListOrders(ctx context.Context, poolArg string) ([]gen.ListOrdersRow, error) {
+func (q *reads) ListOrders(ctx context.Context, poolArg string) ([]gen.ListOrdersRow, error) {
 	result, err := gen.New(q.db).ListOrders(ctx, poolArg)
 	return result, dberr.Wrap("ListOrders", err)
 }
 
 // Raise makes every order dearer.
-func (q writes) Raise(ctx context.Context, cents int64) (int64, error) {
+func (q *writes) Raise(ctx context.Context, cents int64) (int64, error) {
 	result, err := gen.New(q.db).Raise(ctx, cents)
 	return result, dberr.Wrap("Raise", err)
 }
 
 // RenameCustomer runs the query of that name.
-func (q writes) RenameCustomer(ctx context.Context, arg gen.RenameCustomerParams) error {
+func (q *writes) RenameCustomer(ctx context.Context, arg gen.RenameCustomerParams) error {
 	return dberr.Wrap("RenameCustomer", gen.New(q.db).RenameCustomer(ctx, arg))
 }
 
 // Totals reads through a common table expression.
-func (q reads) Totals(ctx context.Context) ([]gen.TotalsRow, error) {
+func (q *reads) Totals(ctx context.Context) ([]gen.TotalsRow, error) {
 	result, err := gen.New(q.db).Totals(ctx)
 	return result, dberr.Wrap("Totals", err)
 }
 
 // Touch reads, and returns nothing.
-func (q reads) Touch(ctx context.Context) error {
+func (q *reads) Touch(ctx context.Context) error {
 	return dberr.Wrap("Touch", gen.New(q.db).Touch(ctx))
 }
 
