@@ -332,6 +332,42 @@ func TestAViewsContextMakesEveryWriteReadOnly(t *testing.T) {
 	})
 }
 
+func TestAViewInAViewLeavesItReadOnly(t *testing.T) {
+	everywhere(t, func(t *testing.T, r *repo.Repo) {
+		view := func(ctx context.Context) {
+			require.NoError(t, r.View(ctx, func(ctx context.Context, _ repo.Reader) error {
+				require.NoError(t, r.View(ctx, func(ctx context.Context, _ repo.Reader) error {
+					require.ErrorIs(t, add(ctx, r, "no"), pool.ErrReadOnly)
+					return nil
+				}))
+				require.ErrorIs(t, add(ctx, r, "no"), pool.ErrReadOnly)
+				return nil
+			}))
+		}
+		view(t.Context())
+		require.NoError(t, r.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *repo.Tx) error {
+			view(ctx)
+			return add(ctx, tx, "after")
+		}))
+		require.True(t, has(t.Context(), t, r, "after"))
+		require.False(t, has(t.Context(), t, r, "no"))
+	})
+}
+
+func TestWorkWhoseContextEndsIsUndone(t *testing.T) {
+	everywhere(t, func(t *testing.T, r *repo.Repo) {
+		ctx, cancel := context.WithCancel(t.Context())
+		err := r.InTx(ctx, pool.Immediate, func(ctx context.Context, tx *repo.Tx) error {
+			require.NoError(t, add(ctx, tx, "too late"))
+			cancel()
+			return nil
+		})
+		require.ErrorIs(t, err, context.Canceled)
+		require.False(t, has(t.Context(), t, r, "too late"))
+		require.NoError(t, add(t.Context(), r, "too late"), "the write lane is free")
+	})
+}
+
 func TestInTxRefusesALevelThatIsStrongerThanTheOuterOne(t *testing.T) {
 	everywhere(t, func(t *testing.T, r *repo.Repo) {
 		for _, level := range []pool.Level{pool.Deferred, pool.Immediate, pool.Exclusive} {
