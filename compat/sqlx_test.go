@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -83,7 +84,7 @@ func TestSqlxNamesItsArguments(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 2, n, "a list is one statement")
 		_, err = db.NamedExec("INSERT INTO people (name, age) VALUES (:name, :age)", map[string]any{"name": "Ada", "age": 1})
-		require.True(t, pool.IsUnique(err), "%v", err)
+		require.Equal(t, dberr.ErrDuplicate, dberr.Kind(err), "%v", err)
 
 		stmt, err := db.PrepareNamed("SELECT * FROM people WHERE name = :name")
 		require.NoError(t, err)

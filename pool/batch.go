@@ -210,7 +210,8 @@ func (b *batch) runSingle(m *member, noInterrupt bool) error {
 		// (FAIL), and then it counts what it left. After other errors half of it may
 		// be there, uncounted: there is no journal of a statement that cannot violate
 		// a constraint.
-		undone := IsUnique(err) || IsNotNull(err) || IsCheck(err) || hasCode(err, lib.SQLITE_CONSTRAINT_FOREIGNKEY) || errors.As(err, new(sqlite.ArgumentsError))
+		undone := hasCode(err, lib.SQLITE_CONSTRAINT_UNIQUE, lib.SQLITE_CONSTRAINT_PRIMARYKEY, lib.SQLITE_CONSTRAINT_ROWID,
+			lib.SQLITE_CONSTRAINT_NOTNULL, lib.SQLITE_CONSTRAINT_CHECK, lib.SQLITE_CONSTRAINT_FOREIGNKEY) || errors.As(err, new(sqlite.ArgumentsError))
 		b.broken = b.broken || !undone || s == nil || s.Recompiled() != compiled || c.db.TotalChanges() != before
 	case c.debt() != nil:
 		b.broken = true

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -88,7 +89,7 @@ func TestABatchOfOneIsATransaction(t *testing.T) {
 		require.Same(t, errOurs, m.errs[1])
 		require.PanicsWithValue(t, "ours", m.with(2, func(context.Context, *pool.Tx) error { panic("ours") }))
 		m.with(3, func(ctx context.Context, tx *pool.Tx) error { return do(ctx, tx, "INSERT INTO child VALUES (1, 99)") })()
-		require.True(t, pool.IsForeignKey(m.errs[3]))
+		require.Equal(t, dberr.ErrForeignKey, dberr.Kind(m.errs[3]))
 		m.requireKept(0)
 		require.EqualValues(t, 1, p.Stats().Batches)
 		requireAtRest(t, p)
@@ -110,24 +111,24 @@ var faults = []struct {
 	}, func(t *testing.T, err error) {
 		code, _ := pool.Code(err)
 		assert.Equal(t, 787, code)
-		assert.True(t, pool.IsForeignKey(err))
+		assert.Equal(t, dberr.ErrForeignKey, dberr.Kind(err))
 	}},
 	{"an unmet deferred foreign key in a savepoint", func(_ *testing.T, ctx context.Context, tx *pool.Tx) error {
 		return tx.Savepoint(ctx, doing("INSERT INTO child VALUES (1, 99)"))
-	}, func(t *testing.T, err error) { assert.True(t, pool.IsForeignKey(err)) }},
+	}, func(t *testing.T, err error) { assert.Equal(t, dberr.ErrForeignKey, dberr.Kind(err)) }},
 	{"a violated constraint", func(_ *testing.T, ctx context.Context, tx *pool.Tx) error {
 		return do(ctx, tx, "INSERT INTO ruled (v) VALUES (-1)")
-	}, func(t *testing.T, err error) { assert.True(t, pool.IsCheck(err)) }},
+	}, func(t *testing.T, err error) { assert.Equal(t, dberr.ErrCheck, dberr.Kind(err)) }},
 	{"ON CONFLICT ROLLBACK", func(_ *testing.T, ctx context.Context, tx *pool.Tx) error {
 		return do(ctx, tx, "INSERT INTO ruled (id) VALUES (1), (1)")
-	}, func(t *testing.T, err error) { assert.True(t, pool.IsUnique(err)) }},
+	}, func(t *testing.T, err error) { assert.Equal(t, dberr.ErrDuplicate, dberr.Kind(err)) }},
 	{"a swallowed loss", func(t *testing.T, ctx context.Context, tx *pool.Tx) error {
 		assert.Error(t, do(ctx, tx, "INSERT INTO ruled (id) VALUES (1), (1)"))
 		assert.ErrorIs(t, do(ctx, tx, "INSERT INTO n VALUES (500, 0)"), pool.ErrTxLost)
 		return nil
 	}, func(t *testing.T, err error) {
 		assert.ErrorIs(t, err, pool.ErrTxLost)
-		assert.True(t, pool.IsUnique(err), "the cause")
+		assert.Equal(t, dberr.ErrDuplicate, dberr.Kind(err), "the cause")
 	}},
 	{"a full database", func(_ *testing.T, ctx context.Context, tx *pool.Tx) error {
 		return do(ctx, tx, "INSERT INTO heap VALUES (zeroblob(1000000))")
@@ -297,7 +298,7 @@ func TestDeferredForeignKeysDoNotOutliveTheirMember(t *testing.T) {
 			do(ctx, tx, "INSERT INTO parent VALUES (7)"))
 	}), m.with(1, func(ctx context.Context, tx *pool.Tx) error {
 		err := do(ctx, tx, "INSERT INTO strict_child VALUES (2, 8)")
-		assert.True(t, pool.IsForeignKey(err), "at once: %v", err)
+		assert.Equal(t, dberr.ErrForeignKey, dberr.Kind(err), "at once: %v", err)
 		return err
 	}))
 	m.requireKept(0)

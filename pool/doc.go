@@ -11,6 +11,7 @@
 //
 // # Ways in
 //
+//	Reader    single reading statements, each on a connection of its own
 //	Acquire   a Lease: statements that are transactions of their own
 //	InTx      a function in a transaction: DEFERRED, IMMEDIATE or EXCLUSIVE
 //	Batch     a function in a transaction shared with others that write now
@@ -20,20 +21,22 @@
 //	DB        a *sql.DB, for whatever is made for one
 //
 // Functions may be nested: a function's context carries its transaction, and
-// InTx, Batch and View with that context become a part of it.
+// InTx, Batch and View with that context become a part of it, statements of Reader
+// and Writer too. Generated repositories run on all of these through [Store], which
+// others may implement.
 //
 // # Lanes
 //
 //	                 read lane: up to MaxConns-1 connections
-//	Acquire, View ──▶ ┌──────┐ ┌──────┐ ┌──────┐
-//	InTx(Deferred)    │ conn │ │ conn │ │ conn │ ...
-//	                  └──┬───┘ └──────┘ └──────┘
+//	Reader, View ───▶ ┌──────┐ ┌──────┐ ┌──────┐
+//	Acquire           │ conn │ │ conn │ │ conn │ ...
+//	InTx(Deferred)    └──┬───┘ └──────┘ └──────┘
 //	                     │ its first write waits for the write slot,
 //	                     ▼ in the same queue
 //	                 write lane: one connection, one slot, first come first served
 //	InTx(Immediate) ─▶ ┌──────┐
 //	InTx(Exclusive)    │ conn │ ◀── Batch: neighbours in the queue share a commit
-//	                   └──────┘
+//	                   └──────┘     Writer
 //
 // A connection holds the write slot exactly while it is in a write transaction.
 // Whether a statement writes is SQLite's own verdict. So two writers of a pool
@@ -75,9 +78,9 @@
 //
 // # Guarantees
 //
-// Pool, Registry and Lease may be used by many goroutines. A Tx may be handed
-// from one to another, but its savepoints nest, so only one at a time should
-// open them. Queues are first come, first served, and every wait ends with its
+// Pool, Registry, Reader, Writer and Lease may be used by many goroutines. A Tx
+// may be handed from one to another, but its savepoints nest, so only one at a time
+// should open them. Queues are first come, first served, and every wait ends with its
 // context or AcquireTimeout. What has returned nil is committed, and at
 // Synchronous "full" on disk. A transaction that SQLite lost is ErrTxLost to its
 // end; nothing meant for it commits on its own. A context that ends stops what
@@ -116,12 +119,12 @@
 //	ErrDeadlock        it would wait for its own context's transaction,  use that transaction,
 //	                   or for the OnConnect that it runs in              or what OnConnect is given
 //	ErrNestedLevel     a nested transaction is stronger than the outer   begin the outer one at that level
-//	ErrReadOnly        a write in a View or a read-only pool             use InTx or Batch
+//	ErrReadOnly        a write in a View, on Reader or a read-only pool  use InTx, Batch or Writer
 //	ErrUnhealthy       no connection works and none can be opened        see the cause: descriptors, memory, disk
 //	ErrMoved           the database file or its log is no longer there   see what it names; move it back, or open a new pool
 //	ErrConfig          a faulty Config, DSN or level, or a PRAGMA that the whole pool depends on
 //
 // A function's own error comes back as it is. Code gives SQLite's result code;
-// IsUnique, IsForeignKey, IsCheck, IsNotNull, IsBusy, IsFull and IsCorrupt tell
-// the common ones apart.
+// IsBusy, IsFull and IsCorrupt tell apart what concerns the pool, and package dberr
+// what concerns the data: a row that is not there, a violated constraint.
 package pool

@@ -39,7 +39,8 @@ var (
 	ErrTxControl = errors.New("transaction control belongs to the pool")
 	// ErrNestedLevel is returned when a transaction is nested in a weaker one.
 	ErrNestedLevel = errors.New("nested transaction is stronger than the outer one")
-	// ErrReadOnly is returned for a write in a View or through a read-only pool.
+	// ErrReadOnly is returned for a write in a View, through a Reader or
+	// through a read-only pool.
 	ErrReadOnly = errors.New("read-only")
 )
 
@@ -113,11 +114,12 @@ func (e *Error) Unwrap() []error {
 }
 
 // Code returns SQLite's extended result code (https://www.sqlite.org/rescode.html)
-// of the first SQLite error in err's chain. ok is false if there is none.
+// of the first SQLite error in err's chain. ok is false if there is none. Package
+// dberr names what the codes of violated constraints mean.
 func Code(err error) (code int, ok bool) {
 	var owed debtError
 	if errors.As(err, &owed) {
-		return lib.SQLITE_CONSTRAINT_FOREIGNKEY, true
+		return owed.SQLiteCode(), true
 	}
 	var e *modernc.Error
 	if !errors.As(err, &e) {
@@ -125,25 +127,6 @@ func Code(err error) (code int, ok bool) {
 	}
 	return e.Code(), true
 }
-
-// IsUnique reports a violated UNIQUE or PRIMARY KEY constraint.
-func IsUnique(err error) bool {
-	return hasCode(err, lib.SQLITE_CONSTRAINT_UNIQUE, lib.SQLITE_CONSTRAINT_PRIMARYKEY, lib.SQLITE_CONSTRAINT_ROWID)
-}
-
-// IsForeignKey reports a violated foreign key, immediate or deferred.
-func IsForeignKey(err error) bool {
-	// ON DELETE and ON UPDATE RESTRICT have the code of a trigger's RAISE, and
-	// nothing but the message tells them apart.
-	restricted := hasCode(err, lib.SQLITE_CONSTRAINT_TRIGGER) && strings.Contains(err.Error(), "FOREIGN KEY constraint failed")
-	return restricted || hasCode(err, lib.SQLITE_CONSTRAINT_FOREIGNKEY)
-}
-
-// IsCheck reports a violated CHECK constraint.
-func IsCheck(err error) bool { return hasCode(err, lib.SQLITE_CONSTRAINT_CHECK) }
-
-// IsNotNull reports a NULL where the schema allows none.
-func IsNotNull(err error) bool { return hasCode(err, lib.SQLITE_CONSTRAINT_NOTNULL) }
 
 // IsBusy reports a lock held by another connection, ErrBusy and ErrConflict included.
 func IsBusy(err error) bool {
@@ -173,11 +156,13 @@ func hasPrimary(err error, primary int) bool {
 	return ok && code&0xff == primary
 }
 
-// debtError stands for SQLite's deferred foreign key error (code 787) where the
-// pool found the debt before SQLite was asked to commit it.
+// debtError stands for SQLite's deferred foreign key error where the pool found
+// the debt before SQLite was asked to commit it. Package dberr knows it by its method.
 type debtError struct{}
 
 func (debtError) Error() string { return "FOREIGN KEY constraint failed" }
+
+func (debtError) SQLiteCode() int { return lib.SQLITE_CONSTRAINT_FOREIGNKEY }
 
 // isContextError reports that err is what a context ends with.
 func isContextError(err error) bool {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 	"modernc.org/sqlite"
@@ -17,8 +18,9 @@ func TestPredicatesTellSQLitesErrorsApart(t *testing.T) {
 	p := open(t, fullSoon())
 	run(t, p, "CREATE TABLE strict_child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent)")
 	run(t, p, "INSERT INTO ruled VALUES (1, 0, 1)")
+	kind := func(of error) func(error) bool { return func(err error) bool { return dberr.Kind(err) == of } }
 	predicates := map[string]func(error) bool{
-		"unique": pool.IsUnique, "foreign key": pool.IsForeignKey, "check": pool.IsCheck, "not null": pool.IsNotNull,
+		"unique": kind(dberr.ErrDuplicate), "foreign key": kind(dberr.ErrForeignKey), "check": kind(dberr.ErrCheck), "not null": kind(dberr.ErrNotNull),
 		"full": pool.IsFull, "busy": pool.IsBusy, "corrupt": pool.IsCorrupt,
 	}
 	for _, c := range []struct {

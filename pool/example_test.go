@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 )
 
@@ -42,7 +43,7 @@ func ExamplePool_InTx() {
 		})
 	}
 	fmt.Println(transfer(7))
-	fmt.Println(pool.IsCheck(transfer(7))) // both updates are undone
+	fmt.Println(dberr.Kind(transfer(7)) == dberr.ErrCheck) // both updates are undone
 	// Output:
 	// <nil>
 	// true

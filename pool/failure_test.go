@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
@@ -55,11 +56,11 @@ func TestAFailedMemberLeavesItsStatementCompiled(t *testing.T) {
 	p := open(t, pool.Config{})
 	const insert = "INSERT INTO n VALUES (?, 0)"
 	for range 10 { // with what comes before and after it
-		require.True(t, pool.IsUnique(send(t.Context(), p, insert, 1)))
+		require.Equal(t, dberr.ErrDuplicate, dberr.Kind(send(t.Context(), p, insert, 1)))
 	}
 	before := p.Stats().StatementMisses
 	for range 100 {
-		require.True(t, pool.IsUnique(send(t.Context(), p, insert, 1)))
+		require.Equal(t, dberr.ErrDuplicate, dberr.Kind(send(t.Context(), p, insert, 1)))
 	}
 	require.Equal(t, before, p.Stats().StatementMisses)
 	require.NoError(t, send(t.Context(), p, insert, 2))

@@ -419,6 +419,13 @@ func dropRows(ctx context.Context, t *testing.T, p *pool.Pool) {
 	}
 }
 
+func dropReadersRows(ctx context.Context, t *testing.T, p *pool.Pool) {
+	rows, err := p.Reader().QueryContext(pool.WithLabel(ctx, "dropped"), "SELECT v FROM n UNION ALL SELECT 2")
+	if assert.NoError(t, err) {
+		assert.True(t, rows.Next())
+	}
+}
+
 func dropTx(level pool.Level) func(context.Context, *testing.T, *pool.Pool) {
 	return func(ctx context.Context, t *testing.T, p *pool.Pool) {
 		tx, err := p.Begin(pool.WithLabel(ctx, "dropped"), level)
@@ -430,7 +437,7 @@ func dropTx(level pool.Level) func(context.Context, *testing.T, *pool.Pool) {
 
 func TestWhatIsAbandonedIsTakenBack(t *testing.T) {
 	for name, drop := range map[string]func(context.Context, *testing.T, *pool.Pool){
-		"dropLease": dropLease, "dropRows": dropRows,
+		"dropLease": dropLease, "dropRows": dropRows, "dropReadersRows": dropReadersRows,
 		"dropTx/deferred": dropTx(pool.Deferred), "dropTx/immediate": dropTx(pool.Immediate), "dropTx/exclusive": dropTx(pool.Exclusive),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -511,7 +512,7 @@ func (m *model) statement(ctx context.Context, u *user, kind string) {
 	refused := want == nil && there && kind != "put"
 	if !m.call(ctx, want, func(ctx context.Context) error {
 		err := do(ctx, u.on, query, id, v)
-		if refused && pool.IsUnique(err) {
+		if refused && dberr.Kind(err) == dberr.ErrDuplicate {
 			return nil
 		}
 		require.False(m, refused, "%v", err)

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"testing"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 )
@@ -98,9 +99,9 @@ func TestAFailedInsertLeavesTheLastRowidAsSQLiteDoes(t *testing.T) {
 	l := acquire(t, p)
 	defer l.Release()
 	perform(t, l, "INSERT INTO n VALUES (50, 0)")
-	require.True(t, pool.IsUnique(do(t.Context(), l, "INSERT INTO n VALUES (50, 0)")))
+	require.Equal(t, dberr.ErrDuplicate, dberr.Kind(do(t.Context(), l, "INSERT INTO n VALUES (50, 0)")))
 	require.EqualValues(t, 50, value(t, l, "SELECT last_insert_rowid()"))
-	require.True(t, pool.IsUnique(do(t.Context(), l, "INSERT OR FAIL INTO n VALUES (51, 0), (50, 0)")))
+	require.Equal(t, dberr.ErrDuplicate, dberr.Kind(do(t.Context(), l, "INSERT OR FAIL INTO n VALUES (51, 0), (50, 0)")))
 	require.EqualValues(t, 51, value(t, l, "SELECT last_insert_rowid()"))
 	require.Error(t, do(t.Context(), l, "INSERT INTO child VALUES (1, 2)"), "its foreign key is checked at the end")
 	require.EqualValues(t, 1, value(t, l, "SELECT last_insert_rowid()"))

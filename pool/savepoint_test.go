@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -85,7 +86,7 @@ func TestASavepointIsUndoneAloneHoweverItFails(t *testing.T) {
 			}), context.Canceled)
 			assert.ErrorIs(t, tx.Savepoint(inner, doing("SELECT 1")), context.Canceled)
 			assert.Same(t, errOurs, tx.Savepoint(ctx, func(ctx context.Context, sp *pool.Tx) error {
-				assert.True(t, pool.IsUnique(do(ctx, sp, "INSERT INTO n VALUES (2, 0)")))
+				assert.Equal(t, dberr.ErrDuplicate, dberr.Kind(do(ctx, sp, "INSERT INTO n VALUES (2, 0)")))
 				assert.NoError(t, do(ctx, sp, "INSERT INTO n VALUES (6, 0)"), "a plain error undoes its statement alone")
 				return errOurs
 			}))
@@ -156,7 +157,7 @@ func TestSavepointsAreWhatATreeOfMapsIs(t *testing.T) {
 						delete(model, id)
 					case what == 3:
 						_, there := model[id]
-						require.Equal(rt, there, pool.IsUnique(do(ctx, tx, "INSERT INTO n VALUES (?, ?)", id, v)))
+						require.Equal(rt, there, dberr.Kind(do(ctx, tx, "INSERT INTO n VALUES (?, ?)", id, v)) == dberr.ErrDuplicate)
 						if !there {
 							model[id] = v
 						}
@@ -227,7 +228,7 @@ func ExampleTx_Savepoint() {
 				_, err := tx.ExecContext(ctx, "INSERT INTO tags VALUES (?)", name)
 				return err
 			})
-			fmt.Println(name, pool.IsUnique(err))
+			fmt.Println(name, dberr.Kind(err) == dberr.ErrDuplicate)
 		}
 		return nil
 	})

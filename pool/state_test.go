@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 )
@@ -63,6 +64,6 @@ func TestDeferredForeignKeysEndWithTheLeaseThatAskedForThem(t *testing.T) {
 			atOnce = do(ctx, tx, "INSERT INTO orphan VALUES (1, 99)")
 			return atOnce
 		}))
-		require.True(t, pool.IsForeignKey(atOnce), "%v", atOnce)
+		require.Equal(t, dberr.ErrForeignKey, dberr.Kind(atOnce), "%v", atOnce)
 	})
 }

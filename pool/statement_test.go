@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 	"modernc.org/sqlite"
@@ -185,11 +186,11 @@ func TestAnUnmetForeignKeyOfAReturningStatementReachesItsScan(t *testing.T) {
 	}
 	l := acquire(t, p)
 	err := insert(t.Context(), l)
-	require.True(t, pool.IsForeignKey(err), "%v", err)
+	require.Equal(t, dberr.ErrForeignKey, dberr.Kind(err), "%v", err)
 	l.Release()
 	require.NoError(t, p.Batch(t.Context(), func(ctx context.Context, tx *pool.Tx) error {
 		err := insert(ctx, tx)
-		require.True(t, pool.IsForeignKey(err), "%v", err)
+		require.Equal(t, dberr.ErrForeignKey, dberr.Kind(err), "%v", err)
 		return nil
 	}))
 	require.Zero(t, get(t, p, "SELECT count(*) FROM strict_child"))

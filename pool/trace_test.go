@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -296,8 +297,8 @@ func TestATransactionOfDatabaseSQLIsTracedFromItsBeginToItsEnd(t *testing.T) {
 	tx := begin(p.DB(), nil)
 	_, err := tx.Exec("INSERT INTO child VALUES (NULL, 99)")
 	require.NoError(t, err)
-	require.True(t, pool.IsForeignKey(tx.Commit()))
-	require.True(t, pool.IsForeignKey(ended().Err), "a commit that fails is told")
+	require.Equal(t, dberr.ErrForeignKey, dberr.Kind(tx.Commit()))
+	require.Equal(t, dberr.ErrForeignKey, dberr.Kind(ended().Err), "a commit that fails is told")
 
 	r.reset()
 	_, err = p.DB().BeginTx(pool.WithLabel(ctx, "refused"), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
@@ -428,7 +429,7 @@ func TestErrorsReachTheTracer(t *testing.T) {
 	require.NoError(t, err)
 	r.reset()
 	err = do(ctx, l, "INSERT INTO n VALUES (1, 1)")
-	require.True(t, pool.IsUnique(err))
+	require.Equal(t, dberr.ErrDuplicate, dberr.Kind(err))
 	require.Equal(t, err, r.named("query")[0].end(t).Err)
 
 	over, cancel := context.WithCancel(ctx)

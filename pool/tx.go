@@ -58,12 +58,8 @@ func (p *Pool) InTx(ctx context.Context, level Level, fn func(ctx context.Contex
 	if outer := p.TxFromContext(ctx); outer != nil {
 		return outer.nest(ctx, level, fn)
 	}
-	var o txOptions
-	for _, opt := range opts {
-		opt(&o)
-	}
 	err := p.runTx(ctx, level, false, fn)
-	if o.repeatable && errors.Is(err, ErrConflict) {
+	if errors.Is(err, ErrConflict) && IsRepeatable(opts...) {
 		if ended := ctx.Err(); ended != nil {
 			return p.failTx("begin", level, nil, ended)
 		}

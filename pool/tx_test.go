@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -428,14 +429,14 @@ func TestAnUnmetDeferredForeignKeyFailsTheCommitAndLeavesNothing(t *testing.T) {
 	everywhere(t, pool.Config{MaxConns: 2}, func(t *testing.T, p *pool.Pool) {
 		for _, level := range levels {
 			err := p.InTx(t.Context(), level, doing("INSERT INTO child VALUES (1, 99)"))
-			require.True(t, pool.IsForeignKey(err), "%v", err)
+			require.Equal(t, dberr.ErrForeignKey, dberr.Kind(err), "%v", err)
 			code, ok := pool.Code(err)
 			require.True(t, ok)
 			require.Equal(t, 787, code)
 			tx, err := p.Begin(t.Context(), level)
 			require.NoError(t, err)
 			require.NoError(t, do(t.Context(), tx, "INSERT INTO child VALUES (1, 99)"))
-			require.True(t, pool.IsForeignKey(tx.Commit(t.Context())))
+			require.Equal(t, dberr.ErrForeignKey, dberr.Kind(tx.Commit(t.Context())))
 			require.NoError(t, tx.Rollback(t.Context()))
 		}
 		require.Zero(t, get(t, p, "SELECT count(*) FROM child"))

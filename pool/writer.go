@@ -20,8 +20,9 @@ import (
 // It is sqlc's DBTX, but for PrepareContext, and safe for concurrent use. All rows
 // of a statement are read before the commit and kept until they are scanned, so an
 // error of Scan undoes nothing: it is Batch that undoes what its function could
-// not make sense of. A statement that only reads belongs on a [Lease]: here it waits for the write
-// lane. Within a transaction of its context a statement runs in that one.
+// not make sense of. A statement that only reads belongs on a [Reader]: here it
+// waits for the write lane. Within a transaction of its context a statement runs in
+// that one.
 type Writer struct{ pool *Pool }
 
 // Writer returns what runs single writing statements on the pool.

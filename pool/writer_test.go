@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -169,7 +170,7 @@ func TestAWritersRowIsScanned(t *testing.T) {
 
 		var id int64
 		require.ErrorIs(t, w.QueryRowContext(t.Context(), "UPDATE n SET v = 1 WHERE id = 99 RETURNING id").Scan(&id), sql.ErrNoRows)
-		require.True(t, pool.IsUnique(w.QueryRowContext(t.Context(), "INSERT INTO n VALUES (1, 1) RETURNING id").Scan(&id)))
+		require.Equal(t, dberr.ErrDuplicate, dberr.Kind(w.QueryRowContext(t.Context(), "INSERT INTO n VALUES (1, 1) RETURNING id").Scan(&id)))
 		require.NoError(t, w.QueryRowContext(t.Context(), "SELECT count(*) FROM n").Scan(&id), "it only reads")
 		require.EqualValues(t, 1, id)
 		requireAtRest(t, p)
@@ -445,7 +446,7 @@ func TestAStatementThatFailsIsToldSoAtOnce(t *testing.T) {
 	before := p.Stats()
 	told := make(chan struct{})
 	lineUp(t, p, sends(t, p, insert, 100), func() {
-		assert.True(t, pool.IsUnique(send(t.Context(), p, insert, 1)))
+		assert.Equal(t, dberr.ErrDuplicate, dberr.Kind(send(t.Context(), p, insert, 1)))
 		close(told)
 	}, func() {
 		assert.NoError(t, p.Batch(t.Context(), func(context.Context, *pool.Tx) error {
@@ -474,7 +475,7 @@ func TestAnUnmetDeferredForeignKeyHasTheOthersRunAgainOnce(t *testing.T) {
 			assert.NoError(t, rows.Close())
 		}
 	}, func() {
-		assert.True(t, pool.IsForeignKey(send(t.Context(), p, owe, 2, 99)))
+		assert.Equal(t, dberr.ErrForeignKey, dberr.Kind(send(t.Context(), p, owe, 2, 99)))
 	}, sends(t, p, insert, 101))
 	after := p.Stats()
 	require.EqualValues(t, 2, after.Retries-before.Retries, "the debt is found at once, not by the commit")
@@ -781,7 +782,7 @@ func TestDeferringForeignKeysDoesNotOutliveTheStatement(t *testing.T) {
 	const own = "INSERT INTO owned VALUES (?)"
 	know(t, p, own, nil)
 	lineUp(t, p, sends(t, p, "PRAGMA defer_foreign_keys = on"), func() {
-		assert.True(t, pool.IsForeignKey(send(t.Context(), p, own, 99)))
+		assert.Equal(t, dberr.ErrForeignKey, dberr.Kind(send(t.Context(), p, own, 99)))
 	}, sends(t, p, insert, 100))
 	require.EqualValues(t, 1, get(t, p, "SELECT count(*) FROM n WHERE id = 100"))
 	requireAtRest(t, p)

@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/gen"
+	"github.com/sqlane/sqlane/internal/sqlstore"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/repo"
 	"github.com/sqlane/sqlane/schema"
@@ -38,9 +40,29 @@ func openPool(t *testing.T) *pool.Pool {
 	return p
 }
 
+// elsewhere has the tests of the queries run on a Store that is no pool.
+const elsewhere = "SQLANE_TEST_ELSEWHERE"
+
 func open(t *testing.T) gen.Querier {
 	t.Helper()
-	return repo.New(openPool(t))
+	if os.Getenv(elsewhere) == "" {
+		return repo.New(openPool(t))
+	}
+	s, err := sqlstore.Open(filepath.Join(t.TempDir(), "index.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.NoError(t, schema.Up(t.Context(), s.DB()))
+	return repo.New(s)
+}
+
+func TestAllOfThisHoldsOnAnotherStore(t *testing.T) {
+	if os.Getenv(elsewhere) != "" {
+		return // this is it
+	}
+	again := exec.CommandContext(t.Context(), os.Args[0])
+	again.Env = append(os.Environ(), elsewhere+"=1")
+	out, err := again.CombinedOutput()
+	require.NoError(t, err, string(out))
 }
 
 var day = column.At(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC))

@@ -1,7 +1,7 @@
 // Package repo is the repository of the file index: every query of package gen
 // as a method, inside and outside transactions.
 //
-//	r := repo.New(p) // p is a *pool.Pool
+//	r := repo.New(p) // p is a *pool.Pool, or another pool.Store
 //	file, err := r.GetFileByPath(ctx, "/etc/hosts")
 //
 //	err = r.InTx(ctx, pool.Immediate, func(ctx context.Context, tx *repo.Tx) error {
@@ -12,10 +12,10 @@
 // [Repo] and [Tx] both are a gen.Querier, so code written against that interface
 // runs in either. A context that comes from a transaction's function carries the
 // transaction: methods of Repo called with it join in. Outside a transaction a
-// reading method leases a connection of the read lane, and a writing one is a
-// member of a batch, as with [Repo.Batch], which commits concurrent callers
+// reading method runs on a connection of the read lane: see [pool.Reader]. A writing
+// one is a member of a batch, as with [Repo.Batch], which commits concurrent callers
 // together: see [pool.Writer]. [Reader] has the reading methods alone; a
-// [Repo.View] is given no more.
+// [Repo.View] is given no more. [Statements] are the queries' texts.
 //
 // All errors of queries can be told apart with errors.Is: see package dberr.
 //

@@ -127,7 +127,7 @@ func answers(ctx context.Context, t *testing.T, on any) map[string]any {
 }
 
 func TestReaderHasEveryReadingMethodAndNoWritingOne(t *testing.T) {
-	everywhere(t, func(t *testing.T, _ *pool.Pool, r *repo.Repo) {
+	everywhere(t, func(t *testing.T, r *repo.Repo) {
 		plant(t, r)
 		before := answers(t.Context(), t, r)
 		require.NoError(t, r.View(t.Context(), func(ctx context.Context, _ repo.Reader) error {
@@ -153,17 +153,18 @@ func TestReaderHasEveryReadingMethodAndNoWritingOne(t *testing.T) {
 }
 
 func TestWhatAViewIsGivenCannotBeTurnedIntoAWriter(t *testing.T) {
-	_, r := open(t, pool.Config{Path: pool.Memory})
-	require.NoError(t, r.View(t.Context(), func(_ context.Context, q repo.Reader) error {
-		_, ok := q.(gen.Querier)
-		require.False(t, ok)
-		require.ElementsMatch(t, names(reader), names(reflect.TypeOf(q)))
-		return nil
-	}))
+	everywhere(t, func(t *testing.T, r *repo.Repo) {
+		require.NoError(t, r.View(t.Context(), func(_ context.Context, q repo.Reader) error {
+			_, ok := q.(gen.Querier)
+			require.False(t, ok)
+			require.ElementsMatch(t, names(reader), names(reflect.TypeOf(q)))
+			return nil
+		}))
+	})
 }
 
 func TestEveryReadingMethodAnswersTheSameWhereverItRuns(t *testing.T) {
-	everywhere(t, func(t *testing.T, _ *pool.Pool, r *repo.Repo) {
+	everywhere(t, func(t *testing.T, r *repo.Repo) {
 		plant(t, r)
 		want := answers(t.Context(), t, r)
 		require.NoError(t, r.InTx(t.Context(), pool.Deferred, func(ctx context.Context, tx *repo.Tx) error {
@@ -179,7 +180,7 @@ func TestEveryReadingMethodAnswersTheSameWhereverItRuns(t *testing.T) {
 }
 
 func TestEveryWritingMethodIsABatchMemberOutsideATransaction(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *pool.Pool, r *repo.Repo) {
+	onPools(t, func(t *testing.T, p *pool.Pool, r *repo.Repo) {
 		plant(t, r)
 		methods := names(querier)
 		slices.Reverse(methods) // what deletes comes last
@@ -218,6 +219,39 @@ func TestEveryMethodJoinsTheTransactionOfItsContext(t *testing.T) {
 		}
 	}
 	require.Equal(t, want, answers(t.Context(), t, r), "all of it is undone")
+}
+
+func TestWhatIsUsedAfterItsEndIsDone(t *testing.T) {
+	everywhere(t, func(t *testing.T, r *repo.Repo) {
+		var ended, inner *repo.Tx
+		var over repo.Reader
+		require.NoError(t, r.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *repo.Tx) error {
+			ended = tx
+			require.NoError(t, tx.Savepoint(ctx, func(_ context.Context, tx *repo.Tx) error {
+				inner = tx
+				return nil
+			}))
+			require.ErrorIs(t, add(ctx, inner, "late"), pool.ErrTxDone)
+			return add(ctx, tx, "in time")
+		}))
+		require.NoError(t, r.View(t.Context(), func(_ context.Context, q repo.Reader) error {
+			over = q
+			return nil
+		}))
+		for _, method := range names(querier) {
+			for _, on := range []any{ended, inner} {
+				_, err := call(t.Context(), on, method)
+				require.ErrorIs(t, err, pool.ErrTxDone, method)
+				require.True(t, strings.HasPrefix(err.Error(), method+": "), err)
+			}
+		}
+		for _, method := range names(reader) {
+			_, err := call(t.Context(), over, method)
+			require.ErrorIs(t, err, pool.ErrTxDone, method)
+		}
+		require.ErrorIs(t, ended.Savepoint(t.Context(), func(context.Context, *repo.Tx) error { panic("begun") }), pool.ErrTxDone)
+		require.True(t, has(t.Context(), t, r, "in time"))
+	})
 }
 
 func TestEveryMethodNamesItselfInItsError(t *testing.T) {
@@ -279,17 +313,17 @@ var failures = map[string]struct {
 		_, err := q.UpsertDirectory(ctx, gen.UpsertDirectoryParams{Path: ""})
 		return err
 	}, repo.ErrCheck, lib.SQLITE_CONSTRAINT_CHECK},
-	"not null, which has no sentinel": {func(ctx context.Context, q gen.Querier) error {
+	"not null": {func(ctx context.Context, q gen.Querier) error {
 		_, err := q.PutBookmark(ctx, gen.PutBookmarkParams{Path: "/a", Bookmark: []byte{1}})
 		return err
-	}, nil, lib.SQLITE_CONSTRAINT_NOTNULL},
+	}, repo.ErrNotNull, lib.SQLITE_CONSTRAINT_NOTNULL},
 }
 
 // requireFailure requires err to be what want says and nothing else.
 func requireFailure(t *testing.T, err, want error, code int) {
 	t.Helper()
 	require.Error(t, err)
-	for _, sentinel := range []error{repo.ErrNotFound, repo.ErrDuplicate, repo.ErrForeignKey, repo.ErrCheck} {
+	for _, sentinel := range []error{repo.ErrNotFound, repo.ErrDuplicate, repo.ErrForeignKey, repo.ErrCheck, repo.ErrNotNull} {
 		require.Equal(t, sentinel == want, errors.Is(err, sentinel), "%v is %v", err, sentinel)
 	}
 	require.Equal(t, want == repo.ErrNotFound, errors.Is(err, sql.ErrNoRows))
@@ -304,7 +338,7 @@ func requireFailure(t *testing.T, err, want error, code int) {
 }
 
 func TestErrorsCanBeToldApartWhereverTheyHappen(t *testing.T) {
-	everywhere(t, func(t *testing.T, _ *pool.Pool, r *repo.Repo) {
+	everywhere(t, func(t *testing.T, r *repo.Repo) {
 		for name, f := range failures {
 			require.NoError(t, r.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *repo.Tx) error {
 				requireFailure(t, f.call(ctx, tx), f.want, f.code)
@@ -326,7 +360,7 @@ func TestErrorsCanBeToldApartWhereverTheyHappen(t *testing.T) {
 }
 
 func TestAForeignKeyThatIsUnmetAtTheEndIsTheSameError(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *pool.Pool, r *repo.Repo) {
+	onPools(t, func(t *testing.T, p *pool.Pool, r *repo.Repo) {
 		owe := func(ctx context.Context, tx *repo.Tx) error {
 			_, err := p.TxFromContext(ctx).ExecContext(ctx, "PRAGMA defer_foreign_keys=on")
 			require.NoError(t, err)
@@ -352,7 +386,7 @@ func TestAForeignKeyThatIsUnmetAtTheEndIsTheSameError(t *testing.T) {
 }
 
 func TestAContextThatHasEndedIsItsOwnError(t *testing.T) {
-	everywhere(t, func(t *testing.T, _ *pool.Pool, r *repo.Repo) {
+	everywhere(t, func(t *testing.T, r *repo.Repo) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(fmt.Errorf("tired"))
 		for _, method := range names(querier) {

@@ -6,9 +6,9 @@ import (
 	"context"
 
 	"github.com/sqlane/sqlane/column"
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/gen"
 	"github.com/sqlane/sqlane/pool"
-	"github.com/sqlane/sqlane/repo/dberr"
 )
 
 // What errors of queries are, besides their cause: see package dberr.
@@ -17,17 +17,29 @@ var (
 	ErrDuplicate  = dberr.ErrDuplicate  // a UNIQUE or PRIMARY KEY constraint is violated
 	ErrForeignKey = dberr.ErrForeignKey // a foreign key is violated, at once or at commit
 	ErrCheck      = dberr.ErrCheck      // a CHECK constraint is violated
+	ErrNotNull    = dberr.ErrNotNull    // a NOT NULL constraint is violated
 )
 
 // Repo runs each query on a connection of its own, or in the transaction that
 // its context carries. It is safe for concurrent use.
-type Repo struct{ pool *pool.Pool }
+type Repo struct {
+	reads
+	writes
+	store pool.Store
+}
 
 // Tx runs queries in a transaction. It is used by one goroutine at a time.
 type Tx struct {
-	tx      *pool.Tx
-	queries *gen.Queries
+	reads
+	writes
+	tx pool.StoreTx
 }
+
+// reads has a method for each query that only reads, writes one for each other.
+type (
+	reads  struct{ db gen.DBTX }
+	writes struct{ db gen.DBTX }
+)
 
 // Reader has the queries that only read.
 type Reader interface {
@@ -106,1202 +118,476 @@ type Reader interface {
 var (
 	_ gen.Querier = (*Repo)(nil)
 	_ gen.Querier = (*Tx)(nil)
-	_ Reader      = (*Repo)(nil)
-	_ Reader      = reader{}
+	_ Reader      = (*reads)(nil)
 )
 
-// New returns the repository on a pool. The pool stays the caller's to close.
-func New(p *pool.Pool) *Repo { return &Repo{pool: p} }
+// New returns the repository on a store, such as a [pool.Pool]. The store stays the
+// caller's to close.
+func New(s pool.Store) *Repo {
+	return &Repo{reads{s.StoreReader()}, writes{s.StoreWriter()}, s}
+}
 
 // InTx runs fn in a transaction: committed if fn returns nil, rolled back if it
 // returns an error, which InTx returns unchanged, panics or calls runtime.Goexit.
 // Within a transaction of its context it is a savepoint of that one.
 // See [pool.Pool.InTx].
 func (r *Repo) InTx(ctx context.Context, level pool.Level, fn func(ctx context.Context, tx *Tx) error, opts ...pool.TxOption) error {
-	failed, run := own(fn)
-	err := r.pool.InTx(ctx, level, run, opts...)
-	return poolError("InTx", err, *failed)
+	w := &work{fn: fn}
+	return w.outcome("InTx", r.store.StoreInTx(ctx, level, w.run, opts...))
 }
 
 // Batch runs fn in a transaction that may be shared with other callers of Batch,
 // and returns when its work is durable. fn may run more than once; only one run
 // counts. See [pool.Pool.Batch].
 func (r *Repo) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	failed, run := own(fn)
-	err := r.pool.Batch(ctx, run)
-	return poolError("Batch", err, *failed)
+	w := &work{fn: fn}
+	return w.outcome("Batch", r.store.StoreBatch(ctx, w.run))
 }
 
 // View runs fn on one snapshot of the database. See [pool.Pool.View].
 func (r *Repo) View(ctx context.Context, fn func(ctx context.Context, q Reader) error) error {
-	failed, run := own(func(ctx context.Context, tx *Tx) error { return fn(ctx, reader{tx}) })
-	err := r.pool.View(ctx, run)
-	return poolError("View", err, *failed)
+	w := &work{fn: func(ctx context.Context, tx *Tx) error { return fn(ctx, &tx.reads) }}
+	return w.outcome("View", r.store.StoreView(ctx, w.run))
 }
 
 // Savepoint runs fn in a savepoint: what it did is undone alone if it fails, and
 // the transaction goes on. See [pool.Tx.Savepoint].
 func (t *Tx) Savepoint(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	failed, run := own(fn)
-	err := t.tx.Savepoint(ctx, run)
-	return poolError("Savepoint", err, *failed)
+	w := &work{fn: fn}
+	return w.outcome("Savepoint", t.tx.Savepoint(ctx, w.run))
 }
 
-// own makes fn a function of the pool's, and remembers whether it failed.
-func own(fn func(context.Context, *Tx) error) (failed *bool, run func(context.Context, *pool.Tx) error) {
-	failed = new(bool)
-	return failed, func(ctx context.Context, tx *pool.Tx) error {
-		err := fn(ctx, &Tx{tx: tx, queries: gen.New(tx)})
-		*failed = err != nil
-		return err
-	}
+// work is a function for a transaction, and whether it failed when it last ran.
+type work struct {
+	fn     func(context.Context, *Tx) error
+	failed bool
 }
 
-// poolError leaves fn's own error as it is and wraps the pool's.
-func poolError(op string, err error, failed bool) error {
-	if failed {
+func (w *work) run(ctx context.Context, tx pool.StoreTx) error {
+	err := w.fn(ctx, &Tx{reads{tx}, writes{tx}, tx})
+	w.failed = err != nil
+	return err
+}
+
+// outcome leaves the function's own error as it is and wraps the store's.
+func (w *work) outcome(op string, err error) error {
+	if w.failed {
 		return err
 	}
 	return dberr.Wrap(op, err)
 }
 
 // AppendLog records an indexing run.
-func (r *Repo) AppendLog(ctx context.Context, arg gen.AppendLogParams) (result gen.IndexingLog, err error) {
-	result, err = gen.New(r.pool.Writer()).AppendLog(ctx, arg)
-	return result, dberr.Wrap("AppendLog", err)
-}
-
-// AppendLog records an indexing run.
-func (t *Tx) AppendLog(ctx context.Context, arg gen.AppendLogParams) (result gen.IndexingLog, err error) {
-	result, err = t.queries.AppendLog(ctx, arg)
+func (q *writes) AppendLog(ctx context.Context, arg gen.AppendLogParams) (gen.IndexingLog, error) {
+	result, err := gen.New(q.db).AppendLog(ctx, arg)
 	return result, dberr.Wrap("AppendLog", err)
 }
 
 // CountFiles returns how many files and how many directories are indexed below a
 // directory, itself left out, and the total size of the files.
-func (r *Repo) CountFiles(ctx context.Context, directory string) (result gen.CountFilesRow, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).CountFiles(ctx, directory)
-		return result, dberr.Wrap("CountFiles", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("CountFiles", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).CountFiles(ctx, directory)
-	return result, dberr.Wrap("CountFiles", err)
-}
-
-// CountFiles returns how many files and how many directories are indexed below a
-// directory, itself left out, and the total size of the files.
-func (t *Tx) CountFiles(ctx context.Context, directory string) (result gen.CountFilesRow, err error) {
-	result, err = t.queries.CountFiles(ctx, directory)
+func (q *reads) CountFiles(ctx context.Context, directory string) (gen.CountFilesRow, error) {
+	result, err := gen.New(q.db).CountFiles(ctx, directory)
 	return result, dberr.Wrap("CountFiles", err)
 }
 
 // CreateTab adds a search category behind the others. The filter is JSON.
-func (r *Repo) CreateTab(ctx context.Context, arg gen.CreateTabParams) (result gen.Tab, err error) {
-	result, err = gen.New(r.pool.Writer()).CreateTab(ctx, arg)
-	return result, dberr.Wrap("CreateTab", err)
-}
-
-// CreateTab adds a search category behind the others. The filter is JSON.
-func (t *Tx) CreateTab(ctx context.Context, arg gen.CreateTabParams) (result gen.Tab, err error) {
-	result, err = t.queries.CreateTab(ctx, arg)
+func (q *writes) CreateTab(ctx context.Context, arg gen.CreateTabParams) (gen.Tab, error) {
+	result, err := gen.New(q.db).CreateTab(ctx, arg)
 	return result, dberr.Wrap("CreateTab", err)
 }
 
 // DeleteBookmark deletes the access grant for a path.
-func (r *Repo) DeleteBookmark(ctx context.Context, path string) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).DeleteBookmark(ctx, path)
-	return result, dberr.Wrap("DeleteBookmark", err)
-}
-
-// DeleteBookmark deletes the access grant for a path.
-func (t *Tx) DeleteBookmark(ctx context.Context, path string) (result int64, err error) {
-	result, err = t.queries.DeleteBookmark(ctx, path)
+func (q *writes) DeleteBookmark(ctx context.Context, path string) (int64, error) {
+	result, err := gen.New(q.db).DeleteBookmark(ctx, path)
 	return result, dberr.Wrap("DeleteBookmark", err)
 }
 
 // DeleteDirectories deletes a directory and everything below it, with the
 // entries in them. The directory's own entry, in its parent, stays.
-func (r *Repo) DeleteDirectories(ctx context.Context, path string) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).DeleteDirectories(ctx, path)
-	return result, dberr.Wrap("DeleteDirectories", err)
-}
-
-// DeleteDirectories deletes a directory and everything below it, with the
-// entries in them. The directory's own entry, in its parent, stays.
-func (t *Tx) DeleteDirectories(ctx context.Context, path string) (result int64, err error) {
-	result, err = t.queries.DeleteDirectories(ctx, path)
+func (q *writes) DeleteDirectories(ctx context.Context, path string) (int64, error) {
+	result, err := gen.New(q.db).DeleteDirectories(ctx, path)
 	return result, dberr.Wrap("DeleteDirectories", err)
 }
 
 // DeleteFiles deletes entries by their ids.
-func (r *Repo) DeleteFiles(ctx context.Context, ids []int64) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).DeleteFiles(ctx, ids)
-	return result, dberr.Wrap("DeleteFiles", err)
-}
-
-// DeleteFiles deletes entries by their ids.
-func (t *Tx) DeleteFiles(ctx context.Context, ids []int64) (result int64, err error) {
-	result, err = t.queries.DeleteFiles(ctx, ids)
+func (q *writes) DeleteFiles(ctx context.Context, ids []int64) (int64, error) {
+	result, err := gen.New(q.db).DeleteFiles(ctx, ids)
 	return result, dberr.Wrap("DeleteFiles", err)
 }
 
 // DeleteTab deletes a search category.
-func (r *Repo) DeleteTab(ctx context.Context, id int64) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).DeleteTab(ctx, id)
-	return result, dberr.Wrap("DeleteTab", err)
-}
-
-// DeleteTab deletes a search category.
-func (t *Tx) DeleteTab(ctx context.Context, id int64) (result int64, err error) {
-	result, err = t.queries.DeleteTab(ctx, id)
+func (q *writes) DeleteTab(ctx context.Context, id int64) (int64, error) {
+	result, err := gen.New(q.db).DeleteTab(ctx, id)
 	return result, dberr.Wrap("DeleteTab", err)
 }
 
 // DeleteUnseenFiles deletes the entries below a directory that were not met
 // since a time.
-func (r *Repo) DeleteUnseenFiles(ctx context.Context, arg gen.DeleteUnseenFilesParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).DeleteUnseenFiles(ctx, arg)
-	return result, dberr.Wrap("DeleteUnseenFiles", err)
-}
-
-// DeleteUnseenFiles deletes the entries below a directory that were not met
-// since a time.
-func (t *Tx) DeleteUnseenFiles(ctx context.Context, arg gen.DeleteUnseenFilesParams) (result int64, err error) {
-	result, err = t.queries.DeleteUnseenFiles(ctx, arg)
+func (q *writes) DeleteUnseenFiles(ctx context.Context, arg gen.DeleteUnseenFilesParams) (int64, error) {
+	result, err := gen.New(q.db).DeleteUnseenFiles(ctx, arg)
 	return result, dberr.Wrap("DeleteUnseenFiles", err)
 }
 
 // GetBookmark returns the access grant for a path.
-func (r *Repo) GetBookmark(ctx context.Context, path string) (result gen.PermissionBookmark, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).GetBookmark(ctx, path)
-		return result, dberr.Wrap("GetBookmark", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("GetBookmark", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).GetBookmark(ctx, path)
-	return result, dberr.Wrap("GetBookmark", err)
-}
-
-// GetBookmark returns the access grant for a path.
-func (t *Tx) GetBookmark(ctx context.Context, path string) (result gen.PermissionBookmark, err error) {
-	result, err = t.queries.GetBookmark(ctx, path)
+func (q *reads) GetBookmark(ctx context.Context, path string) (gen.PermissionBookmark, error) {
+	result, err := gen.New(q.db).GetBookmark(ctx, path)
 	return result, dberr.Wrap("GetBookmark", err)
 }
 
 // GetDirectory returns a directory by its id.
-func (r *Repo) GetDirectory(ctx context.Context, id int64) (result gen.Directory, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).GetDirectory(ctx, id)
-		return result, dberr.Wrap("GetDirectory", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("GetDirectory", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).GetDirectory(ctx, id)
-	return result, dberr.Wrap("GetDirectory", err)
-}
-
-// GetDirectory returns a directory by its id.
-func (t *Tx) GetDirectory(ctx context.Context, id int64) (result gen.Directory, err error) {
-	result, err = t.queries.GetDirectory(ctx, id)
+func (q *reads) GetDirectory(ctx context.Context, id int64) (gen.Directory, error) {
+	result, err := gen.New(q.db).GetDirectory(ctx, id)
 	return result, dberr.Wrap("GetDirectory", err)
 }
 
 // GetDirectoryByPath returns a directory by its path.
-func (r *Repo) GetDirectoryByPath(ctx context.Context, path string) (result gen.Directory, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).GetDirectoryByPath(ctx, path)
-		return result, dberr.Wrap("GetDirectoryByPath", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("GetDirectoryByPath", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).GetDirectoryByPath(ctx, path)
-	return result, dberr.Wrap("GetDirectoryByPath", err)
-}
-
-// GetDirectoryByPath returns a directory by its path.
-func (t *Tx) GetDirectoryByPath(ctx context.Context, path string) (result gen.Directory, err error) {
-	result, err = t.queries.GetDirectoryByPath(ctx, path)
+func (q *reads) GetDirectoryByPath(ctx context.Context, path string) (gen.Directory, error) {
+	result, err := gen.New(q.db).GetDirectoryByPath(ctx, path)
 	return result, dberr.Wrap("GetDirectoryByPath", err)
 }
 
 // GetFile returns an entry by its id.
-func (r *Repo) GetFile(ctx context.Context, id int64) (result gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).GetFile(ctx, id)
-		return result, dberr.Wrap("GetFile", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("GetFile", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).GetFile(ctx, id)
-	return result, dberr.Wrap("GetFile", err)
-}
-
-// GetFile returns an entry by its id.
-func (t *Tx) GetFile(ctx context.Context, id int64) (result gen.File, err error) {
-	result, err = t.queries.GetFile(ctx, id)
+func (q *reads) GetFile(ctx context.Context, id int64) (gen.File, error) {
+	result, err := gen.New(q.db).GetFile(ctx, id)
 	return result, dberr.Wrap("GetFile", err)
 }
 
 // GetFileByPath returns an entry by its path.
-func (r *Repo) GetFileByPath(ctx context.Context, path string) (result gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).GetFileByPath(ctx, path)
-		return result, dberr.Wrap("GetFileByPath", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("GetFileByPath", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).GetFileByPath(ctx, path)
-	return result, dberr.Wrap("GetFileByPath", err)
-}
-
-// GetFileByPath returns an entry by its path.
-func (t *Tx) GetFileByPath(ctx context.Context, path string) (result gen.File, err error) {
-	result, err = t.queries.GetFileByPath(ctx, path)
+func (q *reads) GetFileByPath(ctx context.Context, path string) (gen.File, error) {
+	result, err := gen.New(q.db).GetFileByPath(ctx, path)
 	return result, dberr.Wrap("GetFileByPath", err)
 }
 
 // GetFileTypeByExtension returns what an extension means.
-func (r *Repo) GetFileTypeByExtension(ctx context.Context, extension string) (result gen.FileType, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).GetFileTypeByExtension(ctx, extension)
-		return result, dberr.Wrap("GetFileTypeByExtension", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("GetFileTypeByExtension", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).GetFileTypeByExtension(ctx, extension)
-	return result, dberr.Wrap("GetFileTypeByExtension", err)
-}
-
-// GetFileTypeByExtension returns what an extension means.
-func (t *Tx) GetFileTypeByExtension(ctx context.Context, extension string) (result gen.FileType, err error) {
-	result, err = t.queries.GetFileTypeByExtension(ctx, extension)
+func (q *reads) GetFileTypeByExtension(ctx context.Context, extension string) (gen.FileType, error) {
+	result, err := gen.New(q.db).GetFileTypeByExtension(ctx, extension)
 	return result, dberr.Wrap("GetFileTypeByExtension", err)
 }
 
 // GetSchemaVersion returns the number of the newest migration that is applied.
-func (r *Repo) GetSchemaVersion(ctx context.Context) (result int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).GetSchemaVersion(ctx)
-		return result, dberr.Wrap("GetSchemaVersion", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("GetSchemaVersion", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).GetSchemaVersion(ctx)
-	return result, dberr.Wrap("GetSchemaVersion", err)
-}
-
-// GetSchemaVersion returns the number of the newest migration that is applied.
-func (t *Tx) GetSchemaVersion(ctx context.Context) (result int64, err error) {
-	result, err = t.queries.GetSchemaVersion(ctx)
+func (q *reads) GetSchemaVersion(ctx context.Context) (int64, error) {
+	result, err := gen.New(q.db).GetSchemaVersion(ctx)
 	return result, dberr.Wrap("GetSchemaVersion", err)
 }
 
 // LargestFiles returns the largest files.
-func (r *Repo) LargestFiles(ctx context.Context, count int64) (result []gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).LargestFiles(ctx, count)
-		return result, dberr.Wrap("LargestFiles", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("LargestFiles", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).LargestFiles(ctx, count)
-	return result, dberr.Wrap("LargestFiles", err)
-}
-
-// LargestFiles returns the largest files.
-func (t *Tx) LargestFiles(ctx context.Context, count int64) (result []gen.File, err error) {
-	result, err = t.queries.LargestFiles(ctx, count)
+func (q *reads) LargestFiles(ctx context.Context, count int64) ([]gen.File, error) {
+	result, err := gen.New(q.db).LargestFiles(ctx, count)
 	return result, dberr.Wrap("LargestFiles", err)
 }
 
 // LargestFolders returns the directories that hold most.
-func (r *Repo) LargestFolders(ctx context.Context, count int64) (result []gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).LargestFolders(ctx, count)
-		return result, dberr.Wrap("LargestFolders", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("LargestFolders", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).LargestFolders(ctx, count)
-	return result, dberr.Wrap("LargestFolders", err)
-}
-
-// LargestFolders returns the directories that hold most.
-func (t *Tx) LargestFolders(ctx context.Context, count int64) (result []gen.File, err error) {
-	result, err = t.queries.LargestFolders(ctx, count)
+func (q *reads) LargestFolders(ctx context.Context, count int64) ([]gen.File, error) {
+	result, err := gen.New(q.db).LargestFolders(ctx, count)
 	return result, dberr.Wrap("LargestFolders", err)
 }
 
 // LastLog returns the latest run that ended in an operation.
-func (r *Repo) LastLog(ctx context.Context, operation column.Operation) (result gen.IndexingLog, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).LastLog(ctx, operation)
-		return result, dberr.Wrap("LastLog", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("LastLog", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).LastLog(ctx, operation)
-	return result, dberr.Wrap("LastLog", err)
-}
-
-// LastLog returns the latest run that ended in an operation.
-func (t *Tx) LastLog(ctx context.Context, operation column.Operation) (result gen.IndexingLog, err error) {
-	result, err = t.queries.LastLog(ctx, operation)
+func (q *reads) LastLog(ctx context.Context, operation column.Operation) (gen.IndexingLog, error) {
+	result, err := gen.New(q.db).LastLog(ctx, operation)
 	return result, dberr.Wrap("LastLog", err)
 }
 
 // ListAncestors returns the directories that a directory lies in, the nearest first.
-func (r *Repo) ListAncestors(ctx context.Context, id int64) (result []gen.ListAncestorsRow, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListAncestors(ctx, id)
-		return result, dberr.Wrap("ListAncestors", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListAncestors", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListAncestors(ctx, id)
-	return result, dberr.Wrap("ListAncestors", err)
-}
-
-// ListAncestors returns the directories that a directory lies in, the nearest first.
-func (t *Tx) ListAncestors(ctx context.Context, id int64) (result []gen.ListAncestorsRow, err error) {
-	result, err = t.queries.ListAncestors(ctx, id)
+func (q *reads) ListAncestors(ctx context.Context, id int64) ([]gen.ListAncestorsRow, error) {
+	result, err := gen.New(q.db).ListAncestors(ctx, id)
 	return result, dberr.Wrap("ListAncestors", err)
 }
 
 // ListBookmarks returns all access grants, ordered by path.
-func (r *Repo) ListBookmarks(ctx context.Context) (result []gen.PermissionBookmark, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListBookmarks(ctx)
-		return result, dberr.Wrap("ListBookmarks", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListBookmarks", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListBookmarks(ctx)
-	return result, dberr.Wrap("ListBookmarks", err)
-}
-
-// ListBookmarks returns all access grants, ordered by path.
-func (t *Tx) ListBookmarks(ctx context.Context) (result []gen.PermissionBookmark, err error) {
-	result, err = t.queries.ListBookmarks(ctx)
+func (q *reads) ListBookmarks(ctx context.Context) ([]gen.PermissionBookmark, error) {
+	result, err := gen.New(q.db).ListBookmarks(ctx)
 	return result, dberr.Wrap("ListBookmarks", err)
 }
 
 // ListDirectory returns a page of a directory's entries, ordered by name. The
 // next page begins after the last entry's name_lower and id; the first one after
 // the empty name and 0.
-func (r *Repo) ListDirectory(ctx context.Context, arg gen.ListDirectoryParams) (result []gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListDirectory(ctx, arg)
-		return result, dberr.Wrap("ListDirectory", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListDirectory", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListDirectory(ctx, arg)
-	return result, dberr.Wrap("ListDirectory", err)
-}
-
-// ListDirectory returns a page of a directory's entries, ordered by name. The
-// next page begins after the last entry's name_lower and id; the first one after
-// the empty name and 0.
-func (t *Tx) ListDirectory(ctx context.Context, arg gen.ListDirectoryParams) (result []gen.File, err error) {
-	result, err = t.queries.ListDirectory(ctx, arg)
+func (q *reads) ListDirectory(ctx context.Context, arg gen.ListDirectoryParams) ([]gen.File, error) {
+	result, err := gen.New(q.db).ListDirectory(ctx, arg)
 	return result, dberr.Wrap("ListDirectory", err)
 }
 
 // ListEntries returns what an indexing run compares, of all entries of a directory.
-func (r *Repo) ListEntries(ctx context.Context, directoryID int64) (result []gen.ListEntriesRow, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListEntries(ctx, directoryID)
-		return result, dberr.Wrap("ListEntries", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListEntries", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListEntries(ctx, directoryID)
-	return result, dberr.Wrap("ListEntries", err)
-}
-
-// ListEntries returns what an indexing run compares, of all entries of a directory.
-func (t *Tx) ListEntries(ctx context.Context, directoryID int64) (result []gen.ListEntriesRow, err error) {
-	result, err = t.queries.ListEntries(ctx, directoryID)
+func (q *reads) ListEntries(ctx context.Context, directoryID int64) ([]gen.ListEntriesRow, error) {
+	result, err := gen.New(q.db).ListEntries(ctx, directoryID)
 	return result, dberr.Wrap("ListEntries", err)
 }
 
 // ListFileTypes returns all types, ordered by extension.
-func (r *Repo) ListFileTypes(ctx context.Context) (result []gen.FileType, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListFileTypes(ctx)
-		return result, dberr.Wrap("ListFileTypes", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListFileTypes", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListFileTypes(ctx)
-	return result, dberr.Wrap("ListFileTypes", err)
-}
-
-// ListFileTypes returns all types, ordered by extension.
-func (t *Tx) ListFileTypes(ctx context.Context) (result []gen.FileType, err error) {
-	result, err = t.queries.ListFileTypes(ctx)
+func (q *reads) ListFileTypes(ctx context.Context) ([]gen.FileType, error) {
+	result, err := gen.New(q.db).ListFileTypes(ctx)
 	return result, dberr.Wrap("ListFileTypes", err)
 }
 
 // ListFileTypesByCategory returns a category's types, ordered by extension.
-func (r *Repo) ListFileTypesByCategory(ctx context.Context, category column.Category) (result []gen.FileType, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListFileTypesByCategory(ctx, category)
-		return result, dberr.Wrap("ListFileTypesByCategory", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListFileTypesByCategory", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListFileTypesByCategory(ctx, category)
-	return result, dberr.Wrap("ListFileTypesByCategory", err)
-}
-
-// ListFileTypesByCategory returns a category's types, ordered by extension.
-func (t *Tx) ListFileTypesByCategory(ctx context.Context, category column.Category) (result []gen.FileType, err error) {
-	result, err = t.queries.ListFileTypesByCategory(ctx, category)
+func (q *reads) ListFileTypesByCategory(ctx context.Context, category column.Category) ([]gen.FileType, error) {
+	result, err := gen.New(q.db).ListFileTypesByCategory(ctx, category)
 	return result, dberr.Wrap("ListFileTypesByCategory", err)
 }
 
 // ListFilesByCategory returns the files whose type is of a category, the largest first.
-func (r *Repo) ListFilesByCategory(ctx context.Context, arg gen.ListFilesByCategoryParams) (result []gen.ListFilesByCategoryRow, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListFilesByCategory(ctx, arg)
-		return result, dberr.Wrap("ListFilesByCategory", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListFilesByCategory", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListFilesByCategory(ctx, arg)
-	return result, dberr.Wrap("ListFilesByCategory", err)
-}
-
-// ListFilesByCategory returns the files whose type is of a category, the largest first.
-func (t *Tx) ListFilesByCategory(ctx context.Context, arg gen.ListFilesByCategoryParams) (result []gen.ListFilesByCategoryRow, err error) {
-	result, err = t.queries.ListFilesByCategory(ctx, arg)
+func (q *reads) ListFilesByCategory(ctx context.Context, arg gen.ListFilesByCategoryParams) ([]gen.ListFilesByCategoryRow, error) {
+	result, err := gen.New(q.db).ListFilesByCategory(ctx, arg)
 	return result, dberr.Wrap("ListFilesByCategory", err)
 }
 
 // ListFilesByDate returns the files modified between two times, the first
 // included, the second not, and either one open if it is the zero time; the
 // oldest first.
-func (r *Repo) ListFilesByDate(ctx context.Context, arg gen.ListFilesByDateParams) (result []gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListFilesByDate(ctx, arg)
-		return result, dberr.Wrap("ListFilesByDate", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListFilesByDate", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListFilesByDate(ctx, arg)
-	return result, dberr.Wrap("ListFilesByDate", err)
-}
-
-// ListFilesByDate returns the files modified between two times, the first
-// included, the second not, and either one open if it is the zero time; the
-// oldest first.
-func (t *Tx) ListFilesByDate(ctx context.Context, arg gen.ListFilesByDateParams) (result []gen.File, err error) {
-	result, err = t.queries.ListFilesByDate(ctx, arg)
+func (q *reads) ListFilesByDate(ctx context.Context, arg gen.ListFilesByDateParams) ([]gen.File, error) {
+	result, err := gen.New(q.db).ListFilesByDate(ctx, arg)
 	return result, dberr.Wrap("ListFilesByDate", err)
 }
 
 // ListFilesByExtension returns the entries with an extension (lower case, no dot).
-func (r *Repo) ListFilesByExtension(ctx context.Context, arg gen.ListFilesByExtensionParams) (result []gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListFilesByExtension(ctx, arg)
-		return result, dberr.Wrap("ListFilesByExtension", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListFilesByExtension", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListFilesByExtension(ctx, arg)
-	return result, dberr.Wrap("ListFilesByExtension", err)
-}
-
-// ListFilesByExtension returns the entries with an extension (lower case, no dot).
-func (t *Tx) ListFilesByExtension(ctx context.Context, arg gen.ListFilesByExtensionParams) (result []gen.File, err error) {
-	result, err = t.queries.ListFilesByExtension(ctx, arg)
+func (q *reads) ListFilesByExtension(ctx context.Context, arg gen.ListFilesByExtensionParams) ([]gen.File, error) {
+	result, err := gen.New(q.db).ListFilesByExtension(ctx, arg)
 	return result, dberr.Wrap("ListFilesByExtension", err)
 }
 
 // ListFilesByIDs returns the entries with the given ids, in the order of the ids.
-func (r *Repo) ListFilesByIDs(ctx context.Context, ids []int64) (result []gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListFilesByIDs(ctx, ids)
-		return result, dberr.Wrap("ListFilesByIDs", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListFilesByIDs", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListFilesByIDs(ctx, ids)
-	return result, dberr.Wrap("ListFilesByIDs", err)
-}
-
-// ListFilesByIDs returns the entries with the given ids, in the order of the ids.
-func (t *Tx) ListFilesByIDs(ctx context.Context, ids []int64) (result []gen.File, err error) {
-	result, err = t.queries.ListFilesByIDs(ctx, ids)
+func (q *reads) ListFilesByIDs(ctx context.Context, ids []int64) ([]gen.File, error) {
+	result, err := gen.New(q.db).ListFilesByIDs(ctx, ids)
 	return result, dberr.Wrap("ListFilesByIDs", err)
 }
 
 // ListFilesBySize returns the files between two sizes, both included and either
 // one open if it is nil, the smallest first.
-func (r *Repo) ListFilesBySize(ctx context.Context, arg gen.ListFilesBySizeParams) (result []gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListFilesBySize(ctx, arg)
-		return result, dberr.Wrap("ListFilesBySize", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListFilesBySize", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListFilesBySize(ctx, arg)
-	return result, dberr.Wrap("ListFilesBySize", err)
-}
-
-// ListFilesBySize returns the files between two sizes, both included and either
-// one open if it is nil, the smallest first.
-func (t *Tx) ListFilesBySize(ctx context.Context, arg gen.ListFilesBySizeParams) (result []gen.File, err error) {
-	result, err = t.queries.ListFilesBySize(ctx, arg)
+func (q *reads) ListFilesBySize(ctx context.Context, arg gen.ListFilesBySizeParams) ([]gen.File, error) {
+	result, err := gen.New(q.db).ListFilesBySize(ctx, arg)
 	return result, dberr.Wrap("ListFilesBySize", err)
 }
 
 // ListIncludedDirectories returns the directories to be indexed, the most
 // important first.
-func (r *Repo) ListIncludedDirectories(ctx context.Context) (result []gen.Directory, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListIncludedDirectories(ctx)
-		return result, dberr.Wrap("ListIncludedDirectories", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListIncludedDirectories", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListIncludedDirectories(ctx)
-	return result, dberr.Wrap("ListIncludedDirectories", err)
-}
-
-// ListIncludedDirectories returns the directories to be indexed, the most
-// important first.
-func (t *Tx) ListIncludedDirectories(ctx context.Context) (result []gen.Directory, err error) {
-	result, err = t.queries.ListIncludedDirectories(ctx)
+func (q *reads) ListIncludedDirectories(ctx context.Context) ([]gen.Directory, error) {
+	result, err := gen.New(q.db).ListIncludedDirectories(ctx)
 	return result, dberr.Wrap("ListIncludedDirectories", err)
 }
 
 // ListSubdirectories returns a directory's children, ordered by path.
-func (r *Repo) ListSubdirectories(ctx context.Context, parentID int64) (result []gen.Directory, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListSubdirectories(ctx, parentID)
-		return result, dberr.Wrap("ListSubdirectories", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListSubdirectories", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListSubdirectories(ctx, parentID)
-	return result, dberr.Wrap("ListSubdirectories", err)
-}
-
-// ListSubdirectories returns a directory's children, ordered by path.
-func (t *Tx) ListSubdirectories(ctx context.Context, parentID int64) (result []gen.Directory, err error) {
-	result, err = t.queries.ListSubdirectories(ctx, parentID)
+func (q *reads) ListSubdirectories(ctx context.Context, parentID int64) ([]gen.Directory, error) {
+	result, err := gen.New(q.db).ListSubdirectories(ctx, parentID)
 	return result, dberr.Wrap("ListSubdirectories", err)
 }
 
 // ListTabs returns all search categories in their order.
-func (r *Repo) ListTabs(ctx context.Context) (result []gen.Tab, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListTabs(ctx)
-		return result, dberr.Wrap("ListTabs", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListTabs", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListTabs(ctx)
-	return result, dberr.Wrap("ListTabs", err)
-}
-
-// ListTabs returns all search categories in their order.
-func (t *Tx) ListTabs(ctx context.Context) (result []gen.Tab, err error) {
-	result, err = t.queries.ListTabs(ctx)
+func (q *reads) ListTabs(ctx context.Context) ([]gen.Tab, error) {
+	result, err := gen.New(q.db).ListTabs(ctx)
 	return result, dberr.Wrap("ListTabs", err)
 }
 
 // MarkFileSeen notes that an entry was met, unchanged.
-func (r *Repo) MarkFileSeen(ctx context.Context, arg gen.MarkFileSeenParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).MarkFileSeen(ctx, arg)
-	return result, dberr.Wrap("MarkFileSeen", err)
-}
-
-// MarkFileSeen notes that an entry was met, unchanged.
-func (t *Tx) MarkFileSeen(ctx context.Context, arg gen.MarkFileSeenParams) (result int64, err error) {
-	result, err = t.queries.MarkFileSeen(ctx, arg)
+func (q *writes) MarkFileSeen(ctx context.Context, arg gen.MarkFileSeenParams) (int64, error) {
+	result, err := gen.New(q.db).MarkFileSeen(ctx, arg)
 	return result, dberr.Wrap("MarkFileSeen", err)
 }
 
 // MoveDirectory gives one directory its new parent, after RenameDirectories has
 // given it its path.
-func (r *Repo) MoveDirectory(ctx context.Context, arg gen.MoveDirectoryParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).MoveDirectory(ctx, arg)
-	return result, dberr.Wrap("MoveDirectory", err)
-}
-
-// MoveDirectory gives one directory its new parent, after RenameDirectories has
-// given it its path.
-func (t *Tx) MoveDirectory(ctx context.Context, arg gen.MoveDirectoryParams) (result int64, err error) {
-	result, err = t.queries.MoveDirectory(ctx, arg)
+func (q *writes) MoveDirectory(ctx context.Context, arg gen.MoveDirectoryParams) (int64, error) {
+	result, err := gen.New(q.db).MoveDirectory(ctx, arg)
 	return result, dberr.Wrap("MoveDirectory", err)
 }
 
 // MoveFile gives one entry its new directory and name, after RenameFiles has
 // given it its path.
-func (r *Repo) MoveFile(ctx context.Context, arg gen.MoveFileParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).MoveFile(ctx, arg)
-	return result, dberr.Wrap("MoveFile", err)
-}
-
-// MoveFile gives one entry its new directory and name, after RenameFiles has
-// given it its path.
-func (t *Tx) MoveFile(ctx context.Context, arg gen.MoveFileParams) (result int64, err error) {
-	result, err = t.queries.MoveFile(ctx, arg)
+func (q *writes) MoveFile(ctx context.Context, arg gen.MoveFileParams) (int64, error) {
+	result, err := gen.New(q.db).MoveFile(ctx, arg)
 	return result, dberr.Wrap("MoveFile", err)
 }
 
 // MoveTab puts a search category at a position, counted from 0, and the others
 // around it in their order. The rows exist: the INSERT is an UPDATE from a query.
-func (r *Repo) MoveTab(ctx context.Context, arg gen.MoveTabParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).MoveTab(ctx, arg)
-	return result, dberr.Wrap("MoveTab", err)
-}
-
-// MoveTab puts a search category at a position, counted from 0, and the others
-// around it in their order. The rows exist: the INSERT is an UPDATE from a query.
-func (t *Tx) MoveTab(ctx context.Context, arg gen.MoveTabParams) (result int64, err error) {
-	result, err = t.queries.MoveTab(ctx, arg)
+func (q *writes) MoveTab(ctx context.Context, arg gen.MoveTabParams) (int64, error) {
+	result, err := gen.New(q.db).MoveTab(ctx, arg)
 	return result, dberr.Wrap("MoveTab", err)
 }
 
 // NewestFiles returns the files modified last.
-func (r *Repo) NewestFiles(ctx context.Context, count int64) (result []gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).NewestFiles(ctx, count)
-		return result, dberr.Wrap("NewestFiles", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("NewestFiles", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).NewestFiles(ctx, count)
-	return result, dberr.Wrap("NewestFiles", err)
-}
-
-// NewestFiles returns the files modified last.
-func (t *Tx) NewestFiles(ctx context.Context, count int64) (result []gen.File, err error) {
-	result, err = t.queries.NewestFiles(ctx, count)
+func (q *reads) NewestFiles(ctx context.Context, count int64) ([]gen.File, error) {
+	result, err := gen.New(q.db).NewestFiles(ctx, count)
 	return result, dberr.Wrap("NewestFiles", err)
 }
 
 // PruneLog deletes the runs before a time.
-func (r *Repo) PruneLog(ctx context.Context, timestamp column.Time) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).PruneLog(ctx, timestamp)
-	return result, dberr.Wrap("PruneLog", err)
-}
-
-// PruneLog deletes the runs before a time.
-func (t *Tx) PruneLog(ctx context.Context, timestamp column.Time) (result int64, err error) {
-	result, err = t.queries.PruneLog(ctx, timestamp)
+func (q *writes) PruneLog(ctx context.Context, timestamp column.Time) (int64, error) {
+	result, err := gen.New(q.db).PruneLog(ctx, timestamp)
 	return result, dberr.Wrap("PruneLog", err)
 }
 
 // PutBookmark stores an access grant for a path, in place of an older one.
-func (r *Repo) PutBookmark(ctx context.Context, arg gen.PutBookmarkParams) (result gen.PermissionBookmark, err error) {
-	result, err = gen.New(r.pool.Writer()).PutBookmark(ctx, arg)
-	return result, dberr.Wrap("PutBookmark", err)
-}
-
-// PutBookmark stores an access grant for a path, in place of an older one.
-func (t *Tx) PutBookmark(ctx context.Context, arg gen.PutBookmarkParams) (result gen.PermissionBookmark, err error) {
-	result, err = t.queries.PutBookmark(ctx, arg)
+func (q *writes) PutBookmark(ctx context.Context, arg gen.PutBookmarkParams) (gen.PermissionBookmark, error) {
+	result, err := gen.New(q.db).PutBookmark(ctx, arg)
 	return result, dberr.Wrap("PutBookmark", err)
 }
 
 // RecentLog returns the latest runs, the newest first.
-func (r *Repo) RecentLog(ctx context.Context, count int64) (result []gen.IndexingLog, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).RecentLog(ctx, count)
-		return result, dberr.Wrap("RecentLog", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("RecentLog", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).RecentLog(ctx, count)
-	return result, dberr.Wrap("RecentLog", err)
-}
-
-// RecentLog returns the latest runs, the newest first.
-func (t *Tx) RecentLog(ctx context.Context, count int64) (result []gen.IndexingLog, err error) {
-	result, err = t.queries.RecentLog(ctx, count)
+func (q *reads) RecentLog(ctx context.Context, count int64) ([]gen.IndexingLog, error) {
+	result, err := gen.New(q.db).RecentLog(ctx, count)
 	return result, dberr.Wrap("RecentLog", err)
 }
 
 // RenameDirectories gives a directory and everything below it another path.
-func (r *Repo) RenameDirectories(ctx context.Context, arg gen.RenameDirectoriesParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).RenameDirectories(ctx, arg)
-	return result, dberr.Wrap("RenameDirectories", err)
-}
-
-// RenameDirectories gives a directory and everything below it another path.
-func (t *Tx) RenameDirectories(ctx context.Context, arg gen.RenameDirectoriesParams) (result int64, err error) {
-	result, err = t.queries.RenameDirectories(ctx, arg)
+func (q *writes) RenameDirectories(ctx context.Context, arg gen.RenameDirectoriesParams) (int64, error) {
+	result, err := gen.New(q.db).RenameDirectories(ctx, arg)
 	return result, dberr.Wrap("RenameDirectories", err)
 }
 
 // RenameFiles gives an entry and everything below it another path. Rename the
 // directories along with it, in one transaction: RenameDirectories.
-func (r *Repo) RenameFiles(ctx context.Context, arg gen.RenameFilesParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).RenameFiles(ctx, arg)
-	return result, dberr.Wrap("RenameFiles", err)
-}
-
-// RenameFiles gives an entry and everything below it another path. Rename the
-// directories along with it, in one transaction: RenameDirectories.
-func (t *Tx) RenameFiles(ctx context.Context, arg gen.RenameFilesParams) (result int64, err error) {
-	result, err = t.queries.RenameFiles(ctx, arg)
+func (q *writes) RenameFiles(ctx context.Context, arg gen.RenameFilesParams) (int64, error) {
+	result, err := gen.New(q.db).RenameFiles(ctx, arg)
 	return result, dberr.Wrap("RenameFiles", err)
 }
 
 // SearchFilesByPrefix returns the entries whose lower-cased name begins with the
 // prefix, ordered by name.
-func (r *Repo) SearchFilesByPrefix(ctx context.Context, arg gen.SearchFilesByPrefixParams) (result []gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).SearchFilesByPrefix(ctx, arg)
-		return result, dberr.Wrap("SearchFilesByPrefix", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("SearchFilesByPrefix", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).SearchFilesByPrefix(ctx, arg)
-	return result, dberr.Wrap("SearchFilesByPrefix", err)
-}
-
-// SearchFilesByPrefix returns the entries whose lower-cased name begins with the
-// prefix, ordered by name.
-func (t *Tx) SearchFilesByPrefix(ctx context.Context, arg gen.SearchFilesByPrefixParams) (result []gen.File, err error) {
-	result, err = t.queries.SearchFilesByPrefix(ctx, arg)
+func (q *reads) SearchFilesByPrefix(ctx context.Context, arg gen.SearchFilesByPrefixParams) ([]gen.File, error) {
+	result, err := gen.New(q.db).SearchFilesByPrefix(ctx, arg)
 	return result, dberr.Wrap("SearchFilesByPrefix", err)
 }
 
 // SearchFilesBySubstring returns the entries whose lower-cased name contains the
 // text, taken literally: LIKE's wildcards in it are escaped here.
-func (r *Repo) SearchFilesBySubstring(ctx context.Context, arg gen.SearchFilesBySubstringParams) (result []gen.File, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).SearchFilesBySubstring(ctx, arg)
-		return result, dberr.Wrap("SearchFilesBySubstring", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("SearchFilesBySubstring", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).SearchFilesBySubstring(ctx, arg)
-	return result, dberr.Wrap("SearchFilesBySubstring", err)
-}
-
-// SearchFilesBySubstring returns the entries whose lower-cased name contains the
-// text, taken literally: LIKE's wildcards in it are escaped here.
-func (t *Tx) SearchFilesBySubstring(ctx context.Context, arg gen.SearchFilesBySubstringParams) (result []gen.File, err error) {
-	result, err = t.queries.SearchFilesBySubstring(ctx, arg)
+func (q *reads) SearchFilesBySubstring(ctx context.Context, arg gen.SearchFilesBySubstringParams) ([]gen.File, error) {
+	result, err := gen.New(q.db).SearchFilesBySubstring(ctx, arg)
 	return result, dberr.Wrap("SearchFilesBySubstring", err)
 }
 
 // SetDirectoryPermission notes whether the directory may be read.
-func (r *Repo) SetDirectoryPermission(ctx context.Context, arg gen.SetDirectoryPermissionParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).SetDirectoryPermission(ctx, arg)
-	return result, dberr.Wrap("SetDirectoryPermission", err)
-}
-
-// SetDirectoryPermission notes whether the directory may be read.
-func (t *Tx) SetDirectoryPermission(ctx context.Context, arg gen.SetDirectoryPermissionParams) (result int64, err error) {
-	result, err = t.queries.SetDirectoryPermission(ctx, arg)
+func (q *writes) SetDirectoryPermission(ctx context.Context, arg gen.SetDirectoryPermissionParams) (int64, error) {
+	result, err := gen.New(q.db).SetDirectoryPermission(ctx, arg)
 	return result, dberr.Wrap("SetDirectoryPermission", err)
 }
 
 // SetDirectoryRule says whether and how a directory is indexed.
-func (r *Repo) SetDirectoryRule(ctx context.Context, arg gen.SetDirectoryRuleParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).SetDirectoryRule(ctx, arg)
-	return result, dberr.Wrap("SetDirectoryRule", err)
-}
-
-// SetDirectoryRule says whether and how a directory is indexed.
-func (t *Tx) SetDirectoryRule(ctx context.Context, arg gen.SetDirectoryRuleParams) (result int64, err error) {
-	result, err = t.queries.SetDirectoryRule(ctx, arg)
+func (q *writes) SetDirectoryRule(ctx context.Context, arg gen.SetDirectoryRuleParams) (int64, error) {
+	result, err := gen.New(q.db).SetDirectoryRule(ctx, arg)
 	return result, dberr.Wrap("SetDirectoryRule", err)
 }
 
 // SetFolderSizes computes the folder size of every directory entry at or below a
 // directory from what lies in it, all levels down, and returns how many changed.
 // The rows exist: the INSERT is an UPDATE from a query, and only that.
-func (r *Repo) SetFolderSizes(ctx context.Context, directory string) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).SetFolderSizes(ctx, directory)
-	return result, dberr.Wrap("SetFolderSizes", err)
-}
-
-// SetFolderSizes computes the folder size of every directory entry at or below a
-// directory from what lies in it, all levels down, and returns how many changed.
-// The rows exist: the INSERT is an UPDATE from a query, and only that.
-func (t *Tx) SetFolderSizes(ctx context.Context, directory string) (result int64, err error) {
-	result, err = t.queries.SetFolderSizes(ctx, directory)
+func (q *writes) SetFolderSizes(ctx context.Context, directory string) (int64, error) {
+	result, err := gen.New(q.db).SetFolderSizes(ctx, directory)
 	return result, dberr.Wrap("SetFolderSizes", err)
 }
 
 // SetTabFilter replaces a search category's filter, which is JSON.
-func (r *Repo) SetTabFilter(ctx context.Context, arg gen.SetTabFilterParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).SetTabFilter(ctx, arg)
-	return result, dberr.Wrap("SetTabFilter", err)
-}
-
-// SetTabFilter replaces a search category's filter, which is JSON.
-func (t *Tx) SetTabFilter(ctx context.Context, arg gen.SetTabFilterParams) (result int64, err error) {
-	result, err = t.queries.SetTabFilter(ctx, arg)
+func (q *writes) SetTabFilter(ctx context.Context, arg gen.SetTabFilterParams) (int64, error) {
+	result, err := gen.New(q.db).SetTabFilter(ctx, arg)
 	return result, dberr.Wrap("SetTabFilter", err)
 }
 
 // SetTabVisible shows or hides a search category.
-func (r *Repo) SetTabVisible(ctx context.Context, arg gen.SetTabVisibleParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).SetTabVisible(ctx, arg)
-	return result, dberr.Wrap("SetTabVisible", err)
-}
-
-// SetTabVisible shows or hides a search category.
-func (t *Tx) SetTabVisible(ctx context.Context, arg gen.SetTabVisibleParams) (result int64, err error) {
-	result, err = t.queries.SetTabVisible(ctx, arg)
+func (q *writes) SetTabVisible(ctx context.Context, arg gen.SetTabVisibleParams) (int64, error) {
+	result, err := gen.New(q.db).SetTabVisible(ctx, arg)
 	return result, dberr.Wrap("SetTabVisible", err)
 }
 
 // SummarizeCategories returns the number of files and their total size for each
 // category; files without a type count as other.
-func (r *Repo) SummarizeCategories(ctx context.Context) (result []gen.SummarizeCategoriesRow, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).SummarizeCategories(ctx)
-		return result, dberr.Wrap("SummarizeCategories", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("SummarizeCategories", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).SummarizeCategories(ctx)
-	return result, dberr.Wrap("SummarizeCategories", err)
-}
-
-// SummarizeCategories returns the number of files and their total size for each
-// category; files without a type count as other.
-func (t *Tx) SummarizeCategories(ctx context.Context) (result []gen.SummarizeCategoriesRow, err error) {
-	result, err = t.queries.SummarizeCategories(ctx)
+func (q *reads) SummarizeCategories(ctx context.Context) ([]gen.SummarizeCategoriesRow, error) {
+	result, err := gen.New(q.db).SummarizeCategories(ctx)
 	return result, dberr.Wrap("SummarizeCategories", err)
 }
 
 // UpsertDirectories records directories as UpsertDirectory does, all of them or
 // none. They are a JSON array of objects with the columns' names as keys: path
 // and parent_id.
-func (r *Repo) UpsertDirectories(ctx context.Context, directories string) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).UpsertDirectories(ctx, directories)
-	return result, dberr.Wrap("UpsertDirectories", err)
-}
-
-// UpsertDirectories records directories as UpsertDirectory does, all of them or
-// none. They are a JSON array of objects with the columns' names as keys: path
-// and parent_id.
-func (t *Tx) UpsertDirectories(ctx context.Context, directories string) (result int64, err error) {
-	result, err = t.queries.UpsertDirectories(ctx, directories)
+func (q *writes) UpsertDirectories(ctx context.Context, directories string) (int64, error) {
+	result, err := gen.New(q.db).UpsertDirectories(ctx, directories)
 	return result, dberr.Wrap("UpsertDirectories", err)
 }
 
 // UpsertDirectory records a directory under its path and returns the row. The
 // rule and the permission state of a directory that is known stay.
-func (r *Repo) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryParams) (result gen.Directory, err error) {
-	result, err = gen.New(r.pool.Writer()).UpsertDirectory(ctx, arg)
-	return result, dberr.Wrap("UpsertDirectory", err)
-}
-
-// UpsertDirectory records a directory under its path and returns the row. The
-// rule and the permission state of a directory that is known stay.
-func (t *Tx) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryParams) (result gen.Directory, err error) {
-	result, err = t.queries.UpsertDirectory(ctx, arg)
+func (q *writes) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryParams) (gen.Directory, error) {
+	result, err := gen.New(q.db).UpsertDirectory(ctx, arg)
 	return result, dberr.Wrap("UpsertDirectory", err)
 }
 
 // UpsertFile records an entry under its path and returns the row. The id, the
 // creation date and the folder size of an entry that is known stay.
-func (r *Repo) UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (result gen.File, err error) {
-	result, err = gen.New(r.pool.Writer()).UpsertFile(ctx, arg)
-	return result, dberr.Wrap("UpsertFile", err)
-}
-
-// UpsertFile records an entry under its path and returns the row. The id, the
-// creation date and the folder size of an entry that is known stay.
-func (t *Tx) UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (result gen.File, err error) {
-	result, err = t.queries.UpsertFile(ctx, arg)
+func (q *writes) UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (gen.File, error) {
+	result, err := gen.New(q.db).UpsertFile(ctx, arg)
 	return result, dberr.Wrap("UpsertFile", err)
 }
 
 // UpsertFileType says what an extension (lower case, no dot) means.
-func (r *Repo) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams) (result gen.FileType, err error) {
-	result, err = gen.New(r.pool.Writer()).UpsertFileType(ctx, arg)
-	return result, dberr.Wrap("UpsertFileType", err)
-}
-
-// UpsertFileType says what an extension (lower case, no dot) means.
-func (t *Tx) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams) (result gen.FileType, err error) {
-	result, err = t.queries.UpsertFileType(ctx, arg)
+func (q *writes) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams) (gen.FileType, error) {
+	result, err := gen.New(q.db).UpsertFileType(ctx, arg)
 	return result, dberr.Wrap("UpsertFileType", err)
 }
 
 // UpsertFiles records entries as UpsertFile does, all of them or none. They are a
 // JSON array of objects with the columns' names as keys, times in nanoseconds.
 // OFFSET keeps SQLite from making an entry's text anew for each of its columns.
-func (r *Repo) UpsertFiles(ctx context.Context, entries string) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).UpsertFiles(ctx, entries)
+func (q *writes) UpsertFiles(ctx context.Context, entries string) (int64, error) {
+	result, err := gen.New(q.db).UpsertFiles(ctx, entries)
 	return result, dberr.Wrap("UpsertFiles", err)
 }
 
-// UpsertFiles records entries as UpsertFile does, all of them or none. They are a
-// JSON array of objects with the columns' names as keys, times in nanoseconds.
-// OFFSET keeps SQLite from making an entry's text anew for each of its columns.
-func (t *Tx) UpsertFiles(ctx context.Context, entries string) (result int64, err error) {
-	result, err = t.queries.UpsertFiles(ctx, entries)
-	return result, dberr.Wrap("UpsertFiles", err)
-}
-
-// reader is a transaction of which only the reading half can be reached.
-type reader struct{ tx *Tx }
-
-// CountFiles returns how many files and how many directories are indexed below a
-// directory, itself left out, and the total size of the files.
-func (q reader) CountFiles(ctx context.Context, directory string) (gen.CountFilesRow, error) {
-	return q.tx.CountFiles(ctx, directory)
-}
-
-// GetBookmark returns the access grant for a path.
-func (q reader) GetBookmark(ctx context.Context, path string) (gen.PermissionBookmark, error) {
-	return q.tx.GetBookmark(ctx, path)
-}
-
-// GetDirectory returns a directory by its id.
-func (q reader) GetDirectory(ctx context.Context, id int64) (gen.Directory, error) {
-	return q.tx.GetDirectory(ctx, id)
-}
-
-// GetDirectoryByPath returns a directory by its path.
-func (q reader) GetDirectoryByPath(ctx context.Context, path string) (gen.Directory, error) {
-	return q.tx.GetDirectoryByPath(ctx, path)
-}
-
-// GetFile returns an entry by its id.
-func (q reader) GetFile(ctx context.Context, id int64) (gen.File, error) {
-	return q.tx.GetFile(ctx, id)
-}
-
-// GetFileByPath returns an entry by its path.
-func (q reader) GetFileByPath(ctx context.Context, path string) (gen.File, error) {
-	return q.tx.GetFileByPath(ctx, path)
-}
-
-// GetFileTypeByExtension returns what an extension means.
-func (q reader) GetFileTypeByExtension(ctx context.Context, extension string) (gen.FileType, error) {
-	return q.tx.GetFileTypeByExtension(ctx, extension)
-}
-
-// GetSchemaVersion returns the number of the newest migration that is applied.
-func (q reader) GetSchemaVersion(ctx context.Context) (int64, error) {
-	return q.tx.GetSchemaVersion(ctx)
-}
-
-// LargestFiles returns the largest files.
-func (q reader) LargestFiles(ctx context.Context, count int64) ([]gen.File, error) {
-	return q.tx.LargestFiles(ctx, count)
-}
-
-// LargestFolders returns the directories that hold most.
-func (q reader) LargestFolders(ctx context.Context, count int64) ([]gen.File, error) {
-	return q.tx.LargestFolders(ctx, count)
-}
-
-// LastLog returns the latest run that ended in an operation.
-func (q reader) LastLog(ctx context.Context, operation column.Operation) (gen.IndexingLog, error) {
-	return q.tx.LastLog(ctx, operation)
-}
-
-// ListAncestors returns the directories that a directory lies in, the nearest first.
-func (q reader) ListAncestors(ctx context.Context, id int64) ([]gen.ListAncestorsRow, error) {
-	return q.tx.ListAncestors(ctx, id)
-}
-
-// ListBookmarks returns all access grants, ordered by path.
-func (q reader) ListBookmarks(ctx context.Context) ([]gen.PermissionBookmark, error) {
-	return q.tx.ListBookmarks(ctx)
-}
-
-// ListDirectory returns a page of a directory's entries, ordered by name. The
-// next page begins after the last entry's name_lower and id; the first one after
-// the empty name and 0.
-func (q reader) ListDirectory(ctx context.Context, arg gen.ListDirectoryParams) ([]gen.File, error) {
-	return q.tx.ListDirectory(ctx, arg)
-}
-
-// ListEntries returns what an indexing run compares, of all entries of a directory.
-func (q reader) ListEntries(ctx context.Context, directoryID int64) ([]gen.ListEntriesRow, error) {
-	return q.tx.ListEntries(ctx, directoryID)
-}
-
-// ListFileTypes returns all types, ordered by extension.
-func (q reader) ListFileTypes(ctx context.Context) ([]gen.FileType, error) {
-	return q.tx.ListFileTypes(ctx)
-}
-
-// ListFileTypesByCategory returns a category's types, ordered by extension.
-func (q reader) ListFileTypesByCategory(ctx context.Context, category column.Category) ([]gen.FileType, error) {
-	return q.tx.ListFileTypesByCategory(ctx, category)
-}
-
-// ListFilesByCategory returns the files whose type is of a category, the largest first.
-func (q reader) ListFilesByCategory(ctx context.Context, arg gen.ListFilesByCategoryParams) ([]gen.ListFilesByCategoryRow, error) {
-	return q.tx.ListFilesByCategory(ctx, arg)
-}
-
-// ListFilesByDate returns the files modified between two times, the first
-// included, the second not, and either one open if it is the zero time; the
-// oldest first.
-func (q reader) ListFilesByDate(ctx context.Context, arg gen.ListFilesByDateParams) ([]gen.File, error) {
-	return q.tx.ListFilesByDate(ctx, arg)
-}
-
-// ListFilesByExtension returns the entries with an extension (lower case, no dot).
-func (q reader) ListFilesByExtension(ctx context.Context, arg gen.ListFilesByExtensionParams) ([]gen.File, error) {
-	return q.tx.ListFilesByExtension(ctx, arg)
-}
-
-// ListFilesByIDs returns the entries with the given ids, in the order of the ids.
-func (q reader) ListFilesByIDs(ctx context.Context, ids []int64) ([]gen.File, error) {
-	return q.tx.ListFilesByIDs(ctx, ids)
-}
-
-// ListFilesBySize returns the files between two sizes, both included and either
-// one open if it is nil, the smallest first.
-func (q reader) ListFilesBySize(ctx context.Context, arg gen.ListFilesBySizeParams) ([]gen.File, error) {
-	return q.tx.ListFilesBySize(ctx, arg)
-}
-
-// ListIncludedDirectories returns the directories to be indexed, the most
-// important first.
-func (q reader) ListIncludedDirectories(ctx context.Context) ([]gen.Directory, error) {
-	return q.tx.ListIncludedDirectories(ctx)
-}
-
-// ListSubdirectories returns a directory's children, ordered by path.
-func (q reader) ListSubdirectories(ctx context.Context, parentID int64) ([]gen.Directory, error) {
-	return q.tx.ListSubdirectories(ctx, parentID)
-}
-
-// ListTabs returns all search categories in their order.
-func (q reader) ListTabs(ctx context.Context) ([]gen.Tab, error) {
-	return q.tx.ListTabs(ctx)
-}
-
-// NewestFiles returns the files modified last.
-func (q reader) NewestFiles(ctx context.Context, count int64) ([]gen.File, error) {
-	return q.tx.NewestFiles(ctx, count)
-}
-
-// RecentLog returns the latest runs, the newest first.
-func (q reader) RecentLog(ctx context.Context, count int64) ([]gen.IndexingLog, error) {
-	return q.tx.RecentLog(ctx, count)
-}
-
-// SearchFilesByPrefix returns the entries whose lower-cased name begins with the
-// prefix, ordered by name.
-func (q reader) SearchFilesByPrefix(ctx context.Context, arg gen.SearchFilesByPrefixParams) ([]gen.File, error) {
-	return q.tx.SearchFilesByPrefix(ctx, arg)
-}
-
-// SearchFilesBySubstring returns the entries whose lower-cased name contains the
-// text, taken literally: LIKE's wildcards in it are escaped here.
-func (q reader) SearchFilesBySubstring(ctx context.Context, arg gen.SearchFilesBySubstringParams) ([]gen.File, error) {
-	return q.tx.SearchFilesBySubstring(ctx, arg)
-}
-
-// SummarizeCategories returns the number of files and their total size for each
-// category; files without a type count as other.
-func (q reader) SummarizeCategories(ctx context.Context) ([]gen.SummarizeCategoriesRow, error) {
-	return q.tx.SummarizeCategories(ctx)
+// Statements returns the queries.
+func Statements() []pool.Statement {
+	return []pool.Statement{
+		{Name: "AppendLog", SQL: "-- name: AppendLog :one\nINSERT INTO indexing_log (timestamp, operation, path, file_count, duration)\nVALUES (?1, ?2, ?3, ?4, ?5)\nRETURNING id, timestamp, operation, path, file_count, duration\n"},
+		{Name: "CountFiles", Reads: true, SQL: "-- name: CountFiles :one\nSELECT CAST(coalesce(sum(is_directory = 0), 0) AS INTEGER) AS files,\n       CAST(coalesce(sum(is_directory), 0) AS INTEGER) AS directories,\n       CAST(coalesce(sum(CASE WHEN is_directory = 0 THEN size END), 0) AS INTEGER) AS total_size\nFROM files\nWHERE path > rtrim(?1, '/') || '/' AND path < rtrim(?1, '/') || '0'\n"},
+		{Name: "CreateTab", SQL: "-- name: CreateTab :one\nINSERT INTO tabs (name, filter_def, position)\nSELECT ?1, ?2, coalesce(max(position) + 1, 0) FROM tabs\nRETURNING id, name, filter_def, position, visible\n"},
+		{Name: "DeleteBookmark", SQL: "-- name: DeleteBookmark :execrows\nDELETE FROM permission_bookmarks WHERE path = ?\n"},
+		{Name: "DeleteDirectories", SQL: "-- name: DeleteDirectories :execrows\nDELETE FROM directories\nWHERE path = ?1 OR (path > rtrim(?1, '/') || '/' AND path < rtrim(?1, '/') || '0')\n"},
+		{Name: "DeleteFiles", SQL: "-- name: DeleteFiles :execrows\nDELETE FROM files WHERE id IN (?)\n"},
+		{Name: "DeleteTab", SQL: "-- name: DeleteTab :execrows\nDELETE FROM tabs WHERE id = ?\n"},
+		{Name: "DeleteUnseenFiles", SQL: "-- name: DeleteUnseenFiles :execrows\nDELETE FROM files\nWHERE path > rtrim(?1, '/') || '/' AND path < rtrim(?1, '/') || '0'\n  AND indexed_at < ?2\n"},
+		{Name: "GetBookmark", Reads: true, SQL: "-- name: GetBookmark :one\nSELECT id, path, bookmark, created_at FROM permission_bookmarks WHERE path = ?\n"},
+		{Name: "GetDirectory", Reads: true, SQL: "-- name: GetDirectory :one\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE id = ?\n"},
+		{Name: "GetDirectoryByPath", Reads: true, SQL: "-- name: GetDirectoryByPath :one\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE path = ?\n"},
+		{Name: "GetFile", Reads: true, SQL: "-- name: GetFile :one\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE id = ?\n"},
+		{Name: "GetFileByPath", Reads: true, SQL: "-- name: GetFileByPath :one\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE path = ?\n"},
+		{Name: "GetFileTypeByExtension", Reads: true, SQL: "-- name: GetFileTypeByExtension :one\nSELECT id, extension, type_name, category FROM file_types WHERE extension = ?\n"},
+		{Name: "GetSchemaVersion", Reads: true, SQL: "-- name: GetSchemaVersion :one\nSELECT CAST(coalesce(max(version_id), 0) AS INTEGER) AS version FROM schema_version\n"},
+		{Name: "LargestFiles", Reads: true, SQL: "-- name: LargestFiles :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE is_directory = 0 AND size >= 0 ORDER BY size DESC LIMIT ?1\n"},
+		{Name: "LargestFolders", Reads: true, SQL: "-- name: LargestFolders :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE folder_size IS NOT NULL ORDER BY folder_size DESC LIMIT ?1\n"},
+		{Name: "LastLog", Reads: true, SQL: "-- name: LastLog :one\nSELECT id, timestamp, operation, path, file_count, duration FROM indexing_log WHERE operation = ? ORDER BY timestamp DESC, id DESC LIMIT 1\n"},
+		{Name: "ListAncestors", Reads: true, SQL: "-- name: ListAncestors :many\nWITH RECURSIVE up (id, parent_id, height) AS (\n    SELECT d.id, d.parent_id, 0 FROM directories AS d WHERE d.id = ?1\n    UNION ALL\n    SELECT d.id, d.parent_id, up.height + 1 FROM up CROSS JOIN directories AS d ON d.id = up.parent_id\n)\nSELECT d.id, d.path, d.parent_id, d.included, d.priority, d.\"recursive\", d.permission_state FROM up CROSS JOIN directories AS d ON d.id = up.id WHERE up.height > 0 ORDER BY up.height\n"},
+		{Name: "ListBookmarks", Reads: true, SQL: "-- name: ListBookmarks :many\nSELECT id, path, bookmark, created_at FROM permission_bookmarks ORDER BY path\n"},
+		{Name: "ListDirectory", Reads: true, SQL: "-- name: ListDirectory :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE directory_id = ?1\n  AND name_lower >= ?2\n  AND (name_lower > ?2 OR id > ?3)\nORDER BY name_lower, id\nLIMIT ?4\n"},
+		{Name: "ListEntries", Reads: true, SQL: "-- name: ListEntries :many\nSELECT id, path, is_directory, size, date_modified FROM files WHERE directory_id = ?\n"},
+		{Name: "ListFileTypes", Reads: true, SQL: "-- name: ListFileTypes :many\nSELECT id, extension, type_name, category FROM file_types ORDER BY extension\n"},
+		{Name: "ListFileTypesByCategory", Reads: true, SQL: "-- name: ListFileTypesByCategory :many\nSELECT id, extension, type_name, category FROM file_types WHERE category = ? ORDER BY extension\n"},
+		{Name: "ListFilesByCategory", Reads: true, SQL: "-- name: ListFilesByCategory :many\nSELECT f.id, f.directory_id, f.path, f.name, f.name_lower, f.extension, f.file_type_id, f.is_directory, f.size, f.date_created, f.date_modified, f.cloud_provider, f.cloud_status, f.indexed_at, f.folder_size FROM file_types AS t CROSS JOIN files AS f ON f.file_type_id = t.id\nWHERE t.category = ?1\nORDER BY f.size DESC, f.id\nLIMIT ?2\n"},
+		{Name: "ListFilesByDate", Reads: true, SQL: "-- name: ListFilesByDate :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE is_directory = 0\n  AND date_modified >= coalesce(?1, -9223372036854775807)\n  AND date_modified < coalesce(?2, 9223372036854775807)\nORDER BY date_modified, id\nLIMIT ?3\n"},
+		{Name: "ListFilesByExtension", Reads: true, SQL: "-- name: ListFilesByExtension :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE extension = ?1 ORDER BY name_lower, id LIMIT ?2\n"},
+		{Name: "ListFilesByIDs", Reads: true, SQL: "-- name: ListFilesByIDs :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE id IN (?) ORDER BY id\n"},
+		{Name: "ListFilesBySize", Reads: true, SQL: "-- name: ListFilesBySize :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE is_directory = 0\n  AND size >= coalesce(CAST(?1 AS INTEGER), 0)\n  AND size <= coalesce(CAST(?2 AS INTEGER), 9223372036854775807)\nORDER BY size, id\nLIMIT ?3\n"},
+		{Name: "ListIncludedDirectories", Reads: true, SQL: "-- name: ListIncludedDirectories :many\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE included = 1 ORDER BY priority DESC, path\n"},
+		{Name: "ListSubdirectories", Reads: true, SQL: "-- name: ListSubdirectories :many\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE parent_id = CAST(?1 AS INTEGER) ORDER BY path\n"},
+		{Name: "ListTabs", Reads: true, SQL: "-- name: ListTabs :many\nSELECT id, name, filter_def, position, visible FROM tabs ORDER BY position, id\n"},
+		{Name: "MarkFileSeen", SQL: "-- name: MarkFileSeen :execrows\nUPDATE files SET indexed_at = ?1 WHERE path = ?2\n"},
+		{Name: "MoveDirectory", SQL: "-- name: MoveDirectory :execrows\nUPDATE directories SET parent_id = ?1 WHERE path = ?2\n"},
+		{Name: "MoveFile", SQL: "-- name: MoveFile :execrows\nUPDATE files SET directory_id = ?1, name = ?2, name_lower = ?3,\n                 extension = ?4,\n                 file_type_id = (SELECT t.id FROM file_types AS t WHERE t.extension = ?4)\nWHERE path = ?5\n"},
+		{Name: "MoveTab", SQL: "-- name: MoveTab :execrows\nINSERT INTO tabs (id, name, filter_def, position, visible)\nSELECT t.id, t.name, t.filter_def,\n       CASE WHEN t.id = ?1 THEN min(max(0, CAST(?2 AS INTEGER)), (SELECT count(*) - 1 FROM tabs))\n            ELSE p.place - (p.place > moved.place) + (p.place - (p.place > moved.place) >= CAST(?2 AS INTEGER)) END,\n       t.visible\nFROM tabs AS t CROSS JOIN tab_places AS p ON p.id = t.id CROSS JOIN tab_places AS moved ON moved.id = ?1\nWHERE true\nON CONFLICT (id) DO UPDATE SET position = excluded.position\n"},
+		{Name: "NewestFiles", Reads: true, SQL: "-- name: NewestFiles :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE is_directory = 0 ORDER BY date_modified DESC LIMIT ?1\n"},
+		{Name: "PruneLog", SQL: "-- name: PruneLog :execrows\nDELETE FROM indexing_log WHERE timestamp < ?\n"},
+		{Name: "PutBookmark", SQL: "-- name: PutBookmark :one\nINSERT INTO permission_bookmarks (path, bookmark, created_at)\nVALUES (?1, ?2, ?3)\nON CONFLICT (path) DO UPDATE SET bookmark = excluded.bookmark, created_at = excluded.created_at\nRETURNING id, path, bookmark, created_at\n"},
+		{Name: "RecentLog", Reads: true, SQL: "-- name: RecentLog :many\nSELECT id, timestamp, operation, path, file_count, duration FROM indexing_log ORDER BY timestamp DESC, id DESC LIMIT ?1\n"},
+		{Name: "RenameDirectories", SQL: "-- name: RenameDirectories :execrows\nUPDATE directories SET path = ?1 || substr(path, length(CAST(?2 AS TEXT)) + 1)\nWHERE path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0')\n"},
+		{Name: "RenameFiles", SQL: "-- name: RenameFiles :execrows\nUPDATE files SET path = ?1 || substr(path, length(CAST(?2 AS TEXT)) + 1)\nWHERE path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0')\n"},
+		{Name: "SearchFilesByPrefix", Reads: true, SQL: "-- name: SearchFilesByPrefix :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE name_lower >= ?1 AND name_lower < ?1 || char(1114111)\nORDER BY name_lower, id\nLIMIT ?2\n"},
+		{Name: "SearchFilesBySubstring", Reads: true, SQL: "-- name: SearchFilesBySubstring :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE name_lower LIKE '%' || replace(replace(replace(CAST(?1 AS TEXT), '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '%' ESCAPE '\\'\nORDER BY name_lower, id\nLIMIT ?2\n"},
+		{Name: "SetDirectoryPermission", SQL: "-- name: SetDirectoryPermission :execrows\nUPDATE directories SET permission_state = ?1 WHERE id = ?2\n"},
+		{Name: "SetDirectoryRule", SQL: "-- name: SetDirectoryRule :execrows\nUPDATE directories SET included = ?1, priority = ?2, recursive = ?3\nWHERE id = ?4\n"},
+		{Name: "SetFolderSizes", SQL: "-- name: SetFolderSizes :execrows\nINSERT INTO files (id, directory_id, path, name, name_lower, is_directory, size, date_created, date_modified, indexed_at, folder_size)\nSELECT e.id, e.directory_id, e.path, e.name, e.name_lower, 1, 0, 0, 0, 0, t.size\nFROM folder_totals AS t CROSS JOIN files AS e ON e.path = t.path\nWHERE e.is_directory = 1 AND e.folder_size IS NOT t.size\n  AND (t.path = ?1 OR (t.path > rtrim(?1, '/') || '/' AND t.path < rtrim(?1, '/') || '0'))\nON CONFLICT (id) DO UPDATE SET folder_size = excluded.folder_size\n"},
+		{Name: "SetTabFilter", SQL: "-- name: SetTabFilter :execrows\nUPDATE tabs SET filter_def = ?1 WHERE id = ?2\n"},
+		{Name: "SetTabVisible", SQL: "-- name: SetTabVisible :execrows\nUPDATE tabs SET visible = ?1 WHERE id = ?2\n"},
+		{Name: "SummarizeCategories", Reads: true, SQL: "-- name: SummarizeCategories :many\nSELECT coalesce(t.category, 'other') AS category, count(*) AS files, CAST(coalesce(sum(f.size), 0) AS INTEGER) AS total_size\nFROM files AS f LEFT JOIN file_types AS t ON t.id = f.file_type_id\nWHERE f.is_directory = 0\nGROUP BY 1\nORDER BY 3 DESC, 1\n"},
+		{Name: "UpsertDirectories", SQL: "-- name: UpsertDirectories :execrows\nINSERT INTO directories (path, parent_id)\nSELECT d.value ->> 'path', d.value ->> 'parent_id' FROM json_each(CAST(?1 AS TEXT)) AS d\nWHERE true\nON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id)\n"},
+		{Name: "UpsertDirectory", SQL: "-- name: UpsertDirectory :one\nINSERT INTO directories (path, parent_id) VALUES (?1, ?2)\nON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id)\nRETURNING id, path, parent_id, included, priority, \"recursive\", permission_state\n"},
+		{Name: "UpsertFile", SQL: "-- name: UpsertFile :one\nINSERT INTO files (directory_id, path, name, name_lower, extension, file_type_id, is_directory, size,\n                   date_created, date_modified, cloud_provider, cloud_status, indexed_at)\nVALUES (?1, ?2, ?3, ?4, ?5,\n        (SELECT t.id FROM file_types AS t WHERE t.extension = ?5), ?6, ?7,\n        ?8, ?9, ?10, ?11, ?12)\nON CONFLICT (path) DO UPDATE SET\n    directory_id   = excluded.directory_id,\n    name           = excluded.name,\n    name_lower     = excluded.name_lower,\n    extension      = excluded.extension,\n    file_type_id   = excluded.file_type_id,\n    is_directory   = excluded.is_directory,\n    size           = excluded.size,\n    date_modified  = excluded.date_modified,\n    cloud_provider = excluded.cloud_provider,\n    cloud_status   = excluded.cloud_status,\n    indexed_at     = excluded.indexed_at,\n    folder_size    = CASE WHEN excluded.is_directory = 1 THEN files.folder_size END\nRETURNING id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size\n"},
+		{Name: "UpsertFileType", SQL: "-- name: UpsertFileType :one\nINSERT INTO file_types (extension, type_name, category)\nVALUES (?1, ?2, ?3)\nON CONFLICT (extension) DO UPDATE SET type_name = excluded.type_name, category = excluded.category\nRETURNING id, extension, type_name, category\n"},
+		{Name: "UpsertFiles", SQL: "-- name: UpsertFiles :execrows\nINSERT INTO files (directory_id, path, name, name_lower, extension, file_type_id, is_directory, size,\n                   date_created, date_modified, cloud_provider, cloud_status, indexed_at)\nSELECT e.entry ->> 'directory_id', e.entry ->> 'path', e.entry ->> 'name', e.entry ->> 'name_lower', e.entry ->> 'extension',\n       (SELECT t.id FROM file_types AS t WHERE t.extension = e.entry ->> 'extension'), e.entry ->> 'is_directory', e.entry ->> 'size',\n       e.entry ->> 'date_created', e.entry ->> 'date_modified', e.entry ->> 'cloud_provider', e.entry ->> 'cloud_status', e.entry ->> 'indexed_at'\nFROM (SELECT j.value AS entry FROM json_each(CAST(?1 AS TEXT)) AS j LIMIT -1 OFFSET 0) AS e\nWHERE true\nON CONFLICT (path) DO UPDATE SET\n    directory_id   = excluded.directory_id,\n    name           = excluded.name,\n    name_lower     = excluded.name_lower,\n    extension      = excluded.extension,\n    file_type_id   = excluded.file_type_id,\n    is_directory   = excluded.is_directory,\n    size           = excluded.size,\n    date_modified  = excluded.date_modified,\n    cloud_provider = excluded.cloud_provider,\n    cloud_status   = excluded.cloud_status,\n    indexed_at     = excluded.indexed_at,\n    folder_size    = CASE WHEN excluded.is_directory = 1 THEN files.folder_size END\n"},
+	}
 }

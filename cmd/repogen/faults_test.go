@@ -67,7 +67,7 @@ func TestWhatStandsBesideTheGoFilesIsPassedBy(t *testing.T) {
 	require.Zero(t, code, stderr)
 	text, err := os.ReadFile(out)
 	require.NoError(t, err)
-	require.Contains(t, string(text), "func (r *Repo) Get(")
+	require.Contains(t, string(text), "func (q *reads) Get(")
 }
 
 func TestTypesThatNoQueryHasAreRefusedWhereverTheyStand(t *testing.T) {
@@ -265,26 +265,23 @@ func TestEveryAnnotationBecomesAMethodOfItsKind(t *testing.T) {
 		"\npackage store\n",
 		"\t\"example.org/app/gen\"\n",
 		"\t\"database/sql\"\n",
-		"// The one.\n// It has two lines.\nfunc (r *Repo) One(ctx context.Context, id int64) (result gen.Item, err error) {",
-		"func (t *Tx) One(ctx context.Context, id int64) (result gen.Item, err error) {",
-		"// Many runs the query of that name.\nfunc (r *Repo) Many(ctx context.Context, arg gen.ManyParams) (result []gen.Item, err error) {",
-		"func (r *Repo) Exec(ctx context.Context) (err error) {",
-		"func (r *Repo) ExecRows(ctx context.Context, id *int64) (result int64, err error) {",
-		"func (r *Repo) ExecLastID(ctx context.Context, data []byte) (result int64, err error) {",
-		"func (r *Repo) ExecResult(ctx context.Context) (result sql.Result, err error) {",
-		"func (r *Repo) Returning(ctx context.Context, name sql.NullString) (result *gen.Item, err error) {",
-		"func (r *Repo) Count(ctx context.Context, a any, b any) (result int64, err error) {",
+		"// The one.\n// It has two lines.\nfunc (q *reads) One(ctx context.Context, id int64) (gen.Item, error) {",
+		"// Many runs the query of that name.\nfunc (q *reads) Many(ctx context.Context, arg gen.ManyParams) ([]gen.Item, error) {",
+		"func (q *writes) Exec(ctx context.Context) error {",
+		"func (q *writes) ExecRows(ctx context.Context, id *int64) (int64, error) {",
+		"func (q *writes) ExecLastID(ctx context.Context, data []byte) (int64, error) {",
+		"func (q *writes) ExecResult(ctx context.Context) (sql.Result, error) {",
+		"func (q *writes) Returning(ctx context.Context, name sql.NullString) (*gen.Item, error) {",
+		"func (q *reads) Count(ctx context.Context, a any, b any) (int64, error) {",
 	} {
 		assert.Contains(t, text, want)
 	}
 	assert.NotContains(t, text, "Unused", "what the Querier does not have")
 	for name, reading := range map[string]bool{"One": true, "Many": true, "Count": true, "Exec": false, "ExecRows": false, "ExecLastID": false, "ExecResult": false, "Returning": false} {
-		_, body, found := strings.Cut(text, "func (r *Repo) "+name+"(")
-		require.True(t, found, name)
-		body, _, _ = strings.Cut(body, "\n}\n")
-		assert.Equal(t, reading, strings.Contains(body, "r.pool.Acquire(ctx)"), name)
-		assert.Equal(t, !reading, strings.Contains(body, "r.pool.Writer()"), name)
-		assert.Equal(t, reading, strings.Contains(text, "func (q reader) "+name+"("), name)
+		half := map[bool]string{true: "reads", false: "writes"}[reading]
+		assert.Equal(t, 1, strings.Count(text, ") "+name+"("), "%s is written once", name)
+		assert.Contains(t, text, "func (q *"+half+") "+name+"(")
+		assert.Equal(t, reading, strings.Contains(text, "{Name: \""+name+"\", Reads: true, SQL: "), name)
 	}
 }
 
@@ -354,8 +351,7 @@ func TestANameThatHoldsAVerbMakesNoQueryRead(t *testing.T) {
 		require.Zero(t, code, stderr)
 		text, err := os.ReadFile(out)
 		require.NoError(t, err)
-		require.Contains(t, string(text), "r.pool.Writer()", name)
-		require.NotContains(t, string(text), "func (q reader) Put(", name)
+		require.Contains(t, string(text), "func (q *writes) Put(", name)
 	}
 }
 

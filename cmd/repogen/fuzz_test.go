@@ -67,9 +67,9 @@ func (d *dictator) one(of ...string) string {
 var (
 	dictatedNames = []string{
 		"id", "name", "ctx", "r", "t", "q", "p", "tx", "err", "result", "lease", "fn", "ctxArg", "errArg", "error", "nil", "string", "int64", "any", "true", "new", "len", "byte",
-		"pool", "dberr", "context", "sql", "gen", "sqlcgen", "reader", "own", "poolError", "Repo", "Tx", "Reader", "New", "time", "stamp", "queries", "_", "ärger", "idArg",
+		"pool", "dberr", "context", "sql", "gen", "sqlcgen", "reads", "writes", "work", "w", "s", "Repo", "Tx", "Reader", "Statements", "New", "time", "stamp", "queries", "_", "ärger", "idArg",
 	}
-	dictatedQueries = []string{"Get", "Put", "List", "get", "New", "Reader", "InTx", "Tx", "Batch", "Err", "String", "Commit", "Acquire", "Ärger", "ReadRow"}
+	dictatedQueries = []string{"Get", "Put", "List", "get", "New", "Reader", "InTx", "Tx", "Batch", "Err", "String", "Commit", "Acquire", "Ärger", "ReadRow", "Statements", "Writer"}
 	dictatedSQL     = []string{"SELECT 1", "INSERT INTO t VALUES (1)", "WITH a AS (SELECT 1) SELECT * FROM a", "", ";", "`", "select '\\x60'"}
 )
 
@@ -97,7 +97,7 @@ func (d *dictator) params() string {
 
 func (d *dictator) text() string {
 	name := d.one("gen", "gen", "gen", d.one(dictatedNames...), "store", "main", "time", "db")
-	imports := d.one("\t\"time\"\n", "\t\"time\"\n", "\ttime \"time\"\n", "\tpool \"time\"\n", "\t. \"time\"\n", "\t_ \"time\"\n", "\tdberr \"time\"\n", "\tgen \"time\"\n", "\treader \"time\"\n", "\tstamp \"time\"\n")
+	imports := d.one("\t\"time\"\n", "\t\"time\"\n", "\ttime \"time\"\n", "\tpool \"time\"\n", "\t. \"time\"\n", "\t_ \"time\"\n", "\tdberr \"time\"\n", "\tgen \"time\"\n", "\treads \"time\"\n", "\tstamp \"time\"\n")
 	var rest, methods, consts strings.Builder
 	for i := range len(d.one("1", "", "22", "333")) {
 		query := d.one(dictatedQueries...)
@@ -122,7 +122,7 @@ func (d *dictator) text() string {
 
 // exported finds what has been compiled of a package.
 var exported = sync.OnceValues(func() (map[string]string, error) {
-	out, err := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "../../repo/dberr", "context", "database/sql", "time").Output()
+	out, err := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "../../dberr", "../../pool", "context", "database/sql", "time").Output()
 	files := map[string]string{}
 	for line := range strings.Lines(string(out)) {
 		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -247,11 +247,14 @@ func TestNamesThatTheOutputNeedsItselfAreEvaded(t *testing.T) {
 		"a parameter called nil":            dictated("gen", plain, "ctx context.Context, nil string, at time.Time -> error"),
 		"parameters without a name":         dictated("gen", plain, "_ context.Context, _ string, _ time.Time -> error"),
 		"a name that is taken when evading": dictated("gen", plain, "ctx context.Context, tx, txArg, txArgArg string, at time.Time -> error"),
-		"a package called reader":           dictated("reader", plain, "ctx context.Context, at time.Time -> error"),
+		"a package called reads":            dictated("reads", plain, "ctx context.Context, at time.Time -> error"),
 		"a package called error":            dictated("error", plain, "ctx context.Context, at time.Time -> error"),
-		"a package called own":              dictated("own", plain, "ctx context.Context, at time.Time -> error"),
+		"a package called work":             dictated("work", plain, "ctx context.Context, at time.Time -> error"),
 		"an import called pool":             dictated("gen", "\tpool \"time\"\n", "ctx context.Context, at pool.Time -> (*pool.Time, error)"),
 		"an import called as the package":   dictated("db", "\tdb \"time\"\n", "ctx context.Context, at db.Time -> (Row, error)"),
+		"a query called Statements":         strings.ReplaceAll(dictated("gen", plain, "ctx context.Context, at time.Time -> (Row, error)"), "Get", "Statements"),
+		"a query called New":                strings.ReplaceAll(dictated("gen", plain, "ctx context.Context, at time.Time -> error"), "Get", "New"),
+		"a query called Repo":               strings.ReplaceAll(dictated("gen", plain, "ctx context.Context, at time.Time -> error"), "Get", "Repo"),
 		"an import called Tx":               dictated("gen", "\tTx \"time\"\n", "ctx context.Context, at Tx.Time -> error"),
 	} {
 		t.Run(what, func(t *testing.T) {

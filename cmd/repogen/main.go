@@ -1,5 +1,5 @@
 // Command repogen writes a repository for a package that sqlc has generated:
-// each query as a method, inside and outside transactions, on a pool.
+// each query as a method, inside and outside transactions, on a pool.Store.
 package main
 
 import (
@@ -26,8 +26,10 @@ Usage: repogen -gen DIR -out FILE [-package NAME] [-import PATH]
   -import PATH   the import path of the sqlc package; default: found in go.mod
 
 The file declares Repo and Tx, which both have every query as a method, Reader,
-which has the reading ones, and New, InTx, Batch, View and Savepoint. It has the
-sqlc package's build constraint. It is left alone unless it changes.
+which has the reading ones, New, InTx, Batch, View and Savepoint, Statements, which
+returns the queries' texts, and the kinds of errors. It runs on a pool.Store, such
+as a pool.Pool, and has the sqlc package's build constraint. It is left alone
+unless it changes.
 
 The methods run sqlc's own. Where sqlc numbers parameters wrongly (behind a
 sqlc.slice, beside a ?) they give it SQL in which the numbers are right; what sqlc

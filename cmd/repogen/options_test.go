@@ -89,8 +89,8 @@ func TestEachOptionOfSqlcWorksOrIsRefusedByName(t *testing.T) {
 			require.Zero(t, code, stderr)
 			text, err := os.ReadFile(out)
 			require.NoError(t, err)
-			require.Contains(t, string(text), "renumbered{t.tx}.ListByID(", "a parameter stands behind its slice")
-			require.NotContains(t, string(text), "renumbered{t.tx}.SetSizes(", "its slice is last")
+			require.Contains(t, string(text), "renumbered{q.db}.ListByID(", "a parameter stands behind its slice")
+			require.NotContains(t, string(text), "renumbered{q.db}.SetSizes(", "its slice is last")
 		})
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "vet", "-mod=mod", "-tags=repogen", "./...")

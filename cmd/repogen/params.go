@@ -102,8 +102,10 @@ func (q *query) setParams(sql string, method *ast.FuncDecl) error {
 		return err
 	}
 	if agree(sql, marks, args, params) {
+		q.text = withOneElement(sql, marks, nil)
 		return nil
 	}
+	q.text = withOneElement(sql, marks, params)
 	r := &renumbering{params: params}
 	from := 0
 	for _, m := range marks {
@@ -122,6 +124,27 @@ func (q *query) setParams(sql string, method *ast.FuncDecl) error {
 	}
 	q.renumbered = r
 	return nil
+}
+
+// withOneElement is the SQL that runs if each slice has one element: its placeholders
+// as they are, or numbered by params.
+func withOneElement(sql string, marks []placeholder, params []int) string {
+	var b strings.Builder
+	from := 0
+	for i, m := range marks {
+		b.WriteString(sql[from:m.at])
+		switch {
+		case params != nil:
+			fmt.Fprintf(&b, "?%d", params[i]+1)
+		case m.slice != "":
+			b.WriteByte('?')
+		default:
+			b.WriteString(m.text)
+		}
+		from = m.at + len(m.text)
+	}
+	b.WriteString(sql[from:])
+	return b.String()
 }
 
 // match tells which argument each placeholder is. sqlc orders arguments by number,

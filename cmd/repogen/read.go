@@ -43,6 +43,7 @@ type query struct {
 	params  []param // without the context
 	result  string  // "" if the query only fails or not
 	reads   bool
+	text    string          // the SQL that runs
 	imports map[string]bool // the package names its signature says
 
 	renumbered *renumbering // if sqlc's numbers are wrong
@@ -220,7 +221,7 @@ func (p *sqlcPackage) addQueries(querier *ast.InterfaceType, texts map[string]st
 		if reserved[name] {
 			return fmt.Errorf("query %s is called like a method that every repository has; rename it in its .sql file", name)
 		}
-		q := query{name: name, reads: reads(text), imports: map[string]bool{}}
+		q := query{name: name, reads: reads(text), text: text, imports: map[string]bool{}}
 		if m.Doc != nil {
 			for _, c := range m.Doc.List {
 				q.doc = append(q.doc, c.Text)
@@ -290,14 +291,14 @@ func isError(e ast.Expr) bool {
 
 // taken are the names that the generated code uses itself.
 var taken = map[string]bool{
-	"context": true, "pool": true, "dberr": true, "ctx": true, "r": true, "t": true, "q": true,
-	"tx": true, "lease": true, "err": true, "result": true, "renumbered": true, "withText": true, "numbered": true, "strconv": true,
+	"context": true, "pool": true, "dberr": true, "ctx": true, "q": true,
+	"err": true, "result": true, "renumbered": true, "withText": true, "numbered": true, "strconv": true,
 }
 
 // declared are the names that the generated file declares.
 var declared = map[string]bool{
-	"Repo": true, "Tx": true, "Reader": true, "New": true, "own": true, "poolError": true, "reader": true,
-	"ErrNotFound": true, "ErrDuplicate": true, "ErrForeignKey": true, "ErrCheck": true,
+	"Repo": true, "Tx": true, "Reader": true, "New": true, "Statements": true, "reads": true, "writes": true, "work": true,
+	"ErrNotFound": true, "ErrDuplicate": true, "ErrForeignKey": true, "ErrCheck": true, "ErrNotNull": true,
 }
 
 // predeclared reports a name that Go itself declares.

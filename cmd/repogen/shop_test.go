@@ -9,6 +9,7 @@ import (
 
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/shop/gen"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/shop/store"
+	"github.com/sqlane/sqlane/internal/sqlstore"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +19,7 @@ import (
 //go:embed testdata/shop/schema.sql
 var shopSchema string
 
-// inShop runs a test on a shop in a file and in memory.
+// inShop runs a test on a shop in a file, in memory and on a Store that is no pool.
 func inShop(t *testing.T, test func(t *testing.T, s *store.Repo)) {
 	for name, path := range map[string]string{"file": filepath.Join(t.TempDir(), "shop.db"), "memory": pool.Memory} {
 		t.Run(name, func(t *testing.T) {
@@ -33,6 +34,14 @@ func inShop(t *testing.T, test func(t *testing.T, s *store.Repo)) {
 			test(t, store.New(p))
 		})
 	}
+	t.Run("database/sql", func(t *testing.T) {
+		s, err := sqlstore.Open(filepath.Join(t.TempDir(), "shop.db"))
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		_, err = s.DB().ExecContext(t.Context(), shopSchema)
+		require.NoError(t, err)
+		test(t, store.New(s))
+	})
 }
 
 // buy calls every query, on whatever it is given.

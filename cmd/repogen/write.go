@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 )
@@ -154,21 +155,24 @@ func (q query) OwnArgs() string {
 	return strings.Join(list, ", ")
 }
 
-// On is sqlc's Queries on a DBTX, with the SQL of this query in order.
-func (q query) On(gen, db string) string {
-	if q.renumbered == nil {
-		return gen + ".New(" + db + ")"
+// Half is the one of a repository's two halves that has the method.
+func (q query) Half() string {
+	if q.reads {
+		return "reads"
 	}
-	return "renumbered{" + db + "}." + q.name + "(" + q.OwnArgs() + ")"
+	return "writes"
 }
 
-// InTx is sqlc's Queries in a transaction.
-func (q query) InTx(gen string) string {
+// On is sqlc's Queries on what the half runs on, with the SQL of this query in order.
+func (q query) On(gen string) string {
 	if q.renumbered == nil {
-		return "t.queries"
+		return gen + ".New(q.db)"
 	}
-	return q.On(gen, "t.tx")
+	return "renumbered{q.db}." + q.name + "(" + q.OwnArgs() + ")"
 }
+
+// Text is the SQL that runs, in Go, each slice with one element.
+func (q query) Text() string { return strconv.Quote(q.text) }
 
 // Parts, Numbers and Widths are how the SQL of a query is numbered.
 func (q query) Parts() string { return fmt.Sprintf("%#v", q.renumbered.parts) }
@@ -179,15 +183,10 @@ func (q query) Numbers() string { return fmt.Sprintf("%#v", q.renumbered.params)
 // Widths are how many values each argument is.
 func (q query) Widths() string { return strings.Join(q.renumbered.widths, ", ") }
 
-// Results is the result list; named results are called result and err.
-func (q query) Results(named bool) string {
-	switch {
-	case q.result == "" && named:
-		return "(err error)"
-	case q.result == "":
+// Results is the result list.
+func (q query) Results() string {
+	if q.result == "" {
 		return "error"
-	case named:
-		return "(result " + q.result + ", err error)"
 	}
 	return "(" + q.result + ", error)"
 }

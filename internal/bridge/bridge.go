@@ -9,9 +9,12 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"io"
+	"slices"
 	"sync/atomic"
 )
 
@@ -21,6 +24,7 @@ import (
 type Bridge struct {
 	conn  *sql.Conn
 	spare atomic.Pointer[cargo] // to be used again
+	row   atomic.Pointer[first] // likewise
 }
 
 // New returns a bridge.
@@ -43,6 +47,53 @@ func (b *Bridge) Row(rows driver.Rows, err error) *sql.Row {
 	c := b.load(rows, err)
 	defer b.unload(c)
 	return b.conn.QueryRowContext(c, "")
+}
+
+// First reads the first of the rows, closes them, and returns it as a row that needs
+// them no more, or a row whose Scan returns err.
+func (b *Bridge) First(rows driver.Rows, err error) *sql.Row {
+	if err != nil {
+		return b.Row(nil, err)
+	}
+	r := b.row.Swap(nil)
+	if r == nil {
+		r = &first{bridge: b}
+	}
+	r.columns = rows.Columns()
+	r.values = slices.Grow(r.values, len(r.columns))[:len(r.columns)]
+	err = rows.Next(r.values)
+	r.there = err == nil
+	if err == io.EOF {
+		err = nil
+	}
+	return b.Row(r, cmp.Or(err, rows.Close()))
+}
+
+// first is a row that was read.
+type first struct {
+	bridge  *Bridge
+	columns []string
+	values  []driver.Value
+	there   bool
+}
+
+func (r *first) Columns() []string { return r.columns }
+
+func (r *first) Next(dest []driver.Value) error {
+	if !r.there {
+		return io.EOF
+	}
+	r.there = false
+	copy(dest, r.values)
+	return nil
+}
+
+// Close is the last that database/sql calls, so it may be used again.
+func (r *first) Close() error {
+	clear(r.values)
+	r.values = r.values[:0]
+	r.bridge.row.Store(r)
+	return nil
 }
 
 // Stmt returns a statement as database/sql's. It should have a bridge of its own,

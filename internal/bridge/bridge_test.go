@@ -1,14 +1,17 @@
 package bridge_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"io"
+	"sync"
 	"testing"
 
 	"github.com/sqlane/sqlane/internal/bridge"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -64,6 +67,46 @@ func TestARowIsTheFirstOrTheError(t *testing.T) {
 	require.ErrorIs(t, b.Row(&numbers{}, nil).Scan(&n), sql.ErrNoRows)
 	ours := errors.New("ours")
 	require.Equal(t, ours, b.Row(nil, ours).Scan(&n))
+}
+
+// failing are rows that end with errors.
+type failing struct {
+	numbers
+	next, close error
+}
+
+func (r *failing) Next(dest []driver.Value) error { return cmp.Or(r.next, r.numbers.Next(dest)) }
+func (r *failing) Close() error                   { return cmp.Or(r.close, r.numbers.Close()) }
+
+func TestTheFirstRowIsReadAndTheRestClosedBeforeItIsScanned(t *testing.T) {
+	b, ours := bridge.New(), errors.New("ours")
+	var n, m int64
+	for range 3 { // what is used again has nothing of the time before
+		r := &numbers{n: 2}
+		row := b.First(r, nil)
+		require.Equal(t, 1, r.closed)
+		another := b.First(&numbers{at: 6, n: 9}, nil)
+		none := b.First(&numbers{}, nil)
+		require.NoError(t, another.Scan(&m))
+		require.NoError(t, row.Scan(&n))
+		require.Equal(t, []int64{1, 7}, []int64{n, m})
+		require.ErrorIs(t, none.Scan(&n), sql.ErrNoRows)
+		require.ErrorContains(t, b.First(&numbers{n: 1}, nil).Scan(&n, &m), "expected 1 destination arguments in Scan, not 2")
+		require.Equal(t, ours, b.First(nil, ours).Scan(&n))
+		require.Equal(t, ours, b.First(&failing{next: ours}, nil).Scan(&n))
+		require.Equal(t, ours, b.First(&failing{numbers: numbers{n: 1}, close: ours}, nil).Scan(&n))
+	}
+	var all sync.WaitGroup
+	for i := range int64(8) {
+		all.Go(func() {
+			for range 500 {
+				var n int64
+				assert.NoError(t, b.First(&numbers{at: i, n: i + 1}, nil).Scan(&n))
+				assert.Equal(t, i+1, n)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // statement is one that counts its runs.

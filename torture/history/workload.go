@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
 )
 
@@ -347,7 +348,7 @@ func (w *workload) expected(kind Kind, err error) bool {
 	}
 	switch {
 	case errors.Is(err, pool.ErrTxLost):
-		return pool.IsUnique(err)
+		return dberr.Kind(err) == dberr.ErrDuplicate
 	case errors.Is(err, pool.ErrConflict):
 		return kind == Deferred || kind == Repeatable && w.contended
 	case errors.Is(err, pool.ErrReadOnly):
@@ -355,7 +356,7 @@ func (w *workload) expected(kind Kind, err error) bool {
 	case errors.Is(err, pool.ErrBusy):
 		return w.contended
 	}
-	return pool.IsUnique(err)
+	return dberr.Kind(err) == dberr.ErrDuplicate
 }
 
 // contain runs f in a goroutine of its own, and makes errors of its panic and of its Goexit.

@@ -7,8 +7,8 @@ import (
 
 	"database/sql"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/numbering/gen"
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
-	"github.com/sqlane/sqlane/repo/dberr"
 	"strconv"
 )
 
@@ -18,17 +18,29 @@ var (
 	ErrDuplicate  = dberr.ErrDuplicate  // a UNIQUE or PRIMARY KEY constraint is violated
 	ErrForeignKey = dberr.ErrForeignKey // a foreign key is violated, at once or at commit
 	ErrCheck      = dberr.ErrCheck      // a CHECK constraint is violated
+	ErrNotNull    = dberr.ErrNotNull    // a NOT NULL constraint is violated
 )
 
 // Repo runs each query on a connection of its own, or in the transaction that
 // its context carries. It is safe for concurrent use.
-type Repo struct{ pool *pool.Pool }
+type Repo struct {
+	reads
+	writes
+	store pool.Store
+}
 
 // Tx runs queries in a transaction. It is used by one goroutine at a time.
 type Tx struct {
-	tx      *pool.Tx
-	queries *gen.Queries
+	reads
+	writes
+	tx pool.StoreTx
 }
+
+// reads has a method for each query that only reads, writes one for each other.
+type (
+	reads  struct{ db gen.DBTX }
+	writes struct{ db gen.DBTX }
+)
 
 // Reader has the queries that only read.
 type Reader interface {
@@ -95,988 +107,430 @@ type Reader interface {
 var (
 	_ gen.Querier = (*Repo)(nil)
 	_ gen.Querier = (*Tx)(nil)
-	_ Reader      = (*Repo)(nil)
-	_ Reader      = reader{}
+	_ Reader      = (*reads)(nil)
 )
 
-// New returns the repository on a pool. The pool stays the caller's to close.
-func New(p *pool.Pool) *Repo { return &Repo{pool: p} }
+// New returns the repository on a store, such as a [pool.Pool]. The store stays the
+// caller's to close.
+func New(s pool.Store) *Repo {
+	return &Repo{reads{s.StoreReader()}, writes{s.StoreWriter()}, s}
+}
 
 // InTx runs fn in a transaction: committed if fn returns nil, rolled back if it
 // returns an error, which InTx returns unchanged, panics or calls runtime.Goexit.
 // Within a transaction of its context it is a savepoint of that one.
 // See [pool.Pool.InTx].
 func (r *Repo) InTx(ctx context.Context, level pool.Level, fn func(ctx context.Context, tx *Tx) error, opts ...pool.TxOption) error {
-	failed, run := own(fn)
-	err := r.pool.InTx(ctx, level, run, opts...)
-	return poolError("InTx", err, *failed)
+	w := &work{fn: fn}
+	return w.outcome("InTx", r.store.StoreInTx(ctx, level, w.run, opts...))
 }
 
 // Batch runs fn in a transaction that may be shared with other callers of Batch,
 // and returns when its work is durable. fn may run more than once; only one run
 // counts. See [pool.Pool.Batch].
 func (r *Repo) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	failed, run := own(fn)
-	err := r.pool.Batch(ctx, run)
-	return poolError("Batch", err, *failed)
+	w := &work{fn: fn}
+	return w.outcome("Batch", r.store.StoreBatch(ctx, w.run))
 }
 
 // View runs fn on one snapshot of the database. See [pool.Pool.View].
 func (r *Repo) View(ctx context.Context, fn func(ctx context.Context, q Reader) error) error {
-	failed, run := own(func(ctx context.Context, tx *Tx) error { return fn(ctx, reader{tx}) })
-	err := r.pool.View(ctx, run)
-	return poolError("View", err, *failed)
+	w := &work{fn: func(ctx context.Context, tx *Tx) error { return fn(ctx, &tx.reads) }}
+	return w.outcome("View", r.store.StoreView(ctx, w.run))
 }
 
 // Savepoint runs fn in a savepoint: what it did is undone alone if it fails, and
 // the transaction goes on. See [pool.Tx.Savepoint].
 func (t *Tx) Savepoint(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	failed, run := own(fn)
-	err := t.tx.Savepoint(ctx, run)
-	return poolError("Savepoint", err, *failed)
+	w := &work{fn: fn}
+	return w.outcome("Savepoint", t.tx.Savepoint(ctx, w.run))
 }
 
-// own makes fn a function of the pool's, and remembers whether it failed.
-func own(fn func(context.Context, *Tx) error) (failed *bool, run func(context.Context, *pool.Tx) error) {
-	failed = new(bool)
-	return failed, func(ctx context.Context, tx *pool.Tx) error {
-		err := fn(ctx, &Tx{tx: tx, queries: gen.New(tx)})
-		*failed = err != nil
-		return err
-	}
+// work is a function for a transaction, and whether it failed when it last ran.
+type work struct {
+	fn     func(context.Context, *Tx) error
+	failed bool
 }
 
-// poolError leaves fn's own error as it is and wraps the pool's.
-func poolError(op string, err error, failed bool) error {
-	if failed {
+func (w *work) run(ctx context.Context, tx pool.StoreTx) error {
+	err := w.fn(ctx, &Tx{reads{tx}, writes{tx}, tx})
+	w.failed = err != nil
+	return err
+}
+
+// outcome leaves the function's own error as it is and wraps the store's.
+func (w *work) outcome(op string, err error) error {
+	if w.failed {
 		return err
 	}
 	return dberr.Wrap(op, err)
 }
 
 // ArgAroundSlice runs the query of that name.
-func (r *Repo) ArgAroundSlice(ctx context.Context, arg gen.ArgAroundSliceParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ArgAroundSlice(ctx, arg)
-		return result, dberr.Wrap("ArgAroundSlice", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ArgAroundSlice", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ArgAroundSlice(ctx, arg)
-	return result, dberr.Wrap("ArgAroundSlice", err)
-}
-
-// ArgAroundSlice runs the query of that name.
-func (t *Tx) ArgAroundSlice(ctx context.Context, arg gen.ArgAroundSliceParams) (result []int64, err error) {
-	result, err = t.queries.ArgAroundSlice(ctx, arg)
+func (q *reads) ArgAroundSlice(ctx context.Context, arg gen.ArgAroundSliceParams) ([]int64, error) {
+	result, err := gen.New(q.db).ArgAroundSlice(ctx, arg)
 	return result, dberr.Wrap("ArgAroundSlice", err)
 }
 
 // AtBehindSlice runs the query of that name.
-func (r *Repo) AtBehindSlice(ctx context.Context, arg gen.AtBehindSliceParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.AtBehindSlice(arg).AtBehindSlice(ctx, arg)
-		return result, dberr.Wrap("AtBehindSlice", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("AtBehindSlice", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.AtBehindSlice(arg).AtBehindSlice(ctx, arg)
-	return result, dberr.Wrap("AtBehindSlice", err)
-}
-
-// AtBehindSlice runs the query of that name.
-func (t *Tx) AtBehindSlice(ctx context.Context, arg gen.AtBehindSliceParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.AtBehindSlice(arg).AtBehindSlice(ctx, arg)
+func (q *reads) AtBehindSlice(ctx context.Context, arg gen.AtBehindSliceParams) ([]int64, error) {
+	result, err := renumbered{q.db}.AtBehindSlice(arg).AtBehindSlice(ctx, arg)
 	return result, dberr.Wrap("AtBehindSlice", err)
 }
 
 // ColonBehindSlice runs the query of that name.
-func (r *Repo) ColonBehindSlice(ctx context.Context, arg gen.ColonBehindSliceParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.ColonBehindSlice(arg).ColonBehindSlice(ctx, arg)
-		return result, dberr.Wrap("ColonBehindSlice", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ColonBehindSlice", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.ColonBehindSlice(arg).ColonBehindSlice(ctx, arg)
-	return result, dberr.Wrap("ColonBehindSlice", err)
-}
-
-// ColonBehindSlice runs the query of that name.
-func (t *Tx) ColonBehindSlice(ctx context.Context, arg gen.ColonBehindSliceParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.ColonBehindSlice(arg).ColonBehindSlice(ctx, arg)
+func (q *reads) ColonBehindSlice(ctx context.Context, arg gen.ColonBehindSliceParams) ([]int64, error) {
+	result, err := renumbered{q.db}.ColonBehindSlice(arg).ColonBehindSlice(ctx, arg)
 	return result, dberr.Wrap("ColonBehindSlice", err)
 }
 
 // CommentedMark runs the query of that name.
-func (r *Repo) CommentedMark(ctx context.Context, arg gen.CommentedMarkParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).CommentedMark(ctx, arg)
-		return result, dberr.Wrap("CommentedMark", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("CommentedMark", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).CommentedMark(ctx, arg)
-	return result, dberr.Wrap("CommentedMark", err)
-}
-
-// CommentedMark runs the query of that name.
-func (t *Tx) CommentedMark(ctx context.Context, arg gen.CommentedMarkParams) (result []int64, err error) {
-	result, err = t.queries.CommentedMark(ctx, arg)
+func (q *reads) CommentedMark(ctx context.Context, arg gen.CommentedMarkParams) ([]int64, error) {
+	result, err := gen.New(q.db).CommentedMark(ctx, arg)
 	return result, dberr.Wrap("CommentedMark", err)
 }
 
 // DeleteItems runs the query of that name.
-func (r *Repo) DeleteItems(ctx context.Context, arg gen.DeleteItemsParams) (result int64, err error) {
-	result, err = renumbered{r.pool.Writer()}.DeleteItems(arg).DeleteItems(ctx, arg)
-	return result, dberr.Wrap("DeleteItems", err)
-}
-
-// DeleteItems runs the query of that name.
-func (t *Tx) DeleteItems(ctx context.Context, arg gen.DeleteItemsParams) (result int64, err error) {
-	result, err = renumbered{t.tx}.DeleteItems(arg).DeleteItems(ctx, arg)
+func (q *writes) DeleteItems(ctx context.Context, arg gen.DeleteItemsParams) (int64, error) {
+	result, err := renumbered{q.db}.DeleteItems(arg).DeleteItems(ctx, arg)
 	return result, dberr.Wrap("DeleteItems", err)
 }
 
 // LimitAndOffset runs the query of that name.
-func (r *Repo) LimitAndOffset(ctx context.Context, arg gen.LimitAndOffsetParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).LimitAndOffset(ctx, arg)
-		return result, dberr.Wrap("LimitAndOffset", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("LimitAndOffset", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).LimitAndOffset(ctx, arg)
-	return result, dberr.Wrap("LimitAndOffset", err)
-}
-
-// LimitAndOffset runs the query of that name.
-func (t *Tx) LimitAndOffset(ctx context.Context, arg gen.LimitAndOffsetParams) (result []int64, err error) {
-	result, err = t.queries.LimitAndOffset(ctx, arg)
+func (q *reads) LimitAndOffset(ctx context.Context, arg gen.LimitAndOffsetParams) ([]int64, error) {
+	result, err := gen.New(q.db).LimitAndOffset(ctx, arg)
 	return result, dberr.Wrap("LimitAndOffset", err)
 }
 
 // MarkAndSliceAndName runs the query of that name.
-func (r *Repo) MarkAndSliceAndName(ctx context.Context, arg gen.MarkAndSliceAndNameParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.MarkAndSliceAndName(arg).MarkAndSliceAndName(ctx, arg)
-		return result, dberr.Wrap("MarkAndSliceAndName", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("MarkAndSliceAndName", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.MarkAndSliceAndName(arg).MarkAndSliceAndName(ctx, arg)
-	return result, dberr.Wrap("MarkAndSliceAndName", err)
-}
-
-// MarkAndSliceAndName runs the query of that name.
-func (t *Tx) MarkAndSliceAndName(ctx context.Context, arg gen.MarkAndSliceAndNameParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.MarkAndSliceAndName(arg).MarkAndSliceAndName(ctx, arg)
+func (q *reads) MarkAndSliceAndName(ctx context.Context, arg gen.MarkAndSliceAndNameParams) ([]int64, error) {
+	result, err := renumbered{q.db}.MarkAndSliceAndName(arg).MarkAndSliceAndName(ctx, arg)
 	return result, dberr.Wrap("MarkAndSliceAndName", err)
 }
 
 // MarkBehindSlice runs the query of that name.
-func (r *Repo) MarkBehindSlice(ctx context.Context, arg gen.MarkBehindSliceParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).MarkBehindSlice(ctx, arg)
-		return result, dberr.Wrap("MarkBehindSlice", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("MarkBehindSlice", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).MarkBehindSlice(ctx, arg)
-	return result, dberr.Wrap("MarkBehindSlice", err)
-}
-
-// MarkBehindSlice runs the query of that name.
-func (t *Tx) MarkBehindSlice(ctx context.Context, arg gen.MarkBehindSliceParams) (result []int64, err error) {
-	result, err = t.queries.MarkBehindSlice(ctx, arg)
+func (q *reads) MarkBehindSlice(ctx context.Context, arg gen.MarkBehindSliceParams) ([]int64, error) {
+	result, err := gen.New(q.db).MarkBehindSlice(ctx, arg)
 	return result, dberr.Wrap("MarkBehindSlice", err)
 }
 
 // MarkBetweenSlices runs the query of that name.
-func (r *Repo) MarkBetweenSlices(ctx context.Context, arg gen.MarkBetweenSlicesParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.MarkBetweenSlices(arg).MarkBetweenSlices(ctx, arg)
-		return result, dberr.Wrap("MarkBetweenSlices", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("MarkBetweenSlices", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.MarkBetweenSlices(arg).MarkBetweenSlices(ctx, arg)
-	return result, dberr.Wrap("MarkBetweenSlices", err)
-}
-
-// MarkBetweenSlices runs the query of that name.
-func (t *Tx) MarkBetweenSlices(ctx context.Context, arg gen.MarkBetweenSlicesParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.MarkBetweenSlices(arg).MarkBetweenSlices(ctx, arg)
+func (q *reads) MarkBetweenSlices(ctx context.Context, arg gen.MarkBetweenSlicesParams) ([]int64, error) {
+	result, err := renumbered{q.db}.MarkBetweenSlices(arg).MarkBetweenSlices(ctx, arg)
 	return result, dberr.Wrap("MarkBetweenSlices", err)
 }
 
 // MarkThenName runs the query of that name.
-func (r *Repo) MarkThenName(ctx context.Context, arg gen.MarkThenNameParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).MarkThenName(ctx, arg)
-		return result, dberr.Wrap("MarkThenName", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("MarkThenName", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).MarkThenName(ctx, arg)
-	return result, dberr.Wrap("MarkThenName", err)
-}
-
-// MarkThenName runs the query of that name.
-func (t *Tx) MarkThenName(ctx context.Context, arg gen.MarkThenNameParams) (result []int64, err error) {
-	result, err = t.queries.MarkThenName(ctx, arg)
+func (q *reads) MarkThenName(ctx context.Context, arg gen.MarkThenNameParams) ([]int64, error) {
+	result, err := gen.New(q.db).MarkThenName(ctx, arg)
 	return result, dberr.Wrap("MarkThenName", err)
 }
 
 // MarkThenNames runs the query of that name.
-func (r *Repo) MarkThenNames(ctx context.Context, arg gen.MarkThenNamesParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).MarkThenNames(ctx, arg)
-		return result, dberr.Wrap("MarkThenNames", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("MarkThenNames", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).MarkThenNames(ctx, arg)
-	return result, dberr.Wrap("MarkThenNames", err)
-}
-
-// MarkThenNames runs the query of that name.
-func (t *Tx) MarkThenNames(ctx context.Context, arg gen.MarkThenNamesParams) (result []int64, err error) {
-	result, err = t.queries.MarkThenNames(ctx, arg)
+func (q *reads) MarkThenNames(ctx context.Context, arg gen.MarkThenNamesParams) ([]int64, error) {
+	result, err := gen.New(q.db).MarkThenNames(ctx, arg)
 	return result, dberr.Wrap("MarkThenNames", err)
 }
 
 // MarksAroundSlice runs the query of that name.
-func (r *Repo) MarksAroundSlice(ctx context.Context, arg gen.MarksAroundSliceParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).MarksAroundSlice(ctx, arg)
-		return result, dberr.Wrap("MarksAroundSlice", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("MarksAroundSlice", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).MarksAroundSlice(ctx, arg)
-	return result, dberr.Wrap("MarksAroundSlice", err)
-}
-
-// MarksAroundSlice runs the query of that name.
-func (t *Tx) MarksAroundSlice(ctx context.Context, arg gen.MarksAroundSliceParams) (result []int64, err error) {
-	result, err = t.queries.MarksAroundSlice(ctx, arg)
+func (q *reads) MarksAroundSlice(ctx context.Context, arg gen.MarksAroundSliceParams) ([]int64, error) {
+	result, err := gen.New(q.db).MarksAroundSlice(ctx, arg)
 	return result, dberr.Wrap("MarksAroundSlice", err)
 }
 
 // NameThenMark runs the query of that name.
-func (r *Repo) NameThenMark(ctx context.Context, arg gen.NameThenMarkParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.NameThenMark(arg).NameThenMark(ctx, arg)
-		return result, dberr.Wrap("NameThenMark", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("NameThenMark", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.NameThenMark(arg).NameThenMark(ctx, arg)
-	return result, dberr.Wrap("NameThenMark", err)
-}
-
-// NameThenMark runs the query of that name.
-func (t *Tx) NameThenMark(ctx context.Context, arg gen.NameThenMarkParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.NameThenMark(arg).NameThenMark(ctx, arg)
+func (q *reads) NameThenMark(ctx context.Context, arg gen.NameThenMarkParams) ([]int64, error) {
+	result, err := renumbered{q.db}.NameThenMark(arg).NameThenMark(ctx, arg)
 	return result, dberr.Wrap("NameThenMark", err)
 }
 
 // NameThenMarks runs the query of that name.
-func (r *Repo) NameThenMarks(ctx context.Context, arg gen.NameThenMarksParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.NameThenMarks(arg).NameThenMarks(ctx, arg)
-		return result, dberr.Wrap("NameThenMarks", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("NameThenMarks", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.NameThenMarks(arg).NameThenMarks(ctx, arg)
-	return result, dberr.Wrap("NameThenMarks", err)
-}
-
-// NameThenMarks runs the query of that name.
-func (t *Tx) NameThenMarks(ctx context.Context, arg gen.NameThenMarksParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.NameThenMarks(arg).NameThenMarks(ctx, arg)
+func (q *reads) NameThenMarks(ctx context.Context, arg gen.NameThenMarksParams) ([]int64, error) {
+	result, err := renumbered{q.db}.NameThenMarks(arg).NameThenMarks(ctx, arg)
 	return result, dberr.Wrap("NameThenMarks", err)
 }
 
 // NargThenSlice runs the query of that name.
-func (r *Repo) NargThenSlice(ctx context.Context, arg gen.NargThenSliceParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).NargThenSlice(ctx, arg)
-		return result, dberr.Wrap("NargThenSlice", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("NargThenSlice", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).NargThenSlice(ctx, arg)
-	return result, dberr.Wrap("NargThenSlice", err)
-}
-
-// NargThenSlice runs the query of that name.
-func (t *Tx) NargThenSlice(ctx context.Context, arg gen.NargThenSliceParams) (result []int64, err error) {
-	result, err = t.queries.NargThenSlice(ctx, arg)
+func (q *reads) NargThenSlice(ctx context.Context, arg gen.NargThenSliceParams) ([]int64, error) {
+	result, err := gen.New(q.db).NargThenSlice(ctx, arg)
 	return result, dberr.Wrap("NargThenSlice", err)
 }
 
 // NotInSlice runs the query of that name.
-func (r *Repo) NotInSlice(ctx context.Context, arg gen.NotInSliceParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.NotInSlice(arg).NotInSlice(ctx, arg)
-		return result, dberr.Wrap("NotInSlice", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("NotInSlice", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.NotInSlice(arg).NotInSlice(ctx, arg)
-	return result, dberr.Wrap("NotInSlice", err)
-}
-
-// NotInSlice runs the query of that name.
-func (t *Tx) NotInSlice(ctx context.Context, arg gen.NotInSliceParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.NotInSlice(arg).NotInSlice(ctx, arg)
+func (q *reads) NotInSlice(ctx context.Context, arg gen.NotInSliceParams) ([]int64, error) {
+	result, err := renumbered{q.db}.NotInSlice(arg).NotInSlice(ctx, arg)
 	return result, dberr.Wrap("NotInSlice", err)
 }
 
 // NumberThenSlice runs the query of that name.
-func (r *Repo) NumberThenSlice(ctx context.Context, arg gen.NumberThenSliceParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).NumberThenSlice(ctx, arg)
-		return result, dberr.Wrap("NumberThenSlice", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("NumberThenSlice", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).NumberThenSlice(ctx, arg)
-	return result, dberr.Wrap("NumberThenSlice", err)
-}
-
-// NumberThenSlice runs the query of that name.
-func (t *Tx) NumberThenSlice(ctx context.Context, arg gen.NumberThenSliceParams) (result []int64, err error) {
-	result, err = t.queries.NumberThenSlice(ctx, arg)
+func (q *reads) NumberThenSlice(ctx context.Context, arg gen.NumberThenSliceParams) ([]int64, error) {
+	result, err := gen.New(q.db).NumberThenSlice(ctx, arg)
 	return result, dberr.Wrap("NumberThenSlice", err)
 }
 
 // NumbersBackwards runs the query of that name.
-func (r *Repo) NumbersBackwards(ctx context.Context, arg gen.NumbersBackwardsParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).NumbersBackwards(ctx, arg)
-		return result, dberr.Wrap("NumbersBackwards", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("NumbersBackwards", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).NumbersBackwards(ctx, arg)
-	return result, dberr.Wrap("NumbersBackwards", err)
-}
-
-// NumbersBackwards runs the query of that name.
-func (t *Tx) NumbersBackwards(ctx context.Context, arg gen.NumbersBackwardsParams) (result []int64, err error) {
-	result, err = t.queries.NumbersBackwards(ctx, arg)
+func (q *reads) NumbersBackwards(ctx context.Context, arg gen.NumbersBackwardsParams) ([]int64, error) {
+	result, err := gen.New(q.db).NumbersBackwards(ctx, arg)
 	return result, dberr.Wrap("NumbersBackwards", err)
 }
 
 // QuotedMark runs the query of that name.
-func (r *Repo) QuotedMark(ctx context.Context, ids []int64) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.QuotedMark(ids).QuotedMark(ctx, ids)
-		return result, dberr.Wrap("QuotedMark", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("QuotedMark", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.QuotedMark(ids).QuotedMark(ctx, ids)
-	return result, dberr.Wrap("QuotedMark", err)
-}
-
-// QuotedMark runs the query of that name.
-func (t *Tx) QuotedMark(ctx context.Context, ids []int64) (result []int64, err error) {
-	result, err = renumbered{t.tx}.QuotedMark(ids).QuotedMark(ctx, ids)
+func (q *reads) QuotedMark(ctx context.Context, ids []int64) ([]int64, error) {
+	result, err := renumbered{q.db}.QuotedMark(ids).QuotedMark(ctx, ids)
 	return result, dberr.Wrap("QuotedMark", err)
 }
 
 // QuotedMarks runs the query of that name.
-func (r *Repo) QuotedMarks(ctx context.Context, arg gen.QuotedMarksParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.QuotedMarks(arg).QuotedMarks(ctx, arg)
-		return result, dberr.Wrap("QuotedMarks", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("QuotedMarks", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.QuotedMarks(arg).QuotedMarks(ctx, arg)
-	return result, dberr.Wrap("QuotedMarks", err)
-}
-
-// QuotedMarks runs the query of that name.
-func (t *Tx) QuotedMarks(ctx context.Context, arg gen.QuotedMarksParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.QuotedMarks(arg).QuotedMarks(ctx, arg)
+func (q *reads) QuotedMarks(ctx context.Context, arg gen.QuotedMarksParams) ([]int64, error) {
+	result, err := renumbered{q.db}.QuotedMarks(arg).QuotedMarks(ctx, arg)
 	return result, dberr.Wrap("QuotedMarks", err)
 }
 
 // SliceAlone runs the query of that name.
-func (r *Repo) SliceAlone(ctx context.Context, ids []int64) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).SliceAlone(ctx, ids)
-		return result, dberr.Wrap("SliceAlone", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("SliceAlone", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).SliceAlone(ctx, ids)
-	return result, dberr.Wrap("SliceAlone", err)
-}
-
-// SliceAlone runs the query of that name.
-func (t *Tx) SliceAlone(ctx context.Context, ids []int64) (result []int64, err error) {
-	result, err = t.queries.SliceAlone(ctx, ids)
+func (q *reads) SliceAlone(ctx context.Context, ids []int64) ([]int64, error) {
+	result, err := gen.New(q.db).SliceAlone(ctx, ids)
 	return result, dberr.Wrap("SliceAlone", err)
 }
 
 // SliceBetween runs the query of that name.
-func (r *Repo) SliceBetween(ctx context.Context, arg gen.SliceBetweenParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.SliceBetween(arg).SliceBetween(ctx, arg)
-		return result, dberr.Wrap("SliceBetween", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("SliceBetween", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.SliceBetween(arg).SliceBetween(ctx, arg)
-	return result, dberr.Wrap("SliceBetween", err)
-}
-
-// SliceBetween runs the query of that name.
-func (t *Tx) SliceBetween(ctx context.Context, arg gen.SliceBetweenParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.SliceBetween(arg).SliceBetween(ctx, arg)
+func (q *reads) SliceBetween(ctx context.Context, arg gen.SliceBetweenParams) ([]int64, error) {
+	result, err := renumbered{q.db}.SliceBetween(arg).SliceBetween(ctx, arg)
 	return result, dberr.Wrap("SliceBetween", err)
 }
 
 // SliceFirst runs the query of that name.
-func (r *Repo) SliceFirst(ctx context.Context, arg gen.SliceFirstParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.SliceFirst(arg).SliceFirst(ctx, arg)
-		return result, dberr.Wrap("SliceFirst", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("SliceFirst", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.SliceFirst(arg).SliceFirst(ctx, arg)
-	return result, dberr.Wrap("SliceFirst", err)
-}
-
-// SliceFirst runs the query of that name.
-func (t *Tx) SliceFirst(ctx context.Context, arg gen.SliceFirstParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.SliceFirst(arg).SliceFirst(ctx, arg)
+func (q *reads) SliceFirst(ctx context.Context, arg gen.SliceFirstParams) ([]int64, error) {
+	result, err := renumbered{q.db}.SliceFirst(arg).SliceFirst(ctx, arg)
 	return result, dberr.Wrap("SliceFirst", err)
 }
 
 // SliceInExpression runs the query of that name.
-func (r *Repo) SliceInExpression(ctx context.Context, arg gen.SliceInExpressionParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.SliceInExpression(arg).SliceInExpression(ctx, arg)
-		return result, dberr.Wrap("SliceInExpression", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("SliceInExpression", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.SliceInExpression(arg).SliceInExpression(ctx, arg)
-	return result, dberr.Wrap("SliceInExpression", err)
-}
-
-// SliceInExpression runs the query of that name.
-func (t *Tx) SliceInExpression(ctx context.Context, arg gen.SliceInExpressionParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.SliceInExpression(arg).SliceInExpression(ctx, arg)
+func (q *reads) SliceInExpression(ctx context.Context, arg gen.SliceInExpressionParams) ([]int64, error) {
+	result, err := renumbered{q.db}.SliceInExpression(arg).SliceInExpression(ctx, arg)
 	return result, dberr.Wrap("SliceInExpression", err)
 }
 
 // SliceInUpdate runs the query of that name.
-func (r *Repo) SliceInUpdate(ctx context.Context, arg gen.SliceInUpdateParams) (result []int64, err error) {
-	result, err = renumbered{r.pool.Writer()}.SliceInUpdate(arg).SliceInUpdate(ctx, arg)
-	return result, dberr.Wrap("SliceInUpdate", err)
-}
-
-// SliceInUpdate runs the query of that name.
-func (t *Tx) SliceInUpdate(ctx context.Context, arg gen.SliceInUpdateParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.SliceInUpdate(arg).SliceInUpdate(ctx, arg)
+func (q *writes) SliceInUpdate(ctx context.Context, arg gen.SliceInUpdateParams) ([]int64, error) {
+	result, err := renumbered{q.db}.SliceInUpdate(arg).SliceInUpdate(ctx, arg)
 	return result, dberr.Wrap("SliceInUpdate", err)
 }
 
 // SliceLast runs the query of that name.
-func (r *Repo) SliceLast(ctx context.Context, arg gen.SliceLastParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).SliceLast(ctx, arg)
-		return result, dberr.Wrap("SliceLast", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("SliceLast", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).SliceLast(ctx, arg)
-	return result, dberr.Wrap("SliceLast", err)
-}
-
-// SliceLast runs the query of that name.
-func (t *Tx) SliceLast(ctx context.Context, arg gen.SliceLastParams) (result []int64, err error) {
-	result, err = t.queries.SliceLast(ctx, arg)
+func (q *reads) SliceLast(ctx context.Context, arg gen.SliceLastParams) ([]int64, error) {
+	result, err := gen.New(q.db).SliceLast(ctx, arg)
 	return result, dberr.Wrap("SliceLast", err)
 }
 
 // SliceThenLimit runs the query of that name.
-func (r *Repo) SliceThenLimit(ctx context.Context, arg gen.SliceThenLimitParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.SliceThenLimit(arg).SliceThenLimit(ctx, arg)
-		return result, dberr.Wrap("SliceThenLimit", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("SliceThenLimit", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.SliceThenLimit(arg).SliceThenLimit(ctx, arg)
-	return result, dberr.Wrap("SliceThenLimit", err)
-}
-
-// SliceThenLimit runs the query of that name.
-func (t *Tx) SliceThenLimit(ctx context.Context, arg gen.SliceThenLimitParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.SliceThenLimit(arg).SliceThenLimit(ctx, arg)
+func (q *reads) SliceThenLimit(ctx context.Context, arg gen.SliceThenLimitParams) ([]int64, error) {
+	result, err := renumbered{q.db}.SliceThenLimit(arg).SliceThenLimit(ctx, arg)
 	return result, dberr.Wrap("SliceThenLimit", err)
 }
 
 // SliceThenNarg runs the query of that name.
-func (r *Repo) SliceThenNarg(ctx context.Context, arg gen.SliceThenNargParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.SliceThenNarg(arg).SliceThenNarg(ctx, arg)
-		return result, dberr.Wrap("SliceThenNarg", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("SliceThenNarg", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.SliceThenNarg(arg).SliceThenNarg(ctx, arg)
-	return result, dberr.Wrap("SliceThenNarg", err)
-}
-
-// SliceThenNarg runs the query of that name.
-func (t *Tx) SliceThenNarg(ctx context.Context, arg gen.SliceThenNargParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.SliceThenNarg(arg).SliceThenNarg(ctx, arg)
+func (q *reads) SliceThenNarg(ctx context.Context, arg gen.SliceThenNargParams) ([]int64, error) {
+	result, err := renumbered{q.db}.SliceThenNarg(arg).SliceThenNarg(ctx, arg)
 	return result, dberr.Wrap("SliceThenNarg", err)
 }
 
 // SliceTwice runs the query of that name.
-func (r *Repo) SliceTwice(ctx context.Context, ids []int64) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.SliceTwice(ids).SliceTwice(ctx, ids)
-		return result, dberr.Wrap("SliceTwice", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("SliceTwice", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.SliceTwice(ids).SliceTwice(ctx, ids)
-	return result, dberr.Wrap("SliceTwice", err)
-}
-
-// SliceTwice runs the query of that name.
-func (t *Tx) SliceTwice(ctx context.Context, ids []int64) (result []int64, err error) {
-	result, err = renumbered{t.tx}.SliceTwice(ids).SliceTwice(ctx, ids)
+func (q *reads) SliceTwice(ctx context.Context, ids []int64) ([]int64, error) {
+	result, err := renumbered{q.db}.SliceTwice(ids).SliceTwice(ctx, ids)
 	return result, dberr.Wrap("SliceTwice", err)
 }
 
 // TwoSlices runs the query of that name.
-func (r *Repo) TwoSlices(ctx context.Context, arg gen.TwoSlicesParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).TwoSlices(ctx, arg)
-		return result, dberr.Wrap("TwoSlices", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("TwoSlices", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).TwoSlices(ctx, arg)
-	return result, dberr.Wrap("TwoSlices", err)
-}
-
-// TwoSlices runs the query of that name.
-func (t *Tx) TwoSlices(ctx context.Context, arg gen.TwoSlicesParams) (result []int64, err error) {
-	result, err = t.queries.TwoSlices(ctx, arg)
+func (q *reads) TwoSlices(ctx context.Context, arg gen.TwoSlicesParams) ([]int64, error) {
+	result, err := gen.New(q.db).TwoSlices(ctx, arg)
 	return result, dberr.Wrap("TwoSlices", err)
 }
 
 // TwoSlicesOneTwice runs the query of that name.
-func (r *Repo) TwoSlicesOneTwice(ctx context.Context, arg gen.TwoSlicesOneTwiceParams) (result []int64, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = renumbered{tx}.TwoSlicesOneTwice(arg).TwoSlicesOneTwice(ctx, arg)
-		return result, dberr.Wrap("TwoSlicesOneTwice", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("TwoSlicesOneTwice", err)
-	}
-	defer lease.Release()
-	result, err = renumbered{lease}.TwoSlicesOneTwice(arg).TwoSlicesOneTwice(ctx, arg)
+func (q *reads) TwoSlicesOneTwice(ctx context.Context, arg gen.TwoSlicesOneTwiceParams) ([]int64, error) {
+	result, err := renumbered{q.db}.TwoSlicesOneTwice(arg).TwoSlicesOneTwice(ctx, arg)
 	return result, dberr.Wrap("TwoSlicesOneTwice", err)
 }
 
-// TwoSlicesOneTwice runs the query of that name.
-func (t *Tx) TwoSlicesOneTwice(ctx context.Context, arg gen.TwoSlicesOneTwiceParams) (result []int64, err error) {
-	result, err = renumbered{t.tx}.TwoSlicesOneTwice(arg).TwoSlicesOneTwice(ctx, arg)
-	return result, dberr.Wrap("TwoSlicesOneTwice", err)
-}
-
-// reader is a transaction of which only the reading half can be reached.
-type reader struct{ tx *Tx }
-
-// ArgAroundSlice runs the query of that name.
-func (q reader) ArgAroundSlice(ctx context.Context, arg gen.ArgAroundSliceParams) ([]int64, error) {
-	return q.tx.ArgAroundSlice(ctx, arg)
-}
-
-// AtBehindSlice runs the query of that name.
-func (q reader) AtBehindSlice(ctx context.Context, arg gen.AtBehindSliceParams) ([]int64, error) {
-	return q.tx.AtBehindSlice(ctx, arg)
-}
-
-// ColonBehindSlice runs the query of that name.
-func (q reader) ColonBehindSlice(ctx context.Context, arg gen.ColonBehindSliceParams) ([]int64, error) {
-	return q.tx.ColonBehindSlice(ctx, arg)
-}
-
-// CommentedMark runs the query of that name.
-func (q reader) CommentedMark(ctx context.Context, arg gen.CommentedMarkParams) ([]int64, error) {
-	return q.tx.CommentedMark(ctx, arg)
-}
-
-// LimitAndOffset runs the query of that name.
-func (q reader) LimitAndOffset(ctx context.Context, arg gen.LimitAndOffsetParams) ([]int64, error) {
-	return q.tx.LimitAndOffset(ctx, arg)
-}
-
-// MarkAndSliceAndName runs the query of that name.
-func (q reader) MarkAndSliceAndName(ctx context.Context, arg gen.MarkAndSliceAndNameParams) ([]int64, error) {
-	return q.tx.MarkAndSliceAndName(ctx, arg)
-}
-
-// MarkBehindSlice runs the query of that name.
-func (q reader) MarkBehindSlice(ctx context.Context, arg gen.MarkBehindSliceParams) ([]int64, error) {
-	return q.tx.MarkBehindSlice(ctx, arg)
-}
-
-// MarkBetweenSlices runs the query of that name.
-func (q reader) MarkBetweenSlices(ctx context.Context, arg gen.MarkBetweenSlicesParams) ([]int64, error) {
-	return q.tx.MarkBetweenSlices(ctx, arg)
-}
-
-// MarkThenName runs the query of that name.
-func (q reader) MarkThenName(ctx context.Context, arg gen.MarkThenNameParams) ([]int64, error) {
-	return q.tx.MarkThenName(ctx, arg)
-}
-
-// MarkThenNames runs the query of that name.
-func (q reader) MarkThenNames(ctx context.Context, arg gen.MarkThenNamesParams) ([]int64, error) {
-	return q.tx.MarkThenNames(ctx, arg)
-}
-
-// MarksAroundSlice runs the query of that name.
-func (q reader) MarksAroundSlice(ctx context.Context, arg gen.MarksAroundSliceParams) ([]int64, error) {
-	return q.tx.MarksAroundSlice(ctx, arg)
-}
-
-// NameThenMark runs the query of that name.
-func (q reader) NameThenMark(ctx context.Context, arg gen.NameThenMarkParams) ([]int64, error) {
-	return q.tx.NameThenMark(ctx, arg)
-}
-
-// NameThenMarks runs the query of that name.
-func (q reader) NameThenMarks(ctx context.Context, arg gen.NameThenMarksParams) ([]int64, error) {
-	return q.tx.NameThenMarks(ctx, arg)
-}
-
-// NargThenSlice runs the query of that name.
-func (q reader) NargThenSlice(ctx context.Context, arg gen.NargThenSliceParams) ([]int64, error) {
-	return q.tx.NargThenSlice(ctx, arg)
-}
-
-// NotInSlice runs the query of that name.
-func (q reader) NotInSlice(ctx context.Context, arg gen.NotInSliceParams) ([]int64, error) {
-	return q.tx.NotInSlice(ctx, arg)
-}
-
-// NumberThenSlice runs the query of that name.
-func (q reader) NumberThenSlice(ctx context.Context, arg gen.NumberThenSliceParams) ([]int64, error) {
-	return q.tx.NumberThenSlice(ctx, arg)
-}
-
-// NumbersBackwards runs the query of that name.
-func (q reader) NumbersBackwards(ctx context.Context, arg gen.NumbersBackwardsParams) ([]int64, error) {
-	return q.tx.NumbersBackwards(ctx, arg)
-}
-
-// QuotedMark runs the query of that name.
-func (q reader) QuotedMark(ctx context.Context, ids []int64) ([]int64, error) {
-	return q.tx.QuotedMark(ctx, ids)
-}
-
-// QuotedMarks runs the query of that name.
-func (q reader) QuotedMarks(ctx context.Context, arg gen.QuotedMarksParams) ([]int64, error) {
-	return q.tx.QuotedMarks(ctx, arg)
-}
-
-// SliceAlone runs the query of that name.
-func (q reader) SliceAlone(ctx context.Context, ids []int64) ([]int64, error) {
-	return q.tx.SliceAlone(ctx, ids)
-}
-
-// SliceBetween runs the query of that name.
-func (q reader) SliceBetween(ctx context.Context, arg gen.SliceBetweenParams) ([]int64, error) {
-	return q.tx.SliceBetween(ctx, arg)
-}
-
-// SliceFirst runs the query of that name.
-func (q reader) SliceFirst(ctx context.Context, arg gen.SliceFirstParams) ([]int64, error) {
-	return q.tx.SliceFirst(ctx, arg)
-}
-
-// SliceInExpression runs the query of that name.
-func (q reader) SliceInExpression(ctx context.Context, arg gen.SliceInExpressionParams) ([]int64, error) {
-	return q.tx.SliceInExpression(ctx, arg)
-}
-
-// SliceLast runs the query of that name.
-func (q reader) SliceLast(ctx context.Context, arg gen.SliceLastParams) ([]int64, error) {
-	return q.tx.SliceLast(ctx, arg)
-}
-
-// SliceThenLimit runs the query of that name.
-func (q reader) SliceThenLimit(ctx context.Context, arg gen.SliceThenLimitParams) ([]int64, error) {
-	return q.tx.SliceThenLimit(ctx, arg)
-}
-
-// SliceThenNarg runs the query of that name.
-func (q reader) SliceThenNarg(ctx context.Context, arg gen.SliceThenNargParams) ([]int64, error) {
-	return q.tx.SliceThenNarg(ctx, arg)
-}
-
-// SliceTwice runs the query of that name.
-func (q reader) SliceTwice(ctx context.Context, ids []int64) ([]int64, error) {
-	return q.tx.SliceTwice(ctx, ids)
-}
-
-// TwoSlices runs the query of that name.
-func (q reader) TwoSlices(ctx context.Context, arg gen.TwoSlicesParams) ([]int64, error) {
-	return q.tx.TwoSlices(ctx, arg)
-}
-
-// TwoSlicesOneTwice runs the query of that name.
-func (q reader) TwoSlicesOneTwice(ctx context.Context, arg gen.TwoSlicesOneTwiceParams) ([]int64, error) {
-	return q.tx.TwoSlicesOneTwice(ctx, arg)
+// Statements returns the queries.
+func Statements() []pool.Statement {
+	return []pool.Statement{
+		{Name: "ArgAroundSlice", Reads: true, SQL: "-- name: ArgAroundSlice :many\nSELECT id FROM item WHERE kind >= ?1 AND id IN (?) AND kind <= ?1\n"},
+		{Name: "AtBehindSlice", Reads: true, SQL: "-- name: AtBehindSlice :many\nSELECT id FROM item WHERE id IN (?1) AND kind = ?2\n"},
+		{Name: "ColonBehindSlice", Reads: true, SQL: "-- name: ColonBehindSlice :many\nSELECT id FROM item WHERE id IN (?1) AND kind = ?2\n"},
+		{Name: "CommentedMark", Reads: true, SQL: "-- name: CommentedMark :many\nSELECT id FROM item WHERE kind = /*SLICE:kinds*/? AND id IN (?)\n"},
+		{Name: "DeleteItems", SQL: "-- name: DeleteItems :execrows\nDELETE FROM item WHERE id IN (?1) AND kind = ?2\n"},
+		{Name: "LimitAndOffset", Reads: true, SQL: "-- name: LimitAndOffset :many\nSELECT id FROM item WHERE kind = ?1 ORDER BY id LIMIT ?3 OFFSET ?2\n"},
+		{Name: "MarkAndSliceAndName", Reads: true, SQL: "-- name: MarkAndSliceAndName :many\nSELECT id FROM item WHERE owner = ?1 AND id IN (?2) AND kind = ?3\n"},
+		{Name: "MarkBehindSlice", Reads: true, SQL: "-- name: MarkBehindSlice :many\nSELECT id FROM item WHERE id IN (?) AND kind = ?\n"},
+		{Name: "MarkBetweenSlices", Reads: true, SQL: "-- name: MarkBetweenSlices :many\nSELECT id FROM item WHERE id IN (?1) AND kind = ?2 AND owner NOT IN (?1)\n"},
+		{Name: "MarkThenName", Reads: true, SQL: "-- name: MarkThenName :many\nSELECT id FROM item WHERE kind = ? AND owner = ?2\n"},
+		{Name: "MarkThenNames", Reads: true, SQL: "-- name: MarkThenNames :many\nSELECT id FROM item WHERE kind = ? AND (owner = ?2 OR ?2 = 7)\n"},
+		{Name: "MarksAroundSlice", Reads: true, SQL: "-- name: MarksAroundSlice :many\nSELECT id FROM item WHERE kind = ? AND id IN (?) AND owner = ?\n"},
+		{Name: "NameThenMark", Reads: true, SQL: "-- name: NameThenMark :many\nSELECT id FROM item WHERE kind = ?1 AND owner = ?2\n"},
+		{Name: "NameThenMarks", Reads: true, SQL: "-- name: NameThenMarks :many\nSELECT id FROM item WHERE (kind = ?1 OR kind || '!' = ?1) AND owner = ?2 AND id >= ?3\n"},
+		{Name: "NargThenSlice", Reads: true, SQL: "-- name: NargThenSlice :many\nSELECT id FROM item WHERE (kind = ?1 OR ?1 IS NULL) AND id IN (?)\n"},
+		{Name: "NotInSlice", Reads: true, SQL: "-- name: NotInSlice :many\nSELECT id FROM item WHERE id NOT IN (?1) AND kind = ?2\n"},
+		{Name: "NumberThenSlice", Reads: true, SQL: "-- name: NumberThenSlice :many\nSELECT id FROM item WHERE kind = ?1 AND id IN (?)\n"},
+		{Name: "NumbersBackwards", Reads: true, SQL: "-- name: NumbersBackwards :many\nSELECT id FROM item WHERE owner = ?2 AND kind = ?1\n"},
+		{Name: "QuotedMark", Reads: true, SQL: "-- name: QuotedMark :many\nSELECT id FROM item WHERE kind <> '/*SLICE:ids*/?' AND id IN (?1)\n"},
+		{Name: "QuotedMarks", Reads: true, SQL: "-- name: QuotedMarks :many\nSELECT id FROM item WHERE kind <> '?' AND kind <> '/*SLICE:ids*/?' AND id IN (?1) AND owner = ?2\n"},
+		{Name: "SliceAlone", Reads: true, SQL: "-- name: SliceAlone :many\nSELECT id FROM item WHERE id IN (?)\n"},
+		{Name: "SliceBetween", Reads: true, SQL: "-- name: SliceBetween :many\nSELECT id FROM item WHERE kind = ?1 AND id IN (?2) AND owner = ?3\n"},
+		{Name: "SliceFirst", Reads: true, SQL: "-- name: SliceFirst :many\nSELECT id FROM item WHERE id IN (?1) AND kind = ?2\n"},
+		{Name: "SliceInExpression", Reads: true, SQL: "-- name: SliceInExpression :many\nWITH some AS (SELECT item.id FROM item WHERE item.id IN (?2)) SELECT id FROM some WHERE id > ?1\n"},
+		{Name: "SliceInUpdate", SQL: "-- name: SliceInUpdate :many\nUPDATE item SET kind = ?1 WHERE id IN (?2) AND owner = ?3 RETURNING id\n"},
+		{Name: "SliceLast", Reads: true, SQL: "-- name: SliceLast :many\nSELECT id FROM item WHERE kind = ?1 AND id IN (?)\n"},
+		{Name: "SliceThenLimit", Reads: true, SQL: "-- name: SliceThenLimit :many\nSELECT id FROM item WHERE id IN (?1) ORDER BY id LIMIT ?2\n"},
+		{Name: "SliceThenNarg", Reads: true, SQL: "-- name: SliceThenNarg :many\nSELECT id FROM item WHERE id IN (?1) AND (kind = ?2 OR ?2 IS NULL)\n"},
+		{Name: "SliceTwice", Reads: true, SQL: "-- name: SliceTwice :many\nSELECT id FROM item WHERE id IN (?1) OR owner IN (?1)\n"},
+		{Name: "TwoSlices", Reads: true, SQL: "-- name: TwoSlices :many\nSELECT id FROM item WHERE id IN (?) AND kind IN (?)\n"},
+		{Name: "TwoSlicesOneTwice", Reads: true, SQL: "-- name: TwoSlicesOneTwice :many\nSELECT id FROM item WHERE id IN (?1) AND kind IN (?2) AND owner NOT IN (?1)\n"},
+	}
 }
 
 // renumbered runs queries of sqlc's with SQL whose parameters are numbered as the
 // arguments come. sqlc numbers them as if each slice had one element.
 type renumbered struct{ db gen.DBTX }
 
-func (r renumbered) AtBehindSlice(arg gen.AtBehindSliceParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) AtBehindSlice(arg gen.AtBehindSliceParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: AtBehindSlice :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", "\n"},
 		[]int{0, 1},
 		len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) ColonBehindSlice(arg gen.ColonBehindSliceParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) ColonBehindSlice(arg gen.ColonBehindSliceParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: ColonBehindSlice :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", "\n"},
 		[]int{0, 1},
 		len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) DeleteItems(arg gen.DeleteItemsParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) DeleteItems(arg gen.DeleteItemsParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: DeleteItems :execrows\nDELETE FROM item WHERE id IN (", ") AND kind = ", "\n"},
 		[]int{0, 1},
 		len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) MarkAndSliceAndName(arg gen.MarkAndSliceAndNameParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) MarkAndSliceAndName(arg gen.MarkAndSliceAndNameParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: MarkAndSliceAndName :many\nSELECT id FROM item WHERE owner = ", " AND id IN (", ") AND kind = ", "\n"},
 		[]int{0, 1, 2},
 		1, len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) MarkBetweenSlices(arg gen.MarkBetweenSlicesParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) MarkBetweenSlices(arg gen.MarkBetweenSlicesParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: MarkBetweenSlices :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", " AND owner NOT IN (", ")\n"},
 		[]int{0, 1, 0},
 		len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) NameThenMark(arg gen.NameThenMarkParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) NameThenMark(arg gen.NameThenMarkParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: NameThenMark :many\nSELECT id FROM item WHERE kind = ", " AND owner = ", "\n"},
 		[]int{0, 1},
 		1, 1,
 	)})
 }
 
-func (r renumbered) NameThenMarks(arg gen.NameThenMarksParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) NameThenMarks(arg gen.NameThenMarksParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: NameThenMarks :many\nSELECT id FROM item WHERE (kind = ", " OR kind || '!' = ", ") AND owner = ", " AND id >= ", "\n"},
 		[]int{0, 0, 1, 2},
 		1, 1, 1,
 	)})
 }
 
-func (r renumbered) NotInSlice(arg gen.NotInSliceParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) NotInSlice(arg gen.NotInSliceParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: NotInSlice :many\nSELECT id FROM item WHERE id NOT IN (", ") AND kind = ", "\n"},
 		[]int{0, 1},
 		len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) QuotedMark(ids []int64) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) QuotedMark(ids []int64) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: QuotedMark :many\nSELECT id FROM item WHERE kind <> '/*SLICE:ids*/?' AND id IN (", ")\n"},
 		[]int{0},
 		len(ids),
 	)})
 }
 
-func (r renumbered) QuotedMarks(arg gen.QuotedMarksParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) QuotedMarks(arg gen.QuotedMarksParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: QuotedMarks :many\nSELECT id FROM item WHERE kind <> '?' AND kind <> '/*SLICE:ids*/?' AND id IN (", ") AND owner = ", "\n"},
 		[]int{0, 1},
 		len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) SliceBetween(arg gen.SliceBetweenParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) SliceBetween(arg gen.SliceBetweenParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: SliceBetween :many\nSELECT id FROM item WHERE kind = ", " AND id IN (", ") AND owner = ", "\n"},
 		[]int{0, 1, 2},
 		1, len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) SliceFirst(arg gen.SliceFirstParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) SliceFirst(arg gen.SliceFirstParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: SliceFirst :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", "\n"},
 		[]int{0, 1},
 		len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) SliceInExpression(arg gen.SliceInExpressionParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) SliceInExpression(arg gen.SliceInExpressionParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: SliceInExpression :many\nWITH some AS (SELECT item.id FROM item WHERE item.id IN (", ")) SELECT id FROM some WHERE id > ", "\n"},
 		[]int{1, 0},
 		1, len(arg.Ids),
 	)})
 }
 
-func (r renumbered) SliceInUpdate(arg gen.SliceInUpdateParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) SliceInUpdate(arg gen.SliceInUpdateParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: SliceInUpdate :many\nUPDATE item SET kind = ", " WHERE id IN (", ") AND owner = ", " RETURNING id\n"},
 		[]int{0, 1, 2},
 		1, len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) SliceThenLimit(arg gen.SliceThenLimitParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) SliceThenLimit(arg gen.SliceThenLimitParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: SliceThenLimit :many\nSELECT id FROM item WHERE id IN (", ") ORDER BY id LIMIT ", "\n"},
 		[]int{0, 1},
 		len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) SliceThenNarg(arg gen.SliceThenNargParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) SliceThenNarg(arg gen.SliceThenNargParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: SliceThenNarg :many\nSELECT id FROM item WHERE id IN (", ") AND (kind = ", " OR ", " IS NULL)\n"},
 		[]int{0, 1, 1},
 		len(arg.Ids), 1,
 	)})
 }
 
-func (r renumbered) SliceTwice(ids []int64) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) SliceTwice(ids []int64) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: SliceTwice :many\nSELECT id FROM item WHERE id IN (", ") OR owner IN (", ")\n"},
 		[]int{0, 0},
 		len(ids),
 	)})
 }
 
-func (r renumbered) TwoSlicesOneTwice(arg gen.TwoSlicesOneTwiceParams) *gen.Queries {
-	return gen.New(withText{r.db, numbered(
+func (q renumbered) TwoSlicesOneTwice(arg gen.TwoSlicesOneTwiceParams) *gen.Queries {
+	return gen.New(withText{q.db, numbered(
 		[]string{"-- name: TwoSlicesOneTwice :many\nSELECT id FROM item WHERE id IN (", ") AND kind IN (", ") AND owner NOT IN (", ")\n"},
 		[]int{0, 1, 0},
 		len(arg.Ids), len(arg.Kinds),

@@ -7,8 +7,8 @@ import (
 
 	"database/sql"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/shop/gen"
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
-	"github.com/sqlane/sqlane/repo/dberr"
 )
 
 // What errors of queries are, besides their cause: see package dberr.
@@ -17,17 +17,29 @@ var (
 	ErrDuplicate  = dberr.ErrDuplicate  // a UNIQUE or PRIMARY KEY constraint is violated
 	ErrForeignKey = dberr.ErrForeignKey // a foreign key is violated, at once or at commit
 	ErrCheck      = dberr.ErrCheck      // a CHECK constraint is violated
+	ErrNotNull    = dberr.ErrNotNull    // a NOT NULL constraint is violated
 )
 
 // Repo runs each query on a connection of its own, or in the transaction that
 // its context carries. It is safe for concurrent use.
-type Repo struct{ pool *pool.Pool }
+type Repo struct {
+	reads
+	writes
+	store pool.Store
+}
 
 // Tx runs queries in a transaction. It is used by one goroutine at a time.
 type Tx struct {
-	tx      *pool.Tx
-	queries *gen.Queries
+	reads
+	writes
+	tx pool.StoreTx
 }
+
+// reads has a method for each query that only reads, writes one for each other.
+type (
+	reads  struct{ db gen.DBTX }
+	writes struct{ db gen.DBTX }
+)
 
 // Reader has the queries that only read.
 type Reader interface {
@@ -49,283 +61,143 @@ type Reader interface {
 var (
 	_ gen.Querier = (*Repo)(nil)
 	_ gen.Querier = (*Tx)(nil)
-	_ Reader      = (*Repo)(nil)
-	_ Reader      = reader{}
+	_ Reader      = (*reads)(nil)
 )
 
-// New returns the repository on a pool. The pool stays the caller's to close.
-func New(p *pool.Pool) *Repo { return &Repo{pool: p} }
+// New returns the repository on a store, such as a [pool.Pool]. The store stays the
+// caller's to close.
+func New(s pool.Store) *Repo {
+	return &Repo{reads{s.StoreReader()}, writes{s.StoreWriter()}, s}
+}
 
 // InTx runs fn in a transaction: committed if fn returns nil, rolled back if it
 // returns an error, which InTx returns unchanged, panics or calls runtime.Goexit.
 // Within a transaction of its context it is a savepoint of that one.
 // See [pool.Pool.InTx].
 func (r *Repo) InTx(ctx context.Context, level pool.Level, fn func(ctx context.Context, tx *Tx) error, opts ...pool.TxOption) error {
-	failed, run := own(fn)
-	err := r.pool.InTx(ctx, level, run, opts...)
-	return poolError("InTx", err, *failed)
+	w := &work{fn: fn}
+	return w.outcome("InTx", r.store.StoreInTx(ctx, level, w.run, opts...))
 }
 
 // Batch runs fn in a transaction that may be shared with other callers of Batch,
 // and returns when its work is durable. fn may run more than once; only one run
 // counts. See [pool.Pool.Batch].
 func (r *Repo) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	failed, run := own(fn)
-	err := r.pool.Batch(ctx, run)
-	return poolError("Batch", err, *failed)
+	w := &work{fn: fn}
+	return w.outcome("Batch", r.store.StoreBatch(ctx, w.run))
 }
 
 // View runs fn on one snapshot of the database. See [pool.Pool.View].
 func (r *Repo) View(ctx context.Context, fn func(ctx context.Context, q Reader) error) error {
-	failed, run := own(func(ctx context.Context, tx *Tx) error { return fn(ctx, reader{tx}) })
-	err := r.pool.View(ctx, run)
-	return poolError("View", err, *failed)
+	w := &work{fn: func(ctx context.Context, tx *Tx) error { return fn(ctx, &tx.reads) }}
+	return w.outcome("View", r.store.StoreView(ctx, w.run))
 }
 
 // Savepoint runs fn in a savepoint: what it did is undone alone if it fails, and
 // the transaction goes on. See [pool.Tx.Savepoint].
 func (t *Tx) Savepoint(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	failed, run := own(fn)
-	err := t.tx.Savepoint(ctx, run)
-	return poolError("Savepoint", err, *failed)
+	w := &work{fn: fn}
+	return w.outcome("Savepoint", t.tx.Savepoint(ctx, w.run))
 }
 
-// own makes fn a function of the pool's, and remembers whether it failed.
-func own(fn func(context.Context, *Tx) error) (failed *bool, run func(context.Context, *pool.Tx) error) {
-	failed = new(bool)
-	return failed, func(ctx context.Context, tx *pool.Tx) error {
-		err := fn(ctx, &Tx{tx: tx, queries: gen.New(tx)})
-		*failed = err != nil
-		return err
-	}
+// work is a function for a transaction, and whether it failed when it last ran.
+type work struct {
+	fn     func(context.Context, *Tx) error
+	failed bool
 }
 
-// poolError leaves fn's own error as it is and wraps the pool's.
-func poolError(op string, err error, failed bool) error {
-	if failed {
+func (w *work) run(ctx context.Context, tx pool.StoreTx) error {
+	err := w.fn(ctx, &Tx{reads{tx}, writes{tx}, tx})
+	w.failed = err != nil
+	return err
+}
+
+// outcome leaves the function's own error as it is and wraps the store's.
+func (w *work) outcome(op string, err error) error {
+	if w.failed {
 		return err
 	}
 	return dberr.Wrap(op, err)
 }
 
 // AddCustomer adds a customer and returns the id.
-func (r *Repo) AddCustomer(ctx context.Context, arg gen.AddCustomerParams) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).AddCustomer(ctx, arg)
-	return result, dberr.Wrap("AddCustomer", err)
-}
-
-// AddCustomer adds a customer and returns the id.
-func (t *Tx) AddCustomer(ctx context.Context, arg gen.AddCustomerParams) (result int64, err error) {
-	result, err = t.queries.AddCustomer(ctx, arg)
+func (q *writes) AddCustomer(ctx context.Context, arg gen.AddCustomerParams) (int64, error) {
+	result, err := gen.New(q.db).AddCustomer(ctx, arg)
 	return result, dberr.Wrap("AddCustomer", err)
 }
 
 // AddOrder runs the query of that name.
-func (r *Repo) AddOrder(ctx context.Context, arg gen.AddOrderParams) (result gen.Order, err error) {
-	result, err = gen.New(r.pool.Writer()).AddOrder(ctx, arg)
-	return result, dberr.Wrap("AddOrder", err)
-}
-
-// AddOrder runs the query of that name.
-func (t *Tx) AddOrder(ctx context.Context, arg gen.AddOrderParams) (result gen.Order, err error) {
-	result, err = t.queries.AddOrder(ctx, arg)
+func (q *writes) AddOrder(ctx context.Context, arg gen.AddOrderParams) (gen.Order, error) {
+	result, err := gen.New(q.db).AddOrder(ctx, arg)
 	return result, dberr.Wrap("AddOrder", err)
 }
 
 // DropOrders deletes the orders below a price.
-func (r *Repo) DropOrders(ctx context.Context, cents int64) (result sql.Result, err error) {
-	result, err = gen.New(r.pool.Writer()).DropOrders(ctx, cents)
-	return result, dberr.Wrap("DropOrders", err)
-}
-
-// DropOrders deletes the orders below a price.
-func (t *Tx) DropOrders(ctx context.Context, cents int64) (result sql.Result, err error) {
-	result, err = t.queries.DropOrders(ctx, cents)
+func (q *writes) DropOrders(ctx context.Context, cents int64) (sql.Result, error) {
+	result, err := gen.New(q.db).DropOrders(ctx, cents)
 	return result, dberr.Wrap("DropOrders", err)
 }
 
 // FindCustomers returns the customers with the given ids, of all names or of one.
-func (r *Repo) FindCustomers(ctx context.Context, arg gen.FindCustomersParams) (result []gen.Customer, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).FindCustomers(ctx, arg)
-		return result, dberr.Wrap("FindCustomers", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("FindCustomers", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).FindCustomers(ctx, arg)
-	return result, dberr.Wrap("FindCustomers", err)
-}
-
-// FindCustomers returns the customers with the given ids, of all names or of one.
-func (t *Tx) FindCustomers(ctx context.Context, arg gen.FindCustomersParams) (result []gen.Customer, err error) {
-	result, err = t.queries.FindCustomers(ctx, arg)
+func (q *reads) FindCustomers(ctx context.Context, arg gen.FindCustomersParams) ([]gen.Customer, error) {
+	result, err := gen.New(q.db).FindCustomers(ctx, arg)
 	return result, dberr.Wrap("FindCustomers", err)
 }
 
 // GetCustomer runs the query of that name.
-func (r *Repo) GetCustomer(ctx context.Context, email string) (result gen.Customer, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).GetCustomer(ctx, email)
-		return result, dberr.Wrap("GetCustomer", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("GetCustomer", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).GetCustomer(ctx, email)
-	return result, dberr.Wrap("GetCustomer", err)
-}
-
-// GetCustomer runs the query of that name.
-func (t *Tx) GetCustomer(ctx context.Context, email string) (result gen.Customer, err error) {
-	result, err = t.queries.GetCustomer(ctx, email)
+func (q *reads) GetCustomer(ctx context.Context, email string) (gen.Customer, error) {
+	result, err := gen.New(q.db).GetCustomer(ctx, email)
 	return result, dberr.Wrap("GetCustomer", err)
 }
 
 // No parameter.
-func (r *Repo) ListCustomers(ctx context.Context) (result []gen.Customer, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListCustomers(ctx)
-		return result, dberr.Wrap("ListCustomers", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListCustomers", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListCustomers(ctx)
-	return result, dberr.Wrap("ListCustomers", err)
-}
-
-// No parameter.
-func (t *Tx) ListCustomers(ctx context.Context) (result []gen.Customer, err error) {
-	result, err = t.queries.ListCustomers(ctx)
+func (q *reads) ListCustomers(ctx context.Context) ([]gen.Customer, error) {
+	result, err := gen.New(q.db).ListCustomers(ctx)
 	return result, dberr.Wrap("ListCustomers", err)
 }
 
 // ListOrders returns orders with their customers, in one pool; its parameter is
 // called like a package that the repository imports.
-func (r *Repo) ListOrders(ctx context.Context, poolArg string) (result []gen.ListOrdersRow, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).ListOrders(ctx, poolArg)
-		return result, dberr.Wrap("ListOrders", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("ListOrders", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).ListOrders(ctx, poolArg)
-	return result, dberr.Wrap("ListOrders", err)
-}
-
-// ListOrders returns orders with their customers, in one pool; its parameter is
-// called like a package that the repository imports.
-func (t *Tx) ListOrders(ctx context.Context, poolArg string) (result []gen.ListOrdersRow, err error) {
-	result, err = t.queries.ListOrders(ctx, poolArg)
+func (q *reads) ListOrders(ctx context.Context, poolArg string) ([]gen.ListOrdersRow, error) {
+	result, err := gen.New(q.db).ListOrders(ctx, poolArg)
 	return result, dberr.Wrap("ListOrders", err)
 }
 
 // Raise makes every order dearer.
-func (r *Repo) Raise(ctx context.Context, cents int64) (result int64, err error) {
-	result, err = gen.New(r.pool.Writer()).Raise(ctx, cents)
-	return result, dberr.Wrap("Raise", err)
-}
-
-// Raise makes every order dearer.
-func (t *Tx) Raise(ctx context.Context, cents int64) (result int64, err error) {
-	result, err = t.queries.Raise(ctx, cents)
+func (q *writes) Raise(ctx context.Context, cents int64) (int64, error) {
+	result, err := gen.New(q.db).Raise(ctx, cents)
 	return result, dberr.Wrap("Raise", err)
 }
 
 // RenameCustomer runs the query of that name.
-func (r *Repo) RenameCustomer(ctx context.Context, arg gen.RenameCustomerParams) (err error) {
-	err = gen.New(r.pool.Writer()).RenameCustomer(ctx, arg)
-	return dberr.Wrap("RenameCustomer", err)
-}
-
-// RenameCustomer runs the query of that name.
-func (t *Tx) RenameCustomer(ctx context.Context, arg gen.RenameCustomerParams) (err error) {
-	err = t.queries.RenameCustomer(ctx, arg)
-	return dberr.Wrap("RenameCustomer", err)
+func (q *writes) RenameCustomer(ctx context.Context, arg gen.RenameCustomerParams) error {
+	return dberr.Wrap("RenameCustomer", gen.New(q.db).RenameCustomer(ctx, arg))
 }
 
 // Totals reads through a common table expression.
-func (r *Repo) Totals(ctx context.Context) (result []gen.TotalsRow, err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		result, err = gen.New(tx).Totals(ctx)
-		return result, dberr.Wrap("Totals", err)
-	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return result, dberr.Wrap("Totals", err)
-	}
-	defer lease.Release()
-	result, err = gen.New(lease).Totals(ctx)
-	return result, dberr.Wrap("Totals", err)
-}
-
-// Totals reads through a common table expression.
-func (t *Tx) Totals(ctx context.Context) (result []gen.TotalsRow, err error) {
-	result, err = t.queries.Totals(ctx)
+func (q *reads) Totals(ctx context.Context) ([]gen.TotalsRow, error) {
+	result, err := gen.New(q.db).Totals(ctx)
 	return result, dberr.Wrap("Totals", err)
 }
 
 // Touch reads, and returns nothing.
-func (r *Repo) Touch(ctx context.Context) (err error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		err = gen.New(tx).Touch(ctx)
-		return dberr.Wrap("Touch", err)
+func (q *reads) Touch(ctx context.Context) error {
+	return dberr.Wrap("Touch", gen.New(q.db).Touch(ctx))
+}
+
+// Statements returns the queries.
+func Statements() []pool.Statement {
+	return []pool.Statement{
+		{Name: "AddCustomer", SQL: "-- name: AddCustomer :execlastid\nINSERT INTO customers (email, name) VALUES (?1, ?2)\n"},
+		{Name: "AddOrder", SQL: "-- name: AddOrder :one\nINSERT INTO orders (customer_id, pool, cents) VALUES (?, ?, ?) RETURNING id, customer_id, pool, cents\n"},
+		{Name: "DropOrders", SQL: "-- name: DropOrders :execresult\nDELETE FROM orders WHERE cents < ?\n"},
+		{Name: "FindCustomers", Reads: true, SQL: "-- name: FindCustomers :many\nSELECT id, email, name FROM customers WHERE (name = ?1 OR ?1 IS NULL) AND id IN (?) ORDER BY id\n"},
+		{Name: "GetCustomer", Reads: true, SQL: "-- name: GetCustomer :one\nSELECT id, email, name FROM customers WHERE email = ?\n"},
+		{Name: "ListCustomers", Reads: true, SQL: "-- name: ListCustomers :many\nSELECT id, email, name FROM customers ORDER BY id\n"},
+		{Name: "ListOrders", Reads: true, SQL: "-- name: ListOrders :many\nSELECT customers.id, customers.email, customers.name, orders.id, orders.customer_id, orders.pool, orders.cents FROM orders JOIN customers ON customers.id = orders.customer_id\nWHERE orders.pool = ?1 ORDER BY orders.id\n"},
+		{Name: "Raise", SQL: "-- name: Raise :execrows\nUPDATE orders SET cents = cents + ?\n"},
+		{Name: "RenameCustomer", SQL: "-- name: RenameCustomer :exec\nUPDATE customers SET name = ?1 WHERE email = ?2\n"},
+		{Name: "Totals", Reads: true, SQL: "-- name: Totals :many\nWITH sums AS (SELECT customer_id, sum(cents) AS cents FROM orders GROUP BY customer_id)\nSELECT customers.email, CAST(sums.cents AS INTEGER) AS cents FROM sums JOIN customers ON customers.id = sums.customer_id ORDER BY customers.email\n"},
+		{Name: "Touch", Reads: true, SQL: "-- name: Touch :exec\nSELECT count(*) FROM customers\n"},
 	}
-	lease, err := r.pool.Acquire(ctx)
-	if err != nil {
-		return dberr.Wrap("Touch", err)
-	}
-	defer lease.Release()
-	err = gen.New(lease).Touch(ctx)
-	return dberr.Wrap("Touch", err)
-}
-
-// Touch reads, and returns nothing.
-func (t *Tx) Touch(ctx context.Context) (err error) {
-	err = t.queries.Touch(ctx)
-	return dberr.Wrap("Touch", err)
-}
-
-// reader is a transaction of which only the reading half can be reached.
-type reader struct{ tx *Tx }
-
-// FindCustomers returns the customers with the given ids, of all names or of one.
-func (q reader) FindCustomers(ctx context.Context, arg gen.FindCustomersParams) ([]gen.Customer, error) {
-	return q.tx.FindCustomers(ctx, arg)
-}
-
-// GetCustomer runs the query of that name.
-func (q reader) GetCustomer(ctx context.Context, email string) (gen.Customer, error) {
-	return q.tx.GetCustomer(ctx, email)
-}
-
-// No parameter.
-func (q reader) ListCustomers(ctx context.Context) ([]gen.Customer, error) {
-	return q.tx.ListCustomers(ctx)
-}
-
-// ListOrders returns orders with their customers, in one pool; its parameter is
-// called like a package that the repository imports.
-func (q reader) ListOrders(ctx context.Context, poolArg string) ([]gen.ListOrdersRow, error) {
-	return q.tx.ListOrders(ctx, poolArg)
-}
-
-// Totals reads through a common table expression.
-func (q reader) Totals(ctx context.Context) ([]gen.TotalsRow, error) {
-	return q.tx.Totals(ctx)
-}
-
-// Touch reads, and returns nothing.
-func (q reader) Touch(ctx context.Context) error {
-	return q.tx.Touch(ctx)
 }

@@ -4,11 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 
+	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
-	"github.com/sqlane/sqlane/repo/dberr"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"modernc.org/sqlite"
@@ -23,15 +24,17 @@ CREATE TABLE named (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE loose (v ANY) STRICT;
 CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES keyed) STRICT;
 CREATE TABLE debtor (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES keyed DEFERRABLE INITIALLY DEFERRED) STRICT;
+CREATE TABLE kept (id INTEGER PRIMARY KEY, name TEXT REFERENCES named ON DELETE RESTRICT) STRICT;
 CREATE TRIGGER raising BEFORE INSERT ON loose WHEN new.v = 13 BEGIN SELECT RAISE(ABORT, 'no thirteens'); END;
 INSERT INTO keyed (id, name) VALUES (1, 'one');
 INSERT INTO named VALUES ('one');
 INSERT INTO loose (rowid, v) VALUES (1, 'one');
 INSERT INTO child VALUES (1, 1);
+INSERT INTO kept VALUES (1, 'one');
 `
 
 // every sentinel, to see that an error is one of them and no other.
-var sentinels = []error{dberr.ErrNotFound, dberr.ErrDuplicate, dberr.ErrForeignKey, dberr.ErrCheck}
+var sentinels = []error{dberr.ErrNotFound, dberr.ErrDuplicate, dberr.ErrForeignKey, dberr.ErrCheck, dberr.ErrNotNull}
 
 func requireKind(t *testing.T, err, want error) {
 	t.Helper()
@@ -73,8 +76,9 @@ func TestSQLitesErrorsGetTheSentinelThatFits(t *testing.T) {
 		"INSERT INTO debtor VALUES (2, 99)":                   {dberr.ErrForeignKey, lib.SQLITE_CONSTRAINT_FOREIGNKEY},
 		"DELETE FROM keyed":                                   {dberr.ErrForeignKey, lib.SQLITE_CONSTRAINT_FOREIGNKEY},
 		"UPDATE keyed SET id = 7":                             {dberr.ErrForeignKey, lib.SQLITE_CONSTRAINT_FOREIGNKEY},
+		"DELETE FROM named":                                   {dberr.ErrForeignKey, lib.SQLITE_CONSTRAINT_TRIGGER},
 		"INSERT INTO keyed (size) VALUES (-1)":                {dberr.ErrCheck, lib.SQLITE_CONSTRAINT_CHECK},
-		"INSERT INTO keyed (size) VALUES (NULL)":              {nil, lib.SQLITE_CONSTRAINT_NOTNULL},
+		"INSERT INTO keyed (size) VALUES (NULL)":              {dberr.ErrNotNull, lib.SQLITE_CONSTRAINT_NOTNULL},
 		"INSERT INTO keyed (size) VALUES ('much')":            {nil, lib.SQLITE_CONSTRAINT_DATATYPE},
 		"INSERT INTO loose VALUES (13)":                       {nil, lib.SQLITE_CONSTRAINT_TRIGGER},
 		"INSERT INTO nowhere VALUES (1)":                      {nil, lib.SQLITE_ERROR},
@@ -82,7 +86,9 @@ func TestSQLitesErrorsGetTheSentinelThatFits(t *testing.T) {
 	} {
 		bare := exec(t.Context(), p, text)
 		require.Error(t, bare, text)
+		require.Equal(t, want.kind, dberr.Kind(bare), text)
 		err := dberr.Wrap("Op", bare)
+		require.Equal(t, want.kind, dberr.Kind(err), text)
 		requireKind(t, err, want.kind)
 		require.ErrorIs(t, err, bare)
 		code, ok := pool.Code(err)
@@ -178,4 +184,30 @@ func TestTheSentinelsAreDifferent(t *testing.T) {
 			require.Equal(t, i == j, errors.Is(a, b))
 		}
 	}
+}
+
+// foreignError is an error of a driver that is not modernc's.
+type foreignError int
+
+func (foreignError) Error() string     { return "FOREIGN KEY constraint failed" }
+func (e foreignError) SQLiteCode() int { return int(e) }
+
+func TestAnErrorOfAnotherDriverTellsItsCode(t *testing.T) {
+	for code, want := range map[int]error{
+		lib.SQLITE_CONSTRAINT_UNIQUE: dberr.ErrDuplicate, lib.SQLITE_CONSTRAINT_FOREIGNKEY: dberr.ErrForeignKey, lib.SQLITE_CONSTRAINT_TRIGGER: dberr.ErrForeignKey,
+		lib.SQLITE_CONSTRAINT_CHECK: dberr.ErrCheck, lib.SQLITE_CONSTRAINT_NOTNULL: dberr.ErrNotNull, lib.SQLITE_BUSY: nil, lib.SQLITE_OK: nil,
+	} {
+		err := fmt.Errorf("wrapped: %w", foreignError(code))
+		require.Equal(t, want, dberr.Kind(err), code)
+		requireKind(t, dberr.Wrap("Op", err), want)
+	}
+}
+
+func TestKindFindsASentinelThatIsThereAlready(t *testing.T) {
+	require.NoError(t, dberr.Kind(nil))
+	for _, sentinel := range sentinels {
+		require.Same(t, sentinel, dberr.Kind(fmt.Errorf("a fake's: %w", sentinel)))
+		require.EqualError(t, dberr.Wrap("Op", sentinel), "Op: "+sentinel.Error())
+	}
+	require.Same(t, dberr.ErrNotFound, dberr.Kind(sql.ErrNoRows))
 }
