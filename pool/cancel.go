@@ -2,10 +2,11 @@ package pool
 
 import (
 	"errors"
-	"github.com/sqlane/sqlane/internal/sqlite"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
 // running is what a connection executes right now, for the watcher to see.

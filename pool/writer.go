@@ -6,9 +6,10 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"github.com/sqlane/sqlane/internal/sqlite"
 	"io"
 	"slices"
+
+	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
 // Writer runs single statements, each as a member of a [Pool.Batch] of its own:
