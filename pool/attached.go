@@ -21,15 +21,15 @@ import (
 // that mode takes an exclusive lock on the file.
 type attached struct {
 	databases []attachment
-	excludes  bool // one is not in WAL mode, and others may have it
-	shares    bool // one was attached with a cache or memory that others may share
-	keeps     bool // the locks of one outlast its transactions: locking_mode is exclusive
+	excludes  bool // One is not in WAL mode, and others may have it.
+	shares    bool // One was attached with a cache or memory that others may share.
+	keeps     bool // The locks of one outlast its transactions, since its locking_mode is exclusive.
 }
 
 type attachment struct {
-	schema string
-	mode   string // of its journal
-	always bool   // every connection has it, from OnConnect
+	schema string // The database is attached under this name.
+	mode   string // Its journal mode is this one.
+	always bool   // Every connection has it, from OnConnect.
 }
 
 // excludes reports that what the connection reads and what others write exclude
@@ -156,7 +156,7 @@ func (c *conn) keepAttached() error {
 type attachedFile struct {
 	schema   string
 	info     os.FileInfo
-	harmless bool // it takes no lock that another one would wait for
+	harmless bool // The database takes no lock that another one would wait for.
 }
 
 func (f attachedFile) meets(other attachedFile) bool {

@@ -74,8 +74,8 @@ func isForeignLock(err error) bool {
 
 // busyWait spaces attempts at a lock that cannot be queued for.
 type busyWait struct {
-	deadline time.Time
-	next     time.Duration
+	deadline time.Time     // No attempt is made after this time.
+	next     time.Duration // The next pause takes so long.
 }
 
 var errWaitedEnough = errors.New("waited enough")

@@ -11,9 +11,9 @@ import (
 
 // running is what a connection executes right now, for the watcher to see.
 type running struct {
-	call         atomic.Pointer[call]
-	interrupting sync.Mutex  // held while interrupting, so that no interrupt comes late
-	looked       atomic.Bool // it is held, or will be
+	call         atomic.Pointer[call] // SQLite executes something for this call; nil if for none.
+	interrupting sync.Mutex           // It is held while interrupting, so that no interrupt comes late.
+	looked       atomic.Bool          // The mutex is held, or will be.
 }
 
 // end waits for an interrupt that is under way: the watcher announces itself
@@ -91,10 +91,10 @@ const watchInterval = 5 * time.Millisecond
 // comes before the first step of a statement.
 type watcher struct {
 	pool   *Pool
-	asleep atomic.Bool
-	woken  chan struct{}
-	stop   chan struct{}
-	done   chan struct{}
+	asleep atomic.Bool   // Nothing is looked at until somebody wakes the watcher.
+	woken  chan struct{} // It has room for the one signal that does.
+	stop   chan struct{} // It is closed to end the goroutine,
+	done   chan struct{} // and this one by its end.
 }
 
 func newWatcher(p *Pool) *watcher {

@@ -19,25 +19,25 @@ import (
 type conn struct {
 	pool    *Pool
 	db      *sqlite.Conn
-	bridge  *bridge.Bridge // to database/sql's types
-	life    life           // what it does and who has it; guarded by conns.mu
-	running running
+	bridge  *bridge.Bridge // Finished rows become database/sql's through it.
+	life    life           // It says what the connection does and who has it; conns.mu guards it.
+	running running        // It says what SQLite executes right now.
 
-	// mu is held during each call into SQLite, since database/sql is not the
-	// only caller: leases and transactions end while rows are open. It guards
-	// what follows. Waiting for a lane happens under it.
+	// mu is held during each call into SQLite, since database/sql is not the only
+	// caller: leases and transactions end while rows are open. Waiting for a lane
+	// happens under it. It guards the fields below.
 	mu       sync.Mutex
-	epoch    uint64          // of the lease whose statements may run; it counts up
-	open     []*rows         // not closed yet
-	locks    locks           // what it holds of the write lane
-	guard    guard           // the transaction
-	copying  *modernc.Backup // a backup that reads from it
-	tracking tracking        // of a lease that may become garbage before its Release
-	text     bool            // transaction control as text is allowed: it is leased through DB
-	changes  []string        // what outlives the lease, if nothing set it back: see state.go
-	broken   error           // it must not be used again
-	usesLog  bool            // it keeps the log's files where they are
-	closed   bool            // SQLite has nothing to do with it any more
+	epoch    uint64          // It counts leases: a statement of an earlier one may not run.
+	open     []*rows         // These rows are not closed yet.
+	locks    locks           // The connection holds this of the write lane.
+	guard    guard           // It knows the transaction that the connection is in.
+	copying  *modernc.Backup // A backup reads from the connection by it; nil if none does.
+	tracking tracking        // It finds out that the lease became garbage before its Release.
+	text     bool            // Transaction control as text is allowed, since a *sql.DB has the lease.
+	changes  []string        // These settings outlive the lease unless they were set back: see state.go.
+	broken   error           // The connection may not be used again, for this reason.
+	usesLog  bool            // It keeps the log's files where they are.
+	closed   bool            // SQLite has nothing to do with it any more.
 }
 
 // leave is called after whatever ran on the connection: it keeps account of the

@@ -54,8 +54,8 @@ type databaseFile struct {
 // entry is a name, and the file that it led to.
 type entry struct {
 	name   string
-	info   os.FileInfo
-	remedy string // if it leads there no more
+	info   os.FileInfo // It is that of the file to which the name must lead.
+	remedy string      // This is to be done if it leads there no more.
 }
 
 func newEntry(name, remedy string) (entry, error) {
@@ -109,12 +109,12 @@ func (p *Pool) findFile() (err error) {
 // the database in WAL mode, SQLite neither deletes nor replaces them, whoever else
 // comes and goes; the last one that closes deletes them.
 type logFiles struct {
-	entries atomic.Pointer[[]entry]     // as the first of these connections found them; nil while there is none
-	quiet   atomic.Pointer[os.FileInfo] // their directory, if it had not changed for long when they were looked at
-	again   atomic.Int64                // when to see whether it is quiet by now, on the pool's clock
+	entries atomic.Pointer[[]entry]     // The first of these connections found the files so; nil while there is none.
+	quiet   atomic.Pointer[os.FileInfo] // Their directory had not changed for long when they were looked at; nil if it had.
+	again   atomic.Int64                // From this time on, on the pool's clock, it is looked whether it is quiet by now.
 
-	mu    sync.Mutex // guards what follows
-	users int        // such connections
+	mu    sync.Mutex // It guards users.
+	users int        // There are this many such connections.
 }
 
 // dirSettles is how long after a change of a directory another one has another

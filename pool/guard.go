@@ -13,17 +13,17 @@ import (
 // guard knows the transaction that a connection is in, and notices when SQLite
 // has ended it by itself. conn.mu guards it.
 type guard struct {
-	serials    []uint64 // of the open transactions, the outermost first
-	lastSerial uint64
-	lost       error    // why the transaction is gone although nobody ended it
-	committing bool     // the pool has ordered this commit
-	deferring  bool     // PRAGMA defer_foreign_keys was set in this transaction
-	keys       keysSaid // what was said of foreign keys in this transaction
-	textual    bool     // a transaction was begun as text, through DB
-	attached   attached
+	serials    []uint64 // The open transactions have these numbers, the outermost first.
+	lastSerial uint64   // The last transaction that was begun has this number.
+	lost       error    // The transaction is gone for this reason although nobody has ended it.
+	committing bool     // The pool has ordered the commit that runs.
+	deferring  bool     // PRAGMA defer_foreign_keys was set in this transaction.
+	keys       keysSaid // The transaction was told this of foreign keys.
+	textual    bool     // A transaction was begun as text, through DB.
+	attached   attached // These databases are attached.
 
-	busyTimeout time.Duration // what PRAGMA busy_timeout shows
-	journal     string        // the journal mode; nobody changes it
+	busyTimeout time.Duration // PRAGMA busy_timeout shows this.
+	journal     string        // The journal mode is this one, which nobody changes.
 }
 
 // mayCommit is the second line: a statement that was meant for a transaction must

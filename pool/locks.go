@@ -15,12 +15,12 @@ import (
 // transaction; and where readers and the writer exclude each other, the shared
 // lock while it is in a read transaction. conn.mu guards it.
 type locks struct {
-	slot   bool
-	shared atomic.Bool // written under conn.mu, read without it to tell a deadlock
-	leased bool        // the slot came with the lease and goes with it
-	kept   int         // reasons to keep the slot, whatever SQLite's state is
-	exempt bool        // the connection is being set up under locks held elsewhere
-	early  bool        // it is being set up by OnConnect
+	slot   bool        // The connection has the write slot.
+	shared atomic.Bool // It has the shared lock. This is written under conn.mu, and read without it to tell a deadlock.
+	leased bool        // The slot came with the lease and goes with it.
+	kept   int         // There are this many reasons to keep the slot, whatever SQLite's state is.
+	exempt bool        // The connection is being set up under locks that somebody else holds.
+	early  bool        // OnConnect is setting it up.
 }
 
 // take waits for what the statement needs. A transaction's first write is the

@@ -12,15 +12,15 @@ import (
 // rows are a running statement. They end when they are closed, or when the
 // lease, transaction or savepoint does in which they were opened.
 type rows struct {
-	sqlite.Header // as they were when it began: the statement may run again with others
+	sqlite.Header // It is as it was when the statement began, which may run again with other columns.
 	conn          *conn
 	call          *call
 	stmt          *sqlite.Stmt
-	rest          [][]driver.Value // read ahead
-	finished      bool             // the statement has ended; there may be a rest
-	ended         bool             // guarded by conn.mu, like all of this
-	reason        error            // what Next says after an end from outside
-	failed        error            // what Next said last
+	rest          [][]driver.Value // These rows were read ahead.
+	finished      bool             // The statement has ended, but there may be a rest.
+	ended         bool             // The rows are closed. conn.mu guards this and all above.
+	reason        error            // Next says this after an end from outside.
+	failed        error            // Next said this last.
 }
 
 // Next reads the next row, unless the caller's context has ended.

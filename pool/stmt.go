@@ -14,7 +14,7 @@ import (
 type stmt struct {
 	conn *conn
 	text string
-	call call // as it was prepared, without the context
+	call call // It is as the statement was prepared, without the context.
 }
 
 // at gives the statement the context it is run with. database/sql hands over

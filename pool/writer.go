@@ -87,12 +87,12 @@ func (w Writer) run(ctx context.Context, query string, args []any, rows bool) (*
 type single struct {
 	query     string
 	args      []driver.NamedValue
-	wantsRows bool
+	wantsRows bool // Its rows are read and kept.
 
 	result        driver.Result
-	sqlite.Header                // of the rows
-	values        []driver.Value // row after row
-	count         int            // of rows
+	sqlite.Header                // It tells of the columns of the rows.
+	values        []driver.Value // They are those of the rows, one after the other.
+	count         int            // There are this many rows.
 }
 
 // in is the statement as a function for a transaction.

@@ -19,8 +19,8 @@ func (e ArgumentsError) Error() string { return string(e) }
 // (https://www.sqlite.org/lang_expr.html#varparam): ?NNN, also spelt $NNN, has a
 // number, :name, @name and $name have a name. A plain ? has neither at first.
 type param struct {
-	ordinal int    // of the argument without a name that it takes, from 1; 0: it has a name
-	name    string // without its prefix
+	ordinal int    // It takes the argument without a name at this place, from 1; 0 if it has a name.
+	name    string // It has this name, without the prefix.
 }
 
 // paramOf reads a parameter as it is spelt.
@@ -63,10 +63,10 @@ func paramsIn(sql string) (params []param) {
 // parameters are all those of a statement, and what they ask for: so many
 // arguments without a name, in order, and one of each name.
 type parameters struct {
-	list    []param // by SQLite's number
-	unnamed int
-	names   []string
-	mixed   bool // there are numbers beside names: they count the named arguments too, as database/sql does
+	list    []param  // They are in the order of SQLite's numbers.
+	unnamed int      // So many arguments without a name are wanted,
+	names   []string // and one of each of these names.
+	mixed   bool     // Numbers beside names count the named arguments too, as database/sql does.
 }
 
 // newParameters takes what SQLite says. Where there are numbers, a parameter
@@ -108,8 +108,8 @@ func newParameters(list []param) parameters {
 // arguments are a call's, sorted.
 type arguments struct {
 	all     []driver.NamedValue
-	unnamed []driver.NamedValue
-	named   map[string]any
+	unnamed []driver.NamedValue // They are those without a name, in order.
+	named   map[string]any      // They are the others.
 }
 
 func sorted(all []driver.NamedValue) arguments {

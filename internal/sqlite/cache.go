@@ -7,9 +7,9 @@ import "container/list"
 // then would be misuse, or wrong rows (https://www.sqlite.org/c3ref/step.html).
 // The same text is prepared a second time meanwhile.
 type cache struct {
-	size   int
-	byText map[string]*Stmt
-	recent *list.List // of *Stmt, the most recent first
+	size   int              // It keeps so many at most.
+	byText map[string]*Stmt // They are found by their text here.
+	recent *list.List       // They are in the order of their last use here, the latest first.
 }
 
 func newCache(size int) cache {

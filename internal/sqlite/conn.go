@@ -41,23 +41,23 @@ type Driver interface {
 
 // Options say how a connection works.
 type Options struct {
-	CacheSize int         // prepared statements that are kept
-	Times     TimeFormat  // how times are written and read
-	MayCommit func() bool // is asked before anything becomes permanent
+	CacheSize int         // This many prepared statements are kept.
+	Times     TimeFormat  // Times are written and read so.
+	MayCommit func() bool // It is asked before anything becomes permanent.
 }
 
 // Conn is a connection. Its methods may not be called after Close.
 type Conn struct {
 	driver  Driver
-	db      uintptr
-	tls     *libc.TLS // the driver's
+	db      uintptr   // It is SQLite's own connection, an sqlite3*.
+	tls     *libc.TLS // The driver calls SQLite as this thread, and so does this package.
 	options Options
 	cache   cache
-	builtin map[string]bool // the functions that are SQLite's own
+	builtin map[string]bool // These functions are SQLite's own.
 
-	preparing bool // Prepare collects effects
-	effects   Effects
-	refuse    func(Effects) bool
+	preparing bool               // Prepare collects effects.
+	effects   Effects            // They are those of the statement that is being prepared.
+	refuse    func(Effects) bool // It is Prepare's.
 }
 
 // Open opens a connection.

@@ -12,20 +12,20 @@ import (
 // value is that of a statement that does nothing but read and write tables,
 // without a trigger or a function of the program's.
 type Effects struct {
-	Transaction bool   // it begins or ends a transaction
-	Savepoint   bool   // it begins or ends a savepoint
-	Temp        bool   // it makes or drops a TEMP object
-	Drops       bool   // it drops a table
-	Attaches    bool   // it is ATTACH or DETACH
-	Attached    string // the file that it attaches, if that is written in it
-	Calls       bool   // it calls a function of the program's
-	Fires       bool   // a trigger of it writes
-	Rowid       bool   // it asks for the last rowid
-	BusyTimeout bool   // it reads or sets the busy timeout
-	Pragma      Pragma // the PRAGMA that it is; its Name is "" if it is none
+	Transaction bool   // It begins or ends a transaction.
+	Savepoint   bool   // It begins or ends a savepoint.
+	Temp        bool   // It makes or drops a TEMP object.
+	Drops       bool   // It drops a table.
+	Attaches    bool   // It is ATTACH or DETACH.
+	Attached    string // This file is attached, if that is written in the statement.
+	Calls       bool   // It calls a function of the program's.
+	Fires       bool   // A trigger of it writes.
+	Rowid       bool   // It asks for the last rowid.
+	BusyTimeout bool   // It reads or sets the busy timeout.
+	Pragma      Pragma // It is this PRAGMA; the Name is "" if it is none.
 
-	writes bool // it writes although SQLite calls it read-only
-	reads  bool // it only reads although SQLite says that it writes
+	writes bool // It writes although SQLite calls it read-only.
+	reads  bool // It only reads although SQLite says that it writes.
 }
 
 // Control reports that the statement begins or ends a transaction or savepoint.
@@ -33,10 +33,10 @@ func (e *Effects) Control() bool { return e.Transaction || e.Savepoint }
 
 // Pragma is a PRAGMA statement. Some act while they are prepared.
 type Pragma struct {
-	Schema   string // "" if none is written
-	Name     string // in lower case
+	Schema   string // The database that it is for; "" if none is written.
+	Name     string // Its name in lower case.
 	Argument string
-	Sets     bool // it has an argument; '' is one too
+	Sets     bool // It has an argument, which may be ''.
 }
 
 // Authorize is what SQLite asks about everything that a statement would do, while

@@ -10,8 +10,8 @@ import (
 // depends on a row, so it is the same for all of them, and after them.
 type Header struct {
 	names []string
-	types []string // as declared, in upper case; "" for an expression
-	times []bool   // declared as a time
+	types []string // They are as declared, in upper case; "" for an expression.
+	times []bool   // These columns are declared as times.
 }
 
 // Count is how many there are.

@@ -5,7 +5,7 @@ import "strings"
 // Result is what a statement did.
 type Result struct {
 	id, rows int64
-	inserted bool // id is that of a row, and not 0 because there is none
+	inserted bool // The id is that of a row, and not 0 because there is none.
 }
 
 // After is what a statement of a script did, after the statements before it: the id

@@ -20,29 +20,29 @@ import (
 type Stmt struct {
 	conn    *Conn
 	driver  driver.Stmt
-	pstmt   uintptr       // SQLite's handle, an sqlite3_stmt*
-	key     string        // what the cache knows it by; "" if it is not to be cached
-	element *list.Element // its place in the cache; nil if it has none
-	taken   bool          // it is out of the cache, in use
+	pstmt   uintptr       // It is SQLite's own statement, an sqlite3_stmt*.
+	key     string        // The cache knows the statement by it; "" if it is not to be cached.
+	element *list.Element // It is the statement's place in the cache; nil if it has none.
+	taken   bool          // It is out of the cache, in use.
 
-	Text    string
-	Writes  bool // SQLite's verdict
-	Effects Effects
-	parameters
-	header   Header
-	change   change
-	updates  bool  // an insertion that may update instead
-	rowids   bool  // an insertion into a table with rowids, as a run has shown
-	compiled int32 // how often SQLite compiled it again when the columns were looked at
+	Text       string
+	Writes     bool // It is SQLite's verdict.
+	Effects    Effects
+	parameters        // It asks for these arguments.
+	header     Header // It tells of its columns.
+	change     change // It is a statement of this kind.
+	updates    bool   // It is an insertion that may update instead.
+	rowids     bool   // It is an insertion into a table with rowids, as a run has shown.
+	compiled   int32  // SQLite had compiled it again so often when its columns were looked at.
 
-	bound   []uintptr // memory that parameters are bound to
-	texts   []byte    // the short texts of the row that is being read
-	ends    []end     // where each of them ends
-	running bool      // begun and not reset
-	ahead   bool      // the current row was not read yet
-	done    bool      // there are no more rows
-	stale   bool      // compiled for another schema than its effects were seen in
-	spent   bool      // finalized
+	bound   []uintptr // Parameters are bound to this memory.
+	texts   []byte    // The short texts of the row that is being read are here,
+	ends    []end     // and each of them ends there.
+	running bool      // A run has begun and was not reset.
+	ahead   bool      // The current row was not read yet.
+	done    bool      // There are no more rows.
+	stale   bool      // It was compiled for another schema than its effects were seen in.
+	spent   bool      // It was finalized.
 }
 
 // Header tells of the columns of its rows, as they are now: a changed schema may change them
