@@ -59,12 +59,12 @@ func ownCall() *call {
 // in and whether that one still exists (guard.go), and how to stop a statement
 // whose context has ended (cancel.go).
 type conn struct {
-	pool       *Pool
-	raw        sqliteConn
-	h          handle
-	bridge     *bridge.Bridge // to database/sql's types
-	life       life           // what it does and who has it; guarded by conns.mu
-	running    running
+	pool    *Pool
+	raw     sqliteConn
+	h       handle
+	bridge  *bridge.Bridge // to database/sql's types
+	life    life           // what it does and who has it; guarded by conns.mu
+	running running
 
 	// mu is held during each call into SQLite, since database/sql is not the
 	// only caller: leases and transactions end while rows are open. It guards
@@ -81,7 +81,7 @@ type conn struct {
 	changes  []string       // what outlives the lease, if nothing set it back: see state.go
 	broken   error          // it must not be used again
 	usesLog  bool           // it keeps the log's files where they are
-	closed  bool           // SQLite has nothing to do with it any more
+	closed   bool           // SQLite has nothing to do with it any more
 }
 
 // leave is called after whatever ran on the connection: it keeps account of the

@@ -33,14 +33,14 @@ const (
 type reason uint8
 
 const (
-	noReason    reason = iota
-	hasExpired         // It has served its MaxConnLifetime.
-	wasReset           // Pool.Reset came after it was opened.
-	wasIdle            // Nobody has wanted it for MaxConnIdleTime.
-	isBroken           // It must not be used, or cannot.
-	isDirty            // A lease has changed what it is set to.
-	isSurplus          // There is one more than there may be.
-	isGone             // Shutdown has closed it already.
+	noReason   reason = iota
+	hasExpired        // It has served its MaxConnLifetime.
+	wasReset          // Pool.Reset came after it was opened.
+	wasIdle           // Nobody has wanted it for MaxConnIdleTime.
+	isBroken          // It must not be used, or cannot.
+	isDirty           // A lease has changed what it is set to.
+	isSurplus         // There is one more than there may be.
+	isGone            // Shutdown has closed it already.
 )
 
 // left counts a connection that leaves.

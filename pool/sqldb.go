@@ -48,8 +48,8 @@ func (p *Pool) Connector() driver.Connector { return &facade{pool: p} }
 
 // facade is the driver behind a *sql.DB.
 type facade struct {
-	pool    *Pool
-	db      *sql.DB  // nil if it is somebody's own
+	pool *Pool
+	db   *sql.DB // nil if it is somebody's own
 
 	mu      sync.Mutex // It guards the fields below, and its sessions' users.
 	session *session   // It carries the state of the operations; nil while there is none.
