@@ -181,3 +181,14 @@ func (l *Lease) hold(c *conn, tracked bool) {
 	}
 	c.mu.Unlock()
 }
+
+// shrink goes on with the reading connections that are open, after another one
+// could not be opened, and says why. It reports false if there are none.
+func (p *Pool) shrink(why error) bool {
+	n := p.conns.shrinkTo(why)
+	if n > 0 {
+		p.read.SetLimit(n)
+		p.bell.ring()
+	}
+	return n > 0
+}

@@ -80,23 +80,3 @@ func (p *Pool) runTx(ctx context.Context, level Level, slotFirst bool, fn func(c
 	}
 	return err
 }
-
-// run calls fn and ends t: end(ctx, true) to keep its work, end(ctx, false) to undo it.
-func (t *Tx) run(ctx context.Context, fn func(context.Context, *Tx) error, end func(ctx context.Context, keep bool) error) error {
-	returned := false
-	defer func() {
-		if !returned { // a panic or Goexit is passing through
-			_ = end(context.WithoutCancel(ctx), false)
-		}
-	}()
-	err := fn(t.in(ctx), t)
-	returned = true
-	if err != nil {
-		if t.span != nil && t.depth == 0 {
-			t.span.failed = err
-		}
-		_ = end(context.WithoutCancel(ctx), false) // a connection that cannot roll back is closed
-		return err
-	}
-	return end(ctx, true)
-}

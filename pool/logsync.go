@@ -82,3 +82,10 @@ func (s *logSync) run(ctx context.Context) {
 		}
 	}
 }
+
+// wroteSomething has maintenance look at the log soon.
+func (p *Pool) wroteSomething() {
+	if m := &p.maintenance; !m.wrote.Load() && !m.wrote.Swap(true) && !p.excluding {
+		p.bell.ring()
+	}
+}

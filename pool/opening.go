@@ -5,7 +5,10 @@ import (
 	crand "crypto/rand"
 	"database/sql/driver"
 	"errors"
+	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"syscall"
 	"time"
 
 	"github.com/sqlane/sqlane/internal/lane"
@@ -180,4 +183,34 @@ func (p *Pool) expiry() time.Duration {
 		life += rand.N(jitter)
 	}
 	return p.clock() + life
+}
+
+// openUnwritable opens a database beside which nothing can be written, if nobody
+// else can write it either. Otherwise it says what SQLite, whose error is why,
+// could not do.
+func (p *Pool) openUnwritable(ctx context.Context, why error) (*conn, error) {
+	denied := p.tryBeside()
+	if denied == nil {
+		return nil, why
+	}
+	if said, ok := errors.AsType[*sqlite.Error](why); ok {
+		why = said
+	}
+	denied = fmt.Errorf("%w (%w)", &fs.PathError{Op: "create", Path: p.real + "-shm", Err: denied}, why)
+	unread := p.unreadLog()
+	switch {
+	case unread != nil:
+		return nil, p.fail("open", nil, denied, unread.Error()+", and SQLite may not create what it needs to read it; copy both to where it may")
+	case !p.cfg.ReadOnly:
+		return nil, p.fail("open", nil, denied,
+			"SQLite writes with files of its own beside the database, and may not create them; Config.ReadOnly opens it for reading, and Config.Immutable one that nobody changes")
+	case !errors.Is(denied, syscall.EROFS):
+		return nil, p.fail("open", nil, denied,
+			"SQLite reads a database in WAL mode with files of its own beside it, and may not create them; if nobody changes the database while it is open, set Config.Immutable")
+	}
+	p.immutable = true
+	if err := p.makeFactory(ctx); err != nil {
+		return nil, err
+	}
+	return p.connect(ctx, firstConnection, false)
 }

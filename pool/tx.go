@@ -21,21 +21,28 @@ type Tx struct {
 	span        *span  // The outermost one has it, if it is traced.
 }
 
-type txKey struct{ pool *Pool }
-
-// TxFromContext returns the innermost transaction of this pool that the context
-// carries, or nil. OnConnect's carries none.
-func (p *Pool) TxFromContext(ctx context.Context) *Tx {
-	tx, _ := ctx.Value(txKey{p}).(*Tx)
-	return tx
-}
-
-func (t *Tx) in(ctx context.Context) context.Context {
-	return context.WithValue(ctx, txKey{t.pool}, t)
-}
-
 // Level returns the level at which the transaction began.
 func (t *Tx) Level() Level { return t.level }
+
+// run calls fn and ends t: end(ctx, true) to keep its work, end(ctx, false) to undo it.
+func (t *Tx) run(ctx context.Context, fn func(context.Context, *Tx) error, end func(ctx context.Context, keep bool) error) error {
+	returned := false
+	defer func() {
+		if !returned { // a panic or Goexit is passing through
+			_ = end(context.WithoutCancel(ctx), false)
+		}
+	}()
+	err := fn(t.in(ctx), t)
+	returned = true
+	if err != nil {
+		if t.span != nil && t.depth == 0 {
+			t.span.failed = err
+		}
+		_ = end(context.WithoutCancel(ctx), false) // a connection that cannot roll back is closed
+		return err
+	}
+	return end(ctx, true)
+}
 
 func (t *Tx) call(ctx context.Context) *call {
 	return &call{Context: ctx, epoch: t.lease.epoch, depth: t.depth, serial: t.serial, readOnly: t.readOnly, gentle: t.noInterrupt}

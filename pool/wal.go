@@ -28,13 +28,6 @@ type logCare struct {
 	warned    time.Duration // since when the reader has its lease that was warned of
 }
 
-// wroteSomething has maintenance look at the log soon.
-func (p *Pool) wroteSomething() {
-	if m := &p.maintenance; !m.wrote.Load() && !m.wrote.Swap(true) && !p.excluding {
-		p.bell.ring()
-	}
-}
-
 // careForLog starts a log anew that has grown.
 func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 	if p.write == nil || p.excluding || p.cfg.ExternalCheckpoints || !m.wrote.Load() || time.Now().Before(m.log.notBefore) {
