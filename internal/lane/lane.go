@@ -5,9 +5,9 @@
 // share it side by side, up to a limit, and whoever wants it exclusively alone. A
 // wait ends with the lock, the caller's context, its timeout, or the lane's end.
 //
-// Three go past the queue, since the queue waits for them: a shared holder who
-// wants to be alone (Promote), a reader beside a read of its own (Join), and one
-// who would rather not wait at all (TryLock, if there is no queue).
+// Two go past the queue, which would wait for them: a shared holder who wants to be
+// alone (Promote), and a reader beside its own read (Join). TryLock goes past nobody
+// and does not wait.
 //
 // The exclusive holder can save those next in the queue their turn, if they have
 // left word of what they want (LockWith): Pass hands one of them the lock and what
@@ -283,7 +283,7 @@ func (l *Lane) Close() {
 	l.alarm.stop()
 }
 
-// The caller of every method below holds mu, but for wait and giveUp.
+// The caller of each method below holds mu, but for wait, giveUp and expire.
 
 // hasRoom reports whether one more could have the lane now.
 func (l *Lane) hasRoom(want Access) bool {
