@@ -139,10 +139,9 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 		return nil
 	default:
 	}
-	if _, own := ctx.(housekeeping); !own {
-		p.waiting.Enter()
-		defer p.waiting.Leave()
-	}
+	_, own := ctx.(housekeeping)
+	p.waiting.Enter(own)
+	defer p.waiting.Leave(own)
 	var expired <-chan time.Time
 	if p.cfg.AcquireTimeout >= 0 {
 		t := time.NewTimer(p.cfg.AcquireTimeout)
