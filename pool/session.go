@@ -21,8 +21,8 @@ import (
 type session struct {
 	face  *facade
 	lease *Lease
-	turn  *lane.Lane // shared during a statement, exclusive during a transaction
-	users int        // operations that go on; guarded by facade.mu
+	turn  *lane.Lane // A statement shares it, and a transaction has it alone.
+	users int        // This many operations go on. facade.mu guards it.
 }
 
 // carry makes a session of a lease that would leave something behind. It reports
@@ -38,7 +38,7 @@ func (f *facadeConn) carry() bool {
 	if left == "" {
 		return false
 	}
-	if !f.face.carry(l) {
+	if !f.face.beginSession(l) {
 		p.warnOfState(left)
 		return false
 	}
@@ -54,8 +54,8 @@ func (f *facadeConn) carry() bool {
 	return true
 }
 
-// carry begins a session, if there is to be one.
-func (f *facade) carry(l *Lease) bool {
+// beginSession makes a session of a lease, if there is to be one.
+func (f *facade) beginSession(l *Lease) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed || f.session != nil {

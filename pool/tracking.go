@@ -11,11 +11,11 @@ import (
 // notes the lease here; one that is still held when maintenance comes by is
 // remembered weakly from then on, and is gone when that finds nothing.
 type tracking struct {
-	lease  *Lease // until maintenance came by
-	weakly weak.Pointer[Lease]
-	epoch  uint64 // 0: nobody is to be tracked
-	lane   *lane.Lane
-	access lane.Access
+	lease  *Lease              // This is the lease until maintenance comes by.
+	weakly weak.Pointer[Lease] // From then on it is known by this.
+	epoch  uint64              // It is the lease's own; 0 if there is none to be tracked.
+	lane   *lane.Lane          // It is the lease's own.
+	access lane.Access         // It is the lease's own.
 }
 
 // track has the lease reclaimed if it becomes garbage. Leases that functions

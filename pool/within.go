@@ -24,10 +24,10 @@ func (t *Tx) in(ctx context.Context) context.Context {
 // open a connection, the write lane, a connection. What uses the pool with that
 // context might wait for it, and so for itself.
 type callback struct {
-	name string
-	conn *conn       // what the function may use; nil for nothing
-	tx   *Tx         // whose context it was
-	over atomic.Bool // nothing waits for the function any more
+	name string      // The function is this field of Config's.
+	conn *conn       // The function may use this connection; nil for none.
+	tx   *Tx         // The context was this transaction's before.
+	over atomic.Bool // Nothing waits for the function any more. Any goroutine may have its context, and ask.
 }
 
 // within returns the context for a callback, and what ends it.
