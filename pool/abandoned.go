@@ -12,7 +12,7 @@ const reclaimInterval = 200 * time.Millisecond
 // statements may still be in somebody's hands, so the connections are replaced.
 // It reports whether there are leases to track.
 func (p *Pool) reclaimAbandoned() (tracked bool) {
-	lent := p.conns.look().lent
+	lent := p.conns.report().lent
 	for _, l := range lent {
 		gone, ok := l.conn.abandoned()
 		if !ok {

@@ -65,10 +65,10 @@ type choice struct {
 	only    *conn // It wants this one or none.
 }
 
-// take begins a lease, with a connection that is ready; nil if there is none and
+// lendReady begins a lease, with a connection that is ready; nil if there is none and
 // the caller is to open one, which ends with lendNew, lendReader or giveUp. ok is
 // false if there is nothing to be had.
-func (s *conns) take(want choice, h *holder) (c *conn, ok bool) {
+func (s *conns) lendReady(want choice, h *holder) (c *conn, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase != poolServes {
@@ -194,15 +194,15 @@ func (s *conns) endLeaseLocked() {
 	}
 }
 
-// begin tells of a connection that is being set up, until settled.
-func (s *conns) begin(c *conn, expires time.Duration) {
+// beginSetup tells of a connection that is being set up, until endSetup.
+func (s *conns) beginSetup(c *conn, expires time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.life.expires, c.life.generation = expires, s.generation
 	s.setting = c
 }
 
-func (s *conns) settled() {
+func (s *conns) endSetup() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.setting = nil
@@ -231,8 +231,8 @@ func (s *conns) add(c *conn, primary bool) {
 	s.dropSurplus()
 }
 
-// leave takes a connection out.
-func (s *conns) leave(c *conn, why reason) {
+// drop takes a connection out.
+func (s *conns) drop(c *conn, why reason) {
 	delete(s.all, c)
 	s.idle = without(s.idle, c)
 	if s.primary == c {
@@ -242,18 +242,18 @@ func (s *conns) leave(c *conn, why reason) {
 	s.counts.left(why)
 }
 
-// retire is leave, and maintenance closes the connection.
+// retire is drop, and maintenance closes the connection.
 func (s *conns) retire(c *conn, why reason) {
-	s.leave(c, why)
+	s.drop(c, why)
 	s.retired = append(s.retired, c)
 }
 
-// remove is leave for a caller that closes the connection at once.
+// remove is drop for a caller that closes the connection at once.
 func (s *conns) remove(c *conn, why reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, there := s.all[c]; there {
-		s.leave(c, why)
+		s.drop(c, why)
 	}
 	delete(s.apart, c)
 	c.life.status = connRetired
@@ -268,7 +268,7 @@ func (s *conns) closed(c *conn) {
 	case c.life.status == connLeased, c.life.status == connApart:
 		return
 	case c.life.status == connIdle:
-		s.leave(c, isBroken)
+		s.drop(c, isBroken)
 	case c == s.spare:
 		s.spare = nil
 	}
@@ -423,15 +423,15 @@ func (s *conns) setApart(c *conn, turn *lane.Lane) bool {
 	if s.phase != poolServes || c.life.status != connLeased {
 		return false
 	}
-	s.leave(c, noReason)
+	s.drop(c, noReason)
 	c.life.status = connApart
 	s.apart[c] = turn
 	s.endLeaseLocked()
 	return true
 }
 
-// use counts an operation of a session as a lease.
-func (s *conns) use() bool {
+// beginLease counts an operation of a session as a lease.
+func (s *conns) beginLease() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase != poolServes {
@@ -553,7 +553,7 @@ type situation struct {
 	calling time.Duration // OnConnect has been setting one up since this time; 0 if it does not.
 }
 
-func (s *conns) look() situation {
+func (s *conns) report() situation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := situation{shrunk: s.shrunk, calling: s.calling}

@@ -114,7 +114,7 @@ func (p *Pool) connectInTurn(ctx context.Context, order order, slotHeld bool) (_
 		return nil, err
 	}
 	defer func() {
-		p.conns.settled()
+		p.conns.endSetup()
 		<-p.source.turn
 	}()
 	if c, err = p.connectOnce(ctx); err != nil {
@@ -168,7 +168,7 @@ func (p *Pool) connectOnce(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.conns.begin(c, p.expiry())
+	p.conns.beginSetup(c, p.expiry())
 	return c, nil
 }
 

@@ -96,7 +96,7 @@ func (f *facade) join() (driver.Conn, error) {
 		return nil, err
 	case f.session == nil:
 		return nil, nil
-	case !p.conns.use():
+	case !p.conns.beginLease():
 		return nil, p.fail("acquire", ErrClosed, nil)
 	}
 	f.session.users++

@@ -43,7 +43,7 @@ func (p *Pool) waitFailed(op string, err error) error {
 
 // holders says who has the connections, since when, and where they were taken.
 func (p *Pool) holders() string {
-	now := p.conns.look()
+	now := p.conns.report()
 	held := now.lent
 	connections := len(held)
 	for _, l := range now.apart {

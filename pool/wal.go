@@ -77,7 +77,7 @@ func (p *Pool) restartLog(ctx context.Context, limit time.Duration) (done bool, 
 
 // oldestReader is who has had a connection of the read lane the longest.
 func (p *Pool) oldestReader() (oldest loan, ok bool) {
-	for _, l := range p.conns.look().lent {
+	for _, l := range p.conns.report().lent {
 		if !l.primary && (!ok || l.since < oldest.since) {
 			oldest, ok = l, true
 		}
