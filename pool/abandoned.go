@@ -3,39 +3,16 @@ package pool
 import (
 	"time"
 	"weak"
-
-	"github.com/sqlane/sqlane/internal/lane"
 )
-
-// tracking is how maintenance notices that a lease became garbage before its
-// Release. Most leases are given back long before anybody looks, so Acquire only
-// notes the lease here; one that is still held when maintenance comes by is
-// remembered weakly from then on, and is gone when that finds nothing.
-type tracking struct {
-	lease  *Lease // until maintenance came by
-	weakly weak.Pointer[Lease]
-	epoch  uint64 // 0: nobody is to be tracked
-	lane   *lane.Lane
-	access lane.Access
-}
 
 // reclaimInterval is how often maintenance comes by while leases are given.
 const reclaimInterval = 200 * time.Millisecond
-
-// track has the lease reclaimed if it becomes garbage. Leases that functions
-// of this package end themselves need none of it. The caller holds conn.mu.
-func (l *Lease) track() {
-	l.conn.tracking = tracking{lease: l, epoch: l.epoch, lane: l.lane, access: l.access}
-	if m := &l.pool.maintenance; m.resting.Load() && m.resting.CompareAndSwap(true, false) {
-		l.pool.bell.ring()
-	}
-}
 
 // reclaimAbandoned takes leases back that nobody has any more. Their rows and
 // statements may still be in somebody's hands, so the connections are replaced.
 // It reports whether there are leases to track.
 func (p *Pool) reclaimAbandoned() (tracked bool) {
-	lent := p.conns.lent()
+	lent := p.conns.report().lent
 	for _, l := range lent {
 		gone, ok := l.conn.abandoned()
 		if !ok {

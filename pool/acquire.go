@@ -71,7 +71,7 @@ func (p *Pool) acquireFrom(ctx context.Context, r request, h *holder, span *span
 	if !p.usesReadLane(r) {
 		r.primary, from, access = true, p.write, lane.Exclusive
 	}
-	outcome, err := p.enter(ctx, from, access, r, span)
+	outcome, err := p.enterLane(ctx, from, access, r, span)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +97,8 @@ func (p *Pool) acquireFrom(ctx context.Context, r request, h *holder, span *span
 	return l, nil
 }
 
-// enter waits for a place in the lane.
-func (p *Pool) enter(ctx context.Context, from *lane.Lane, access lane.Access, r request, span *span) (lane.Outcome, error) {
+// enterLane waits for a place in the lane.
+func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Access, r request, span *span) (lane.Outcome, error) {
 	if r.noWait {
 		if !from.TryLock(access) {
 			return 0, errNotFree
@@ -132,7 +132,7 @@ func (p *Pool) enter(ctx context.Context, from *lane.Lane, access lane.Access, r
 // permission for it.
 func (p *Pool) checkOut(ctx context.Context, r request, h *holder) (c *conn, err error) {
 	h.since = p.clock()
-	c, ok := p.conns.take(r.choice, h)
+	c, ok := p.conns.lendReady(r.choice, h)
 	switch {
 	case !ok && r.noWait:
 		return nil, errNotFree
@@ -180,4 +180,15 @@ func (l *Lease) hold(c *conn, tracked bool) {
 		l.track()
 	}
 	c.mu.Unlock()
+}
+
+// shrink goes on with the reading connections that are open, after another one
+// could not be opened, and says why. It reports false if there are none.
+func (p *Pool) shrink(why error) bool {
+	n := p.conns.shrinkTo(why)
+	if n > 0 {
+		p.read.SetLimit(n)
+		p.bell.ring()
+	}
+	return n > 0
 }

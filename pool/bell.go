@@ -1,6 +1,6 @@
 package pool
 
-// bell asks maintenance for a round. It has room for one ring, which is enough.
+// bell asks a goroutine to come and look. It has room for one ring, which is enough.
 type bell chan struct{}
 
 func newBell() bell { return make(bell, 1) }

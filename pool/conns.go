@@ -42,9 +42,9 @@ type conns struct {
 type phase uint8
 
 const (
-	serving  phase = iota
-	draining       // No more leases are given.
-	ended          // All connections were collected, and none comes any more.
+	poolServes phase = iota
+	poolDrains       // No more leases are given.
+	poolEnded        // All connections were collected, and none comes any more.
 )
 
 func newConns(cfg Config, counts *counts, bell bell) *conns {
@@ -65,13 +65,13 @@ type choice struct {
 	only    *conn // It wants this one or none.
 }
 
-// take begins a lease, with a connection that is ready; nil if there is none and
+// lendReady begins a lease, with a connection that is ready; nil if there is none and
 // the caller is to open one, which ends with lendNew, lendReader or giveUp. ok is
 // false if there is nothing to be had.
-func (s *conns) take(want choice, h *holder) (c *conn, ok bool) {
+func (s *conns) lendReady(want choice, h *holder) (c *conn, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase != serving {
+	if s.phase != poolServes {
 		return nil, false
 	}
 	switch {
@@ -110,7 +110,7 @@ func (c *conn) lend(h *holder) { c.life.status, c.life.holder = connLeased, *h }
 func (s *conns) lendNew(c *conn, primary bool, h *holder) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase == ended {
+	if s.phase == poolEnded {
 		return false
 	}
 	s.all[c] = struct{}{}
@@ -189,20 +189,20 @@ func (s *conns) endLease() {
 
 func (s *conns) endLeaseLocked() {
 	s.leases--
-	if s.phase != serving && s.leases == 0 {
+	if s.phase != poolServes && s.leases == 0 {
 		close(s.drained)
 	}
 }
 
-// begin tells of a connection that is being set up, until settled.
-func (s *conns) begin(c *conn, expires time.Duration) {
+// beginSetup tells of a connection that is being set up, until endSetup.
+func (s *conns) beginSetup(c *conn, expires time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.life.expires, c.life.generation = expires, s.generation
 	s.setting = c
 }
 
-func (s *conns) settled() {
+func (s *conns) endSetup() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.setting = nil
@@ -215,10 +215,14 @@ func (s *conns) called(since time.Duration) {
 	s.calling = since
 }
 
-// add makes an open connection available.
+// add makes an open connection available, unless it is closed already.
 func (s *conns) add(c *conn, primary bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.life.status == connClosed {
+		s.counts.left(isBroken)
+		return
+	}
 	s.all[c] = struct{}{}
 	if primary {
 		s.primary = c
@@ -227,8 +231,8 @@ func (s *conns) add(c *conn, primary bool) {
 	s.dropSurplus()
 }
 
-// leave takes a connection out.
-func (s *conns) leave(c *conn, why reason) {
+// drop takes a connection out.
+func (s *conns) drop(c *conn, why reason) {
 	delete(s.all, c)
 	s.idle = without(s.idle, c)
 	if s.primary == c {
@@ -238,33 +242,35 @@ func (s *conns) leave(c *conn, why reason) {
 	s.counts.left(why)
 }
 
-// retire is leave, and maintenance closes the connection.
+// retire is drop, and maintenance closes the connection.
 func (s *conns) retire(c *conn, why reason) {
-	s.leave(c, why)
+	s.drop(c, why)
 	s.retired = append(s.retired, c)
 }
 
-// remove is leave for a caller that closes the connection at once.
+// remove is drop for a caller that closes the connection at once.
 func (s *conns) remove(c *conn, why reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, there := s.all[c]; there {
-		s.leave(c, why)
+		s.drop(c, why)
 	}
 	delete(s.apart, c)
 	c.life.status = connRetired
 }
 
-// closed is told of every connection that is closed: an idle one was, behind the
-// pool's back. A lease that has it gives it back as usual.
+// closed is told of every connection that is closed; behind the pool's back, if it
+// is idle. Who has it gives it back as usual.
 func (s *conns) closed(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch c.life.status {
-	case connIdle:
-		s.leave(c, isBroken)
-	case connLeased, connApart:
+	switch {
+	case c.life.status == connLeased, c.life.status == connApart:
 		return
+	case c.life.status == connIdle:
+		s.drop(c, isBroken)
+	case c == s.spare:
+		s.spare = nil
 	}
 	c.life.status = connClosed
 }
@@ -334,7 +340,9 @@ func (s *conns) renew(now time.Duration) (exchanged, wanted bool) {
 func (s *conns) keepSpare(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.spare = c
+	if c.life.status != connClosed {
+		s.spare = c
+	}
 }
 
 // lacks reports that fewer connections are open than are kept, and whether the
@@ -412,21 +420,21 @@ func (s *conns) takeRetired() (retired []*conn) {
 func (s *conns) setApart(c *conn, turn *lane.Lane) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase != serving || c.life.status != connLeased {
+	if s.phase != poolServes || c.life.status != connLeased {
 		return false
 	}
-	s.leave(c, noReason)
+	s.drop(c, noReason)
 	c.life.status = connApart
 	s.apart[c] = turn
 	s.endLeaseLocked()
 	return true
 }
 
-// use counts an operation of a session as a lease.
-func (s *conns) use() bool {
+// beginLease counts an operation of a session as a lease.
+func (s *conns) beginLease() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase != serving {
+	if s.phase != poolServes {
 		return false
 	}
 	s.leases++
@@ -442,7 +450,7 @@ func (s *conns) takeBack(c *conn, fit bool) {
 		return // it is closed
 	}
 	delete(s.apart, c)
-	if fit && s.phase == serving && !s.isStale(c) && s.readers > 0 && s.reading()+s.pending < s.readers {
+	if fit && s.phase == poolServes && !s.isStale(c) && s.readers > 0 && s.reading()+s.pending < s.readers {
 		s.all[c] = struct{}{}
 		s.makeIdle(c)
 	} else {
@@ -455,8 +463,8 @@ func (s *conns) takeBack(c *conn, fit bool) {
 func (s *conns) refuse() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase == serving {
-		s.phase = draining
+	if s.phase == poolServes {
+		s.phase = poolDrains
 		if s.leases == 0 {
 			close(s.drained)
 		}
@@ -467,7 +475,7 @@ func (s *conns) refuse() {
 func (s *conns) isClosing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase != serving
+	return s.phase != poolServes
 }
 
 func (s *conns) areLeased() bool {
@@ -481,7 +489,7 @@ func (s *conns) areLeased() bool {
 func (s *conns) collect() (every []*conn, turns []*lane.Lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.phase = ended
+	s.phase = poolEnded
 	every = append(slices.Collect(maps.Keys(s.all)), s.retired...)
 	if s.spare != nil {
 		every = append(every, s.spare)
@@ -530,40 +538,34 @@ func (s *conns) idling() []*conn {
 	return waiting
 }
 
-// loan is a connection and who has it.
+// loan is a connection that somebody has.
 type loan struct {
-	conn *conn
+	conn    *conn
+	primary bool // It is the write lane's.
 	holder
 }
 
-// lent returns those that are leased.
-func (s *conns) lent() (lent []loan) {
+// situation is what becomes of the connections at one moment.
+type situation struct {
+	lent    []loan        // Leases have these.
+	apart   []loan        // Sessions have these.
+	shrunk  error         // It says why no more readers can be opened; nil if they can.
+	calling time.Duration // OnConnect has been setting one up since this time; 0 if it does not.
+}
+
+func (s *conns) report() situation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := situation{shrunk: s.shrunk, calling: s.calling}
 	for c := range s.all {
 		if c.life.status == connLeased {
-			lent = append(lent, loan{c, c.life.holder})
+			now.lent = append(now.lent, loan{c, c == s.primary, c.life.holder})
 		}
 	}
-	return lent
-}
-
-// carriers returns those that carry the state of a *sql.DB.
-func (s *conns) carriers() (apart []loan) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for c := range s.apart {
-		apart = append(apart, loan{c, c.life.holder})
+		now.apart = append(now.apart, loan{c, false, c.life.holder})
 	}
-	return apart
-}
-
-// troubles tells why there may be no connection to be had: why no more can be
-// opened, and since when OnConnect sets one up.
-func (s *conns) troubles() (shrunk error, calling time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.shrunk, s.calling
+	return now
 }
 
 // heldSince returns who has had a connection since before then and was not
@@ -578,18 +580,6 @@ func (s *conns) heldSince(then time.Duration) (long []holder) {
 		}
 	}
 	return long
-}
-
-// oldestReader returns who has had a connection of the read lane the longest.
-func (s *conns) oldestReader() (oldest holder, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.all {
-		if c.life.status == connLeased && c != s.primary && (!ok || c.life.holder.since < oldest.since) {
-			oldest, ok = c.life.holder, true
-		}
-	}
-	return oldest, ok
 }
 
 // count returns how many are open, and how many of these are leased.

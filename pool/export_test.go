@@ -13,6 +13,10 @@ import (
 // machine would end them early.
 func TakeAnyTime(p *Pool) { p.batching.maxTime = time.Hour }
 
+// MaintenanceWaits reports that maintenance waits for its turn to open a connection,
+// or in a lane. Stats does not count that.
+func MaintenanceWaits(p *Pool) bool { return p.waiting.Uncounted() > 0 }
+
 // Break makes a connection of DB's count as broken.
 func Break(conn any) {
 	c := conn.(*facadeConn).lease.conn

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -13,11 +12,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/sqlane/sqlane/internal/sqlite"
-	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
 
@@ -290,36 +287,6 @@ func endedJournal(name string) bool {
 // mayNotWrite reports that SQLite could not open or make a file that it needs.
 func mayNotWrite(err error) bool {
 	return hasPrimary(err, lib.SQLITE_READONLY) || hasPrimary(err, lib.SQLITE_CANTOPEN)
-}
-
-// openUnwritable opens a database beside which nothing can be written, if nobody
-// else can write it either. Otherwise it says what SQLite, whose error is why,
-// could not do.
-func (p *Pool) openUnwritable(ctx context.Context, why error) (*conn, error) {
-	denied := p.tryBeside()
-	if denied == nil {
-		return nil, why
-	}
-	if said, ok := errors.AsType[*modernc.Error](why); ok {
-		why = said
-	}
-	denied = fmt.Errorf("%w (%w)", &fs.PathError{Op: "create", Path: p.real + "-shm", Err: denied}, why)
-	unread := p.unreadLog()
-	switch {
-	case unread != nil:
-		return nil, p.fail("open", nil, denied, unread.Error()+", and SQLite may not create what it needs to read it; copy both to where it may")
-	case !p.cfg.ReadOnly:
-		return nil, p.fail("open", nil, denied,
-			"SQLite writes with files of its own beside the database, and may not create them; Config.ReadOnly opens it for reading, and Config.Immutable one that nobody changes")
-	case !errors.Is(denied, syscall.EROFS):
-		return nil, p.fail("open", nil, denied,
-			"SQLite reads a database in WAL mode with files of its own beside it, and may not create them; if nobody changes the database while it is open, set Config.Immutable")
-	}
-	p.immutable = true
-	if err := p.makeFactory(ctx); err != nil {
-		return nil, err
-	}
-	return p.connect(ctx, firstConnection, false)
 }
 
 // tryBeside tries to create a file beside the database, and says why it cannot.

@@ -17,10 +17,10 @@ import (
 type Lease struct {
 	pool     *Pool
 	conn     *conn
-	epoch    uint64      // Only statements with this number run on the connection.
-	lane     *lane.Lane  // The lease has a place in this lane,
-	access   lane.Access // of this kind.
-	released atomic.Bool // It is atomic, since Release may be called by several goroutines at once.
+	epoch    uint64      // Statements run on the connection while its number is this one.
+	lane     *lane.Lane  // The lease holds this lane.
+	access   lane.Access // It holds the lane in this way.
+	released atomic.Bool // The first Release sets it, of several that may come at the same time.
 }
 
 func (l *Lease) call(ctx context.Context) *call {

@@ -21,10 +21,10 @@ const syncPages = 250 // written to the log since the last sync
 // on the log (https://www.sqlite.org/walformat.html#wal_locks).
 type logSync struct {
 	pool    *Pool
-	written atomic.Int64  // pages since the last sync began
-	poke    chan struct{} // there are enough
-	cancel  context.CancelFunc
-	done    chan struct{}
+	written atomic.Int64       // Writers count here the pages since the last sync began.
+	enough  bell               // It is rung when there are enough to be synced.
+	cancel  context.CancelFunc // It ends the goroutine.
+	done    chan struct{}      // It is closed when the goroutine has ended.
 }
 
 func (p *Pool) startLogSync() {
@@ -32,7 +32,7 @@ func (p *Pool) startLogSync() {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p.logSync = &logSync{pool: p, poke: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
+	p.logSync = &logSync{pool: p, enough: newBell(), cancel: cancel, done: make(chan struct{})}
 	go p.logSync.run(ctx)
 }
 
@@ -49,10 +49,7 @@ func (s *logSync) wrote(c *conn) {
 	}
 	pages, _, err := c.db.Driver().Status(modernc.DBStatusCacheWrite, true)
 	if err == nil && pages > 0 && s.written.Add(int64(pages)) >= syncPages {
-		select {
-		case s.poke <- struct{}{}:
-		default:
-		}
+		s.enough.ring()
 	}
 }
 
@@ -64,7 +61,7 @@ func (s *logSync) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.poke:
+		case <-s.enough:
 		}
 		s.written.Store(0)
 		var err error
@@ -80,5 +77,12 @@ func (s *logSync) run(ctx context.Context) {
 			s.pool.warn("syncing the write-ahead log early failed", err)
 			return
 		}
+	}
+}
+
+// wroteSomething has maintenance look at the log soon.
+func (p *Pool) wroteSomething() {
+	if m := &p.maintenance; !m.wrote.Load() && !m.wrote.Swap(true) && !p.excluding {
+		p.bell.ring()
 	}
 }

@@ -290,17 +290,7 @@ func TestResetUnderLoadHarmsNobody(t *testing.T) {
 }
 
 func TestMaintenanceThatWaitsIsNoCallerThatWaits(t *testing.T) {
-	waitsIn := func(function string) func() bool { // of all goroutines the one that opens a successor
-		return func() bool {
-			stacks := make([]byte, 1<<20)
-			for _, g := range strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
-				if strings.Contains(g, "openSpare") && strings.Contains(g, function) && strings.Contains(g, "[select") {
-					return true
-				}
-			}
-			return false
-		}
-	}
+	waits := func(p *pool.Pool) func() bool { return func() bool { return pool.MaintenanceWaits(p) } }
 	t.Run("to open a connection", func(t *testing.T) {
 		opens, goesOn := make(chan struct{}), make(chan struct{})
 		goOn := sync.OnceFunc(func() { close(goesOn) })
@@ -323,7 +313,7 @@ func TestMaintenanceThatWaitsIsNoCallerThatWaits(t *testing.T) {
 		})
 		<-opens
 		p.Reset()
-		waitFor(t, "maintenance waits", waitsIn("takeTurn"))
+		waitFor(t, "maintenance waits", waits(p))
 		require.Zero(t, p.Stats().Waiting)
 		goOn()
 		wg.Wait()
@@ -334,7 +324,7 @@ func TestMaintenanceThatWaitsIsNoCallerThatWaits(t *testing.T) {
 		p := open(t, pool.Config{MaxConns: 3, JournalMode: "delete", MaxWaiters: 1, HealthCheckInterval: -1})
 		require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, _ *pool.Tx) error {
 			p.Reset()
-			waitFor(t, "maintenance waits", waitsIn("lockToRead"))
+			waitFor(t, "maintenance waits", waits(p))
 			s := p.Stats()
 			require.Zero(t, s.Waiting)
 			require.Zero(t, s.WriteQueue)

@@ -5,7 +5,10 @@ import (
 	crand "crypto/rand"
 	"database/sql/driver"
 	"errors"
+	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"syscall"
 	"time"
 
 	"github.com/sqlane/sqlane/internal/lane"
@@ -111,7 +114,7 @@ func (p *Pool) connectInTurn(ctx context.Context, order order, slotHeld bool) (_
 		return nil, err
 	}
 	defer func() {
-		p.conns.settled()
+		p.conns.endSetup()
 		<-p.source.turn
 	}()
 	if c, err = p.connectOnce(ctx); err != nil {
@@ -136,10 +139,9 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 		return nil
 	default:
 	}
-	if _, own := ctx.(housekeeping); !own {
-		p.waiting.Enter()
-		defer p.waiting.Leave()
-	}
+	_, own := ctx.(housekeeping)
+	p.waiting.Enter(own)
+	defer p.waiting.Leave(own)
 	var expired <-chan time.Time
 	if p.cfg.AcquireTimeout >= 0 {
 		t := time.NewTimer(p.cfg.AcquireTimeout)
@@ -166,7 +168,7 @@ func (p *Pool) connectOnce(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.conns.begin(c, p.expiry())
+	p.conns.beginSetup(c, p.expiry())
 	return c, nil
 }
 
@@ -180,4 +182,34 @@ func (p *Pool) expiry() time.Duration {
 		life += rand.N(jitter)
 	}
 	return p.clock() + life
+}
+
+// openUnwritable opens a database beside which nothing can be written, if nobody
+// else can write it either. Otherwise it says what SQLite, whose error is why,
+// could not do.
+func (p *Pool) openUnwritable(ctx context.Context, why error) (*conn, error) {
+	denied := p.tryBeside()
+	if denied == nil {
+		return nil, why
+	}
+	if said, ok := errors.AsType[*modernc.Error](why); ok {
+		why = said
+	}
+	denied = fmt.Errorf("%w (%w)", &fs.PathError{Op: "create", Path: p.real + "-shm", Err: denied}, why)
+	unread := p.unreadLog()
+	switch {
+	case unread != nil:
+		return nil, p.fail("open", nil, denied, unread.Error()+", and SQLite may not create what it needs to read it; copy both to where it may")
+	case !p.cfg.ReadOnly:
+		return nil, p.fail("open", nil, denied,
+			"SQLite writes with files of its own beside the database, and may not create them; Config.ReadOnly opens it for reading, and Config.Immutable one that nobody changes")
+	case !errors.Is(denied, syscall.EROFS):
+		return nil, p.fail("open", nil, denied,
+			"SQLite reads a database in WAL mode with files of its own beside it, and may not create them; if nobody changes the database while it is open, set Config.Immutable")
+	}
+	p.immutable = true
+	if err := p.makeFactory(ctx); err != nil {
+		return nil, err
+	}
+	return p.connect(ctx, firstConnection, false)
 }

@@ -24,7 +24,7 @@ type Pool struct {
 	watcher      *watcher
 	logSync      *logSync // It is nil if there is nothing to sync early.
 	maintenance  maintenance
-	bell         bell
+	bell         bell // It asks maintenance for a round.
 	ending       ending
 	opened       time.Time // The pool's clock began at this time.
 }

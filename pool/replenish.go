@@ -66,14 +66,3 @@ func (p *Pool) openBeyond(ctx context.Context, m *maintenance) bool {
 	p.conns.add(c, false)
 	return true
 }
-
-// shrink goes on with the reading connections that are open, after another one
-// could not be opened, and says why. It reports false if there are none.
-func (p *Pool) shrink(why error) bool {
-	n := p.conns.shrinkTo(why)
-	if n > 0 {
-		p.read.SetLimit(n)
-		p.bell.ring()
-	}
-	return n > 0
-}

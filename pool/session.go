@@ -22,8 +22,8 @@ import (
 type session struct {
 	face  *facade
 	lease *Lease
-	turn  *lane.Lane // shared during a statement, exclusive during a transaction
-	users int        // operations that go on; guarded by facade.mu
+	turn  *lane.Lane // A statement shares it, and a transaction has it alone.
+	users int        // This many operations go on. facade.mu guards it.
 }
 
 // carry makes a session of a lease that would leave something behind. It reports
@@ -39,7 +39,7 @@ func (f *facadeConn) carry() bool {
 	if left == "" {
 		return false
 	}
-	if !f.face.carry(l, textual) {
+	if !f.face.beginSession(l, textual) {
 		p.warnOfState(left)
 		return false
 	}
@@ -55,9 +55,10 @@ func (f *facadeConn) carry() bool {
 	return true
 }
 
-// carry begins a session, if there is to be one. If there is not, textual says that
-// somebody was told of an open transaction, who is told then that it is not.
-func (f *facade) carry(l *Lease, textual bool) (begun bool) {
+// beginSession makes a session of a lease, if there is to be one. If there is not,
+// textual says that somebody was told of an open transaction, who is told then that
+// it is not.
+func (f *facade) beginSession(l *Lease, textual bool) (begun bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.closed && f.session == nil {
@@ -100,7 +101,7 @@ func (f *facade) join() (driver.Conn, error) {
 		return nil, err
 	case f.session == nil:
 		return nil, nil
-	case !p.conns.use():
+	case !p.conns.beginLease():
 		return nil, p.fail("acquire", ErrClosed, nil)
 	}
 	f.session.users++

@@ -122,12 +122,6 @@ func (p *Pool) learnFunctions(c *conn, cl *call) error {
 	return err
 }
 
-// onConnectError tells what OnConnect says from what happens to the caller.
-type onConnectError struct{ err error }
-
-func (e *onConnectError) Error() string { return "OnConnect: " + e.err.Error() }
-func (e *onConnectError) Unwrap() error { return e.err }
-
 // synchronous is what Config.Synchronous means in the journal mode.
 func (p *Pool) synchronous() Synchronous {
 	if p.cfg.Synchronous == SyncFull && p.cfg.JournalMode == JournalDelete {

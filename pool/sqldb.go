@@ -49,7 +49,7 @@ func (p *Pool) Connector() driver.Connector { return &facade{pool: p} }
 // facade is the driver behind a *sql.DB.
 type facade struct {
 	pool *Pool
-	db   *sql.DB // nil if it is somebody's own
+	db   *sql.DB // It is nil if it is somebody's own.
 
 	mu      sync.Mutex // It guards the fields below, and its sessions' users.
 	session *session   // It carries the state of the operations; nil while there is none.
@@ -132,13 +132,13 @@ func (f *facade) Driver() driver.Driver { return f.pool.source.factory.Driver() 
 type facadeConn struct {
 	face       *facade
 	lease      *Lease
-	tx         *Tx      // open, from BeginTx
-	statements int      // that were run; one operation of the *sql.DB is one
-	failed     bool     // the last one did
-	session    *session // whose lease it is; nil if it is one of its own
-	alone      bool     // it has the session for itself, for a transaction
-	joined     bool     // which was begun before, by another operation
-	closed     bool
+	tx         *Tx      // It is open, from BeginTx; nil if none is.
+	statements int      // This many were run; one operation of the *sql.DB is one.
+	failed     bool     // The last statement failed.
+	session    *session // The lease is this session's; nil if it is one of its own.
+	alone      bool     // It has the session for itself, for a transaction.
+	joined     bool     // The transaction was begun before, by another operation.
+	closed     bool     // Close was called.
 }
 
 var _ interface {

@@ -43,15 +43,15 @@ func (p *Pool) waitFailed(op string, err error) error {
 
 // holders says who has the connections, since when, and where they were taken.
 func (p *Pool) holders() string {
-	held := p.conns.lent()
+	now := p.conns.report()
+	held := now.lent
 	connections := len(held)
-	for _, l := range p.conns.carriers() {
+	for _, l := range now.apart {
 		if l.conn == p.writer.Load() || l.conn.locks.shared.Load() {
 			l.label = cmp.Or(l.label, "a transaction left open on a *sql.DB")
 			held = append(held, l)
 		}
 	}
-	shrunk, calling := p.conns.troubles()
 	slices.SortFunc(held, func(a, b loan) int { return cmp.Compare(a.since, b.since) })
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d connections are held", connections, p.cfg.MaxConns)
@@ -61,11 +61,11 @@ func (p *Pool) holders() string {
 			fmt.Fprintf(&b, " (%s)", h.label)
 		}
 	}
-	if calling > 0 {
-		fmt.Fprintf(&b, "; OnConnect has been setting up another for %v, in vain if it waits for this pool", (p.clock() - calling).Round(time.Millisecond))
+	if now.calling > 0 {
+		fmt.Fprintf(&b, "; OnConnect has been setting up another for %v, in vain if it waits for this pool", (p.clock() - now.calling).Round(time.Millisecond))
 	}
-	if shrunk != nil {
-		fmt.Fprintf(&b, "; no more could be opened: %v", shrunk)
+	if now.shrunk != nil {
+		fmt.Fprintf(&b, "; no more could be opened: %v", now.shrunk)
 	}
 	return b.String()
 }

@@ -22,17 +22,10 @@ const (
 	stallShare  = 10                     // one part of the time in so many
 )
 
-// logCare is what maintenance knows of the log. wrote is set by writers.
+// logCare is what maintenance knows of the log.
 type logCare struct {
-	notBefore time.Time
-	warned    time.Duration // since when the reader has its lease that was warned of
-}
-
-// wroteSomething has maintenance look at the log soon.
-func (p *Pool) wroteSomething() {
-	if m := &p.maintenance; !m.wrote.Load() && !m.wrote.Swap(true) && !p.excluding {
-		p.bell.ring()
-	}
+	notBefore time.Time     // The next look is then at the earliest.
+	warned    time.Duration // The reader that was warned of last has had its lease since then.
 }
 
 // careForLog starts a log anew that has grown.
@@ -54,7 +47,7 @@ func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 		return
 	}
 	m.wrote.Store(true) // try again
-	if h, ok := p.conns.oldestReader(); ok && size > logWarning && h.since != m.log.warned {
+	if h, ok := p.oldestReader(); ok && size > logWarning && h.since != m.log.warned {
 		m.log.warned = h.since
 		p.cfg.Logger.Warn("a reader keeps the write-ahead log from starting anew", "path", p.path, "wal_bytes", size,
 			"age", p.clock()-h.since, "label", h.label, "stack", h.stackText())
@@ -80,4 +73,14 @@ func (p *Pool) restartLog(ctx context.Context, limit time.Duration) (done bool, 
 			return false, nil
 		}
 	}
+}
+
+// oldestReader is who has had a connection of the read lane the longest.
+func (p *Pool) oldestReader() (oldest loan, ok bool) {
+	for _, l := range p.conns.report().lent {
+		if !l.primary && (!ok || l.since < oldest.since) {
+			oldest, ok = l, true
+		}
+	}
+	return oldest, ok
 }

@@ -3,11 +3,7 @@ package pool
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
-	"fmt"
-	"io"
-	"slices"
 
 	"github.com/sqlane/sqlane/internal/sqlite"
 )
@@ -81,78 +77,4 @@ func (w Writer) run(ctx context.Context, query string, args []any, rows bool) (*
 		return s, w.pool.Batch(ctx, s.in)
 	}
 	return s, w.pool.batchOne(ctx, member{fn: s.in, single: s}, nil)
-}
-
-// single is one statement and what became of it: it is the rows that it left.
-type single struct {
-	query     string
-	args      []driver.NamedValue
-	wantsRows bool // Its rows are read and kept.
-
-	result        driver.Result
-	sqlite.Header                // It tells of the columns of the rows.
-	values        []driver.Value // They are those of the rows, one after the other.
-	count         int            // There are this many rows.
-}
-
-// in is the statement as a function for a transaction.
-func (s *single) in(ctx context.Context, tx *Tx) error { return s.run(tx.conn, tx.call(ctx)) }
-
-// run runs the statement to its end.
-func (s *single) run(c *conn, cl *call) (err error) {
-	s.result, s.Header, s.values, s.count = nil, sqlite.Header{}, nil, 0
-	if !s.wantsRows {
-		s.result, err = c.exec(cl, s.query, s.args)
-		return err
-	}
-	r, err := c.query(cl, s.query, s.args)
-	if err != nil {
-		return err
-	}
-	if ours, ok := r.(*rows); ok {
-		s.Header = ours.Header
-	}
-	for n := s.Count(); err == nil; {
-		s.values = slices.Grow(s.values, n)
-		if err = r.Next(s.values[len(s.values) : len(s.values)+n]); err == nil {
-			s.values = s.values[:len(s.values)+n]
-			s.count++
-		}
-	}
-	if err == io.EOF {
-		err = nil
-	}
-	return errors.Join(err, r.Close())
-}
-
-// Next implements driver.Rows.
-func (s *single) Next(dest []driver.Value) error {
-	if s.count == 0 {
-		return io.EOF
-	}
-	s.count--
-	n := copy(dest, s.values)
-	s.values = s.values[n:]
-	return nil
-}
-
-// Close implements driver.Rows.
-func (s *single) Close() error { return nil }
-
-// namedValues is what database/sql does to arguments
-// (https://pkg.go.dev/database/sql/driver#NamedValueChecker, the default).
-func namedValues(args []any) ([]driver.NamedValue, error) {
-	values := make([]driver.NamedValue, len(args))
-	for i, arg := range args {
-		v := &values[i]
-		v.Ordinal = i + 1
-		if named, ok := arg.(sql.NamedArg); ok {
-			v.Name, arg = named.Name, named.Value
-		}
-		var err error
-		if v.Value, err = driver.DefaultParameterConverter.ConvertValue(arg); err != nil {
-			return nil, fmt.Errorf("argument %d: %w", v.Ordinal, err)
-		}
-	}
-	return values, nil
 }

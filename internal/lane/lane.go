@@ -123,7 +123,9 @@ func (l *Lane) lock(ctx context.Context, want Access, how Wait, payload any) (Ou
 		l.mu.Unlock()
 		return Granted, nil
 	}
-	if !how.Uncounted && !l.waiters.enterWithin() {
+	if how.Uncounted {
+		l.waiters.Enter(true)
+	} else if !l.waiters.enterWithin() {
 		l.mu.Unlock()
 		return failed, ErrOverloaded
 	}
@@ -183,7 +185,7 @@ func (l *Lane) Promote(ctx context.Context, timeout time.Duration) error {
 	w := l.waiters.get()
 	w.want, w.upgrades = Exclusive, true
 	l.upgrader = w
-	l.waiters.Enter()
+	l.waiters.Enter(false)
 	l.beginWait(w, timeout)
 	l.mu.Unlock()
 	_, err := l.wait(ctx, w)
@@ -439,8 +441,8 @@ func (l *Lane) push(w *Waiter) {
 
 // leave takes a waiter out of the queue, or from ahead of it.
 func (l *Lane) leave(w *Waiter) {
+	l.waiters.Leave(w.uncounted)
 	if !w.uncounted {
-		l.waiters.Leave()
 		l.queued.Add(-1)
 	}
 	if w == l.upgrader {

@@ -50,18 +50,29 @@ type Waiters struct {
 	// there are lanes.
 	Limit int
 	count atomic.Int64 // This is how many wait, the Uncounted left out.
+	aside atomic.Int64 // This is how many of the Uncounted wait.
 	spare sync.Pool    // Each *Waiter is kept here for the next caller.
 }
 
 // Count returns how many wait, the Uncounted left out.
 func (w *Waiters) Count() int { return int(w.count.Load()) }
 
-// Enter counts one who waits whatever the limit is, for a lane or for something
-// else.
-func (w *Waiters) Enter() { w.count.Add(1) }
+// Uncounted returns how many of those wait whom Count leaves out.
+func (w *Waiters) Uncounted() int { return int(w.aside.Load()) }
 
-// Leave says that a wait is over which was counted.
-func (w *Waiters) Leave() { w.count.Add(-1) }
+// Enter counts one who waits whatever the limit is, for a lane or for something
+// else: among the Uncounted, or not.
+func (w *Waiters) Enter(uncounted bool) { w.of(uncounted).Add(1) }
+
+// Leave says that a wait is over which was counted by Enter.
+func (w *Waiters) Leave(uncounted bool) { w.of(uncounted).Add(-1) }
+
+func (w *Waiters) of(uncounted bool) *atomic.Int64 {
+	if uncounted {
+		return &w.aside
+	}
+	return &w.count
+}
 
 // enterWithin is Enter if the limit allows it.
 func (w *Waiters) enterWithin() bool {
