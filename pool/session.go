@@ -28,9 +28,9 @@ type session struct {
 func (f *facadeConn) carry() bool {
 	p, l, c := f.face.pool, f.lease, f.lease.conn
 	c.mu.Lock()
-	left := ""
+	left, textual := "", false
 	if !c.closed && c.broken == nil && c.epoch == l.epoch {
-		left = c.left()
+		left, textual = c.left(), c.guard.textual
 	}
 	c.mu.Unlock()
 	if left == "" {
@@ -38,6 +38,9 @@ func (f *facadeConn) carry() bool {
 	}
 	p.mu.Lock()
 	if p.closing || f.face.closed || f.face.session != nil {
+		if textual { // somebody has been told that it is open
+			f.face.lost = p.lostText()
+		}
 		p.mu.Unlock()
 		p.warnOfState(left)
 		return false
@@ -157,11 +160,11 @@ func (c *conn) undoText() {
 // leave ends an operation of the session.
 func (s *session) leave() {
 	p, c := s.face.pool, s.lease.conn
-	left, broken := "", error(nil)
+	left, broken, textual := "", error(nil), false
 	c.mu.Lock()
 	if !c.closed {
-		left = c.left()
-		if !c.guard.textual { // else a ROLLBACK must be waited for
+		left, textual = c.left(), c.guard.textual
+		if !textual { // else a ROLLBACK must be waited for
 			broken = c.broken
 		}
 	}
@@ -180,6 +183,8 @@ func (s *session) leave() {
 		f.session = nil
 	case left != "" && broken == nil && f.session == nil && !f.closed: // it was set again by one that went on
 		f.session = s
+	case textual && !current && s.users == 0:
+		f.lost = p.lostText()
 	}
 	over := s.users == 0 && f.session != s
 	p.mu.Unlock()
@@ -189,6 +194,12 @@ func (s *session) leave() {
 	p.mu.Lock()
 	p.endLeaseLocked()
 	p.mu.Unlock()
+}
+
+// lostText tells of a transaction begun as text that is rolled back although no
+// operation of its own has failed.
+func (p *Pool) lostText() error {
+	return p.fail("acquire", ErrTxLost, nil, "a transaction begun as text is rolled back, since another operation of this *sql.DB has left something behind at the same time; use BeginTx, or text on an sql.Conn")
 }
 
 // end gives the connection back to the pool, if it is as it was and there is room,

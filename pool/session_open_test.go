@@ -1,7 +1,10 @@
 package pool_test
 
 import (
+	"context"
+	"database/sql/driver"
 	"testing"
+	"time"
 
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
@@ -76,4 +79,59 @@ func TestDeferForeignKeysOfTheDBIsThereForTheNextTransaction(t *testing.T) {
 		require.NoError(t, do(t.Context(), p.DB(), "DROP TABLE mine"))
 		requireAtRest(t, p)
 	})
+}
+
+func TestATextTransactionThatAnotherOperationsStatePushesOutIsToldOnce(t *testing.T) {
+	requireTold := func(t *testing.T, p *pool.Pool) {
+		require.ErrorIs(t, do(t.Context(), p.DB(), "INSERT INTO n VALUES (10, 1)"), pool.ErrTxLost)
+		require.Zero(t, sqldbCount(t, p.DB()))
+		require.NoError(t, p.DB().Close())
+		requireAtRest(t, p)
+	}
+	everywhere(t, pool.Config{MaxConns: 4}, func(t *testing.T, p *pool.Pool) {
+		rows, err := p.DB().QueryContext(t.Context(), "BEGIN; SELECT 1")
+		require.NoError(t, err)
+		require.NoError(t, do(t.Context(), p.DB(), "PRAGMA cache_size = 77"))
+		require.NoError(t, rows.Close())
+		requireTold(t, p)
+
+		require.NoError(t, do(t.Context(), p.DB(), "PRAGMA cache_size = 77"))
+		conn := sqldbConn(t, p.DB())
+		require.NoError(t, do(t.Context(), p.DB(), "PRAGMA cache_size = -2000"))
+		require.NoError(t, do(t.Context(), p.DB(), "PRAGMA recursive_triggers = on"))
+		require.NoError(t, do(t.Context(), conn, "BEGIN"))
+		require.NoError(t, conn.Close())
+		requireTold(t, p)
+	})
+}
+
+func TestAConnOfTheDBThatIsClosedInRawIsGivenBackOnce(t *testing.T) {
+	everywhere(t, pool.Config{MaxConns: 1}, func(t *testing.T, p *pool.Pool) {
+		require.NoError(t, do(t.Context(), p.DB(), "PRAGMA cache_size = 77"))
+		conn := sqldbConn(t, p.DB())
+		require.NoError(t, conn.Raw(func(c any) error { return c.(driver.Conn).Close() }))
+		require.NoError(t, conn.Close())
+		require.NoError(t, do(t.Context(), p.DB(), "PRAGMA cache_size = -2000"))
+		requireAtRest(t, p)
+		acquire(t, p)
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, p.Shutdown(over), context.Canceled, "it counts the lease that is left")
+	})
+}
+
+func TestPreparingOnTheDBWaitsForTheEndOfATransactionOnItsSession(t *testing.T) {
+	p := open(t, pool.Config{AcquireTimeout: 20 * time.Millisecond})
+	require.NoError(t, do(t.Context(), p.DB(), "PRAGMA cache_size = 77"))
+	tx, err := p.DB().BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	require.NoError(t, do(t.Context(), tx, "CREATE TABLE undone (x)"))
+	s, err := tx.PrepareContext(t.Context(), "INSERT INTO undone VALUES (1)")
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	_, err = p.DB().PrepareContext(t.Context(), "PRAGMA foreign_keys = off")
+	require.ErrorIs(t, err, pool.ErrAcquireTimeout)
+	require.NoError(t, tx.Rollback())
+	_, err = p.DB().PrepareContext(t.Context(), "SELECT * FROM undone")
+	require.ErrorContains(t, err, "no such table")
 }

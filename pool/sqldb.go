@@ -118,6 +118,7 @@ type facadeConn struct {
 	session    *session // whose lease it is; nil if it is one of its own
 	alone      bool     // it has the session for itself, for a transaction
 	joined     bool     // which was begun before, by another operation
+	closed     bool
 }
 
 var _ interface {
@@ -180,6 +181,10 @@ func (f *facadeConn) end(err error) {
 // PrepareContext implements driver.ConnPrepareContext. The statement runs in
 // the transaction that is open when it is run, if any, as database/sql means it.
 func (f *facadeConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if err := f.takeTurn(ctx, shared); err != nil { // some PRAGMAs act at once
+		return nil, err
+	}
+	defer f.endTurn()
 	if _, err := f.lease.conn.PrepareContext(f.call(ctx), query); err != nil {
 		return nil, err
 	}
@@ -249,6 +254,10 @@ func (f *facadeConn) ResetSession(context.Context) error { return nil }
 
 // Close gives the lease back.
 func (f *facadeConn) Close() error {
+	if f.closed { // by way of sql.Conn.Raw
+		return nil
+	}
+	f.closed = true
 	tx := f.tx
 	if tx != nil && f.session != nil {
 		_ = tx.finish(context.Background(), false)
