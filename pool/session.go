@@ -54,7 +54,7 @@ func (f *facadeConn) carry() bool {
 	l.released.Store(true) // as far as its lane is concerned; its epoch goes on
 	c.mu.Lock()
 	c.watch = watch{}
-	kept := l.had == exclusive && c.locks.outlive(c)
+	kept := l.had == exclusive && !c.closed && c.locks.outlive(c)
 	c.mu.Unlock()
 	if !kept {
 		l.lane.unlock(l.had)
