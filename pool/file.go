@@ -193,7 +193,7 @@ func (p *Pool) useLog(c *conn, cl *call) error {
 	}
 	p.log.users++
 	c.usesLog = true
-	return nil
+	return p.checkFile("open") // while it was opened they may have been moved
 }
 
 // leaveLog counts a connection off before it closes. The caller holds c.mu.

@@ -271,6 +271,7 @@ func TestTheLogMayGoWithTheLastConnection(t *testing.T) {
 			require.NoError(t, p.Batch(t.Context(), doing("UPDATE n SET v = v + 1")))
 			require.NoError(t, p.HealthCheck(t.Context()))
 			require.EqualValues(t, i+1, get(t, p, "SELECT v FROM n"))
+			waitFor(t, "maintenance opens none meanwhile", func() bool { return p.Stats().Open == conns && p.Stats().InUse == 0 })
 			require.NoError(t, os.Rename(path+"-wal", path+".away"))
 			require.ErrorIs(t, p.Batch(t.Context(), doing("UPDATE n SET v = 0")), pool.ErrMoved, "the new log is watched as the old one was")
 			require.NoError(t, os.Rename(path+".away", path+"-wal"))

@@ -46,7 +46,7 @@ func (f *facadeConn) carry() bool {
 	l.released.Store(true) // as far as its lane is concerned; its epoch goes on
 	c.mu.Lock()
 	c.tracking = tracking{}
-	kept := l.access == lane.Exclusive && c.locks.outlive(c)
+	kept := l.access == lane.Exclusive && !c.closed && c.locks.outlive(c)
 	c.mu.Unlock()
 	if !kept {
 		l.lane.Unlock(l.access)
