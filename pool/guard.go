@@ -26,7 +26,8 @@ type guard struct {
 	prepping   bool   // a caller's statement is being prepared
 	mayControl bool   // and may control transactions
 	maySave    bool   // or savepoints alone
-	settingUp  bool   // it is the pool's own
+	exempt     bool   // it is the pool's own
+	settingUp  bool   // it is, or nothing can be written anyway
 	owned      string // it was refused since it would set what this field of Config is for
 	refused    bool   // it was refused since it would have
 	seen       effects
@@ -92,10 +93,10 @@ func (g *guard) authorize(action sqlite.AuthorizerActionCode, arg1, arg2, schema
 		case schema != "" && !strings.EqualFold(schema, "main"):
 			g.pragma(name, arg2)
 			g.filePragma(name, arg2, schema)
+		case !g.exempt && g.isSet(name, arg2, schema):
+			g.seen.pragma, g.seen.reads = true, true
 		case g.settingUp: // without a schema it is for all of them
 			g.pragma(name, arg2)
-		case g.isSet(name, arg2, schema):
-			g.seen.pragma = true
 		default:
 			g.owned = field
 		}
@@ -183,7 +184,8 @@ func (c *conn) prepare(cl *call, key, text string) (*statement, error) {
 		return nil, err
 	}
 	g := &c.guard
-	g.prepping, g.mayControl, g.maySave, g.settingUp = true, cl.control, cl.savepoints, c.locks.exempt || c.pool.cfg.ReadOnly
+	g.prepping, g.mayControl, g.maySave = true, cl.control, cl.savepoints
+	g.exempt, g.settingUp = c.locks.exempt, c.locks.exempt || c.pool.cfg.ReadOnly
 	g.sets = strings.ContainsAny(text, "=(")
 	g.refused, g.owned, g.seen = false, "", effects{}
 	var s sqliteStmt

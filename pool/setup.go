@@ -230,7 +230,15 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, mode journal, slotHeld b
 			return err
 		}
 	}
-	if !p.memory() && !p.cfg.ReadOnly {
+	switch {
+	case p.memory():
+	case p.cfg.ReadOnly:
+		got, err := c.word(cl, "PRAGMA main.journal_mode")
+		if err != nil {
+			return err
+		}
+		c.guard.journal = got
+	default:
 		if err := p.setJournal(c, cl, mode); err != nil {
 			return err
 		}
