@@ -68,8 +68,13 @@ func (c *conn) prepared(s *sqlite.Stmt) error {
 	case "defer_foreign_keys":
 		g.deferring = g.deferring || p.Sets
 	}
-	if _, whole := filePragmas[p.Name]; whole && p.Sets && !ofMain(p) {
-		c.preparedForAttached(s)
+	if _, whole := filePragmas[p.Name]; whole && p.Sets {
+		switch {
+		case !ofMain(p):
+			c.preparedForAttached(s)
+		case !c.locks.exempt && c.isSet(p):
+			s.Writes = false // so it may be said in a view too
+		}
 	}
 	if change := c.changeBy(s.Effects); change != "" {
 		c.changed(change)

@@ -87,7 +87,15 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, order order, slotHeld bo
 			return err
 		}
 	}
-	if !p.memory() && !p.cfg.ReadOnly {
+	switch {
+	case p.memory():
+	case p.cfg.ReadOnly:
+		got, err := c.word(cl, "PRAGMA main.journal_mode")
+		if err != nil {
+			return err
+		}
+		c.guard.journal = got
+	default:
 		if err := p.setJournal(c, cl, order); err != nil {
 			return err
 		}
