@@ -173,10 +173,8 @@ func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (_ driver.
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.guard.lost != nil && c.guard.textual && cl.control {
-		if ended, err := c.endLostText(cl, query); ended {
-			return driver.RowsAffected(0), err
-		}
+	if ended, err := c.endLostText(cl, query); ended {
+		return driver.RowsAffected(0), err
 	}
 	if err := c.admit(cl); err != nil {
 		return nil, err
@@ -296,6 +294,11 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if ended, err := c.endLostText(cl, query); err != nil {
+		return nil, err
+	} else if ended {
+		return c.noRows(cl), nil
+	}
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
@@ -312,9 +315,7 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 			}
 		}
 		if len(parts) == 0 {
-			cl.span.finish(nil)
-			c.lent++
-			return &noRows{columns: columns{names: []string{}}, conn: c}, nil
+			return c.noRows(cl), nil
 		}
 		if n := len(parts) - 1; n > 0 {
 			if err := c.locks.hold(c, cl); err != nil {

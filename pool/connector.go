@@ -63,6 +63,11 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	cl := c.callOf(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	made := &stmt{conn: c, text: query, call: *cl}
+	made.call.Context = nil
+	if c.endOfLostText(cl, query) != "" {
+		return made, nil
+	}
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
@@ -77,8 +82,6 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 		c.cache.give(s)
 		c.locks.settle(c)
 	}
-	made := &stmt{conn: c, text: query, call: *cl}
-	made.call.Context = nil
 	return made, nil
 }
 

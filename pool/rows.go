@@ -140,6 +140,13 @@ type noRows struct {
 	conn *conn
 }
 
+// noRows is the end of a query without any. The caller holds mu.
+func (c *conn) noRows(cl *call) *noRows {
+	cl.span.finish(nil)
+	c.lent++
+	return &noRows{columns: columns{names: []string{}}, conn: c}
+}
+
 func (*noRows) Next([]driver.Value) error { return io.EOF }
 
 // Close is database/sql's, which calls it once.
