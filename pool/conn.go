@@ -109,10 +109,8 @@ func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (_ driver.
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.guard.lost != nil && c.guard.textual && cl.kind == textCall {
-		if ended, err := c.endLostText(cl, query); ended {
-			return driver.RowsAffected(0), err
-		}
+	if ended, err := c.endLostText(cl, query); ended {
+		return driver.RowsAffected(0), err
 	}
 	if err := c.admit(cl); err != nil {
 		return nil, err
@@ -243,6 +241,11 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if ended, err := c.endLostText(cl, query); err != nil {
+		return nil, err
+	} else if ended {
+		return c.noRows(cl), nil
+	}
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
@@ -259,8 +262,7 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 			}
 		}
 		if len(parts) == 0 {
-			cl.span.finish(nil)
-			return new(noRows), nil
+			return c.noRows(cl), nil
 		}
 		if n := len(parts) - 1; n > 0 {
 			if err := c.locks.hold(c, cl); err != nil {

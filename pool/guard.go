@@ -101,19 +101,33 @@ func (g *guard) inTx() bool { return len(g.serials) > 0 || g.textual }
 // endLostText lets text end a transaction that was begun as text and lost: a
 // ROLLBACK finds it done, a COMMIT learns of it.
 func (c *conn) endLostText(cl *call, query string) (ended bool, err error) {
-	parts := sqlite.Split(query)
-	if cl.epoch != c.epoch || len(parts) != 1 {
+	switch c.endOfLostText(cl, query) {
+	case "":
 		return false, nil
-	}
-	switch words := strings.Fields(strings.ToUpper(parts[0])); {
-	case words[0] == "ROLLBACK" && !slices.Contains(words, "TO"):
-	case words[0] == "COMMIT", words[0] == "END":
+	case "COMMIT":
 		err = c.lostError("commit")
-	default:
-		return false, nil
 	}
 	c.guard.pop(0)
 	return true, err
+}
+
+// endOfLostText is COMMIT or ROLLBACK, if that is what the text means to such a
+// transaction.
+func (c *conn) endOfLostText(cl *call, query string) string {
+	if c.guard.lost == nil || !c.guard.textual || cl.kind != textCall || cl.epoch != c.epoch {
+		return ""
+	}
+	parts := sqlite.Split(query)
+	if len(parts) != 1 {
+		return ""
+	}
+	switch words := strings.Fields(strings.ToUpper(parts[0])); {
+	case words[0] == "ROLLBACK" && !slices.Contains(words, "TO"):
+		return "ROLLBACK"
+	case words[0] == "COMMIT", words[0] == "END":
+		return "COMMIT"
+	}
+	return ""
 }
 
 // push and pop keep the stack of open transactions.

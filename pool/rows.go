@@ -138,6 +138,12 @@ func (r *rows) end(reason error) error {
 // noRows is what a text without a statement returns.
 type noRows struct{ sqlite.Header }
 
+// noRows is the end of a query without any.
+func (c *conn) noRows(cl *call) *noRows {
+	cl.span.finish(nil)
+	return new(noRows)
+}
+
 func (*noRows) Columns() []string         { return []string{} }
 func (*noRows) Next([]driver.Value) error { return io.EOF }
 func (*noRows) Close() error              { return nil }

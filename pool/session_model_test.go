@@ -252,7 +252,7 @@ func onSchema(query string) bool {
 
 func TestTheDBAnswersAsOneOnTheDriverAloneWithOneIdleConnectionDoes(t *testing.T) {
 	sqldbEverywhere(t, func(t *testing.T, p *pool.Pool) {
-		for seed := range uint64(rounds.Of(4, 20, 400)) {
+		for seed := range uint64(rounds.Of(1, 5, 200)) {
 			var trail []string
 			r := rand.New(rand.NewPCG(seed, 14))
 			run(t, p, "DROP TABLE IF EXISTS kid; DROP TABLE IF EXISTS late; DROP TABLE IF EXISTS mother; DROP TABLE IF EXISTS other; DROP TABLE IF EXISTS another; DROP TABLE IF EXISTS mine; PRAGMA user_version = 0")

@@ -135,3 +135,42 @@ func TestPreparingOnTheDBWaitsForTheEndOfATransactionOnItsSession(t *testing.T) 
 	_, err = p.DB().PrepareContext(t.Context(), "SELECT * FROM undone")
 	require.ErrorContains(t, err, "no such table")
 }
+
+func TestALostTextTransactionEndsByAnyWayToSayRollback(t *testing.T) {
+	sqldbEverywhere(t, func(t *testing.T, p *pool.Pool) {
+		for _, word := range []string{"ROLLBACK", "COMMIT"} {
+			for _, on := range []func(dbtx) error{
+				func(on dbtx) error { return do(t.Context(), on, word) },
+				func(on dbtx) error {
+					rows, err := on.QueryContext(t.Context(), word)
+					if err != nil {
+						return err
+					}
+					require.False(t, rows.Next())
+					return rows.Close()
+				},
+				func(on dbtx) error {
+					_, err := preparing{on}.ExecContext(t.Context(), word)
+					return err
+				},
+			} {
+				conn := sqldbConn(t, p.DB())
+				for _, on2 := range []dbtx{conn, p.DB()} {
+					require.NoError(t, do(t.Context(), on2, "BEGIN IMMEDIATE"))
+					require.Error(t, do(t.Context(), on2, "INSERT INTO n VALUES (10, -13)"))
+					require.ErrorIs(t, do(t.Context(), on2, "SELECT 1"), pool.ErrTxLost)
+					if err := on(on2); word == "COMMIT" {
+						require.ErrorIs(t, err, pool.ErrTxLost)
+					} else {
+						require.NoError(t, err)
+					}
+					require.NoError(t, do(t.Context(), on2, "SELECT 1"))
+					if on2 == dbtx(conn) {
+						require.NoError(t, conn.Close())
+					}
+				}
+			}
+		}
+		requireAtRest(t, p)
+	})
+}

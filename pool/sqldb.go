@@ -25,8 +25,10 @@ import (
 // the *sql.DB is closed. That connection stands beside MaxConns; no lease,
 // transaction or other *sql.DB meets what was set. A transaction begun as text by
 // an operation that fails, or left open on an sql.Conn, is rolled back. What is
-// taken back is logged. last_insert_rowid() and changes() belong to the connection
-// that the operation happened to run on: use sql.Result.
+// taken back is logged. One that cannot stay, since another operation at the same
+// time has left something behind, is ErrTxLost for the next operation.
+// last_insert_rowid() and changes() belong to the connection that the operation
+// happened to run on: use sql.Result.
 //
 // It is the same *sql.DB each time, whose limits and whose Close reach everybody:
 // Connector makes one of one's own. Closing it does not close the pool, and the

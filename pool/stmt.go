@@ -52,6 +52,11 @@ func (s *stmt) Query([]driver.Value) (driver.Rows, error) { return nil, driver.E
 func (c *conn) prepareText(cl *call, query string) (*stmt, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	made := &stmt{conn: c, text: query, call: *cl}
+	made.call.Context = nil
+	if c.endOfLostText(cl, query) != "" {
+		return made, nil
+	}
 	if err := c.admit(cl); err != nil {
 		return nil, err
 	}
@@ -66,7 +71,5 @@ func (c *conn) prepareText(cl *call, query string) (*stmt, error) {
 		c.db.Release(s)
 		c.locks.settle(c)
 	}
-	made := &stmt{conn: c, text: query, call: *cl}
-	made.call.Context = nil
 	return made, nil
 }
