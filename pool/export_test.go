@@ -3,8 +3,10 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -16,6 +18,42 @@ func TakeAnyTime(p *Pool) { p.batching.maxTime = time.Hour }
 // MaintenanceWaits reports that maintenance waits for its turn to open a connection,
 // or in a lane. Stats does not count that.
 func MaintenanceWaits(p *Pool) bool { return p.waiting.Uncounted() > 0 }
+
+// Misplaced is an error if a connection's status is not that of where it is kept.
+func Misplaced(p *Pool) error {
+	s := p.conns
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var faults []error
+	expect := func(where string, c *conn, want status) {
+		if c.life.status != want {
+			faults = append(faults, fmt.Errorf("%s has a connection of status %d", where, c.life.status))
+		}
+	}
+	for c := range s.all {
+		ready := slices.Contains(s.idle, c) || c == s.primary && c.life.status != connLeased
+		if ready {
+			expect("what is ready", c, connIdle)
+		} else {
+			expect("what is not ready", c, connLeased)
+		}
+	}
+	for _, c := range s.idle {
+		if _, there := s.all[c]; !there || c == s.primary {
+			faults = append(faults, errors.New("an idle connection is not among all, or is the write lane's too"))
+		}
+	}
+	for c := range s.apart {
+		expect("apart", c, connApart)
+	}
+	for _, c := range s.retired {
+		expect("retired", c, connRetired)
+	}
+	if s.spare != nil {
+		expect("spare", s.spare, connOpening)
+	}
+	return errors.Join(faults...)
+}
 
 // Break makes a connection of DB's count as broken.
 func Break(conn any) {

@@ -180,6 +180,7 @@ func lineUp(t *testing.T, p *pool.Pool, functions ...func()) {
 func requireAtRest(t *testing.T, p *pool.Pool) {
 	t.Helper()
 	waitFor(t, "nobody has a lease, a health check neither", func() bool { return p.Stats().InUse == 0 })
+	require.NoError(t, pool.Misplaced(p))
 	require.Zero(t, p.Stats().Waiting, "callers that wait")
 	require.Zero(t, p.Stats().WriteQueue, "writers that wait")
 	require.NoError(t, p.InTx(t.Context(), pool.Exclusive, doing("SELECT 1")), "the write lane is free")
