@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"database/sql"
 	"sync"
 	"testing"
 
@@ -15,7 +14,7 @@ func TestACallerThatWaitsForItsTurnToOpenAConnectionIsOneThatWaits(t *testing.T)
 	opens, goesOn := make(chan struct{}), make(chan struct{})
 	goOn := sync.OnceFunc(func() { close(goesOn) })
 	defer goOn()
-	p := open(t, pool.Config{MaxConns: 4, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, _ *sql.Conn) error {
+	p := open(t, pool.Config{MaxConns: 4, HealthCheckInterval: -1, OnConnect: func(ctx context.Context, _ *pool.Lease) error {
 		if ctx.Value(labelled{}) != nil {
 			close(opens)
 			<-goesOn

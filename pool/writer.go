@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"github.com/sqlane/sqlane/internal/sqlite"
 	"io"
 	"slices"
@@ -136,21 +135,3 @@ func (s *single) Next(dest []driver.Value) error {
 
 // Close implements driver.Rows.
 func (s *single) Close() error { return nil }
-
-// namedValues is what database/sql does to arguments
-// (https://pkg.go.dev/database/sql/driver#NamedValueChecker, the default).
-func namedValues(args []any) ([]driver.NamedValue, error) {
-	values := make([]driver.NamedValue, len(args))
-	for i, arg := range args {
-		v := &values[i]
-		v.Ordinal = i + 1
-		if named, ok := arg.(sql.NamedArg); ok {
-			v.Name, arg = named.Name, named.Value
-		}
-		var err error
-		if v.Value, err = driver.DefaultParameterConverter.ConvertValue(arg); err != nil {
-			return nil, fmt.Errorf("argument %d: %w", v.Ordinal, err)
-		}
-	}
-	return values, nil
-}
