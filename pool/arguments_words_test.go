@@ -91,16 +91,22 @@ func plainly(t testing.TB) *sql.DB {
 	return db
 }
 
+// passingQuery asks what arrives of an argument.
+func passingQuery(arg any) string {
+	named, _ := arg.(sql.NamedArg)
+	switch named.Name {
+	case "":
+		return "SELECT typeof(?1), CASE typeof(?1) WHEN 'real' THEN printf('%!.17g', ?1) ELSE hex(?1) END"
+	case "1x": // no parameter is called that
+		return "SELECT typeof(:x), hex(:x)"
+	}
+	return fmt.Sprintf("SELECT typeof(:%s), hex(:%[1]s)", named.Name)
+}
+
 // passed tells what arrived of an argument.
 func passed(t testing.TB, on face, arg any) string {
 	t.Helper()
-	query := "SELECT typeof(?1), CASE typeof(?1) WHEN 'real' THEN printf('%!.17g', ?1) ELSE hex(?1) END"
-	if named, ok := arg.(sql.NamedArg); ok && named.Name != "" {
-		query = fmt.Sprintf("SELECT typeof(:%s), hex(:%[1]s)", named.Name)
-		if named.Name == "1x" {
-			query = "SELECT typeof(:x), hex(:x)"
-		}
-	}
+	query := passingQuery(arg)
 	var kind, hex string
 	if err := on.QueryRowContext(t.Context(), query, arg).Scan(&kind, &hex); err != nil {
 		_, execErr := on.ExecContext(t.Context(), query, arg)

@@ -5,9 +5,10 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"github.com/sqlane/sqlane/internal/sqlite"
 	"io"
 	"slices"
+
+	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
 // Writer runs single statements, each as a member of a [Pool.Batch] of its own:
@@ -88,7 +89,7 @@ type single struct {
 
 	result        driver.Result
 	sqlite.Header                // of the rows
-	values        []driver.Value // row after row
+	values        []sqlite.Value // row after row
 	count         int            // of rows
 }
 
@@ -111,7 +112,7 @@ func (s *single) run(c *conn, cl *call) (err error) {
 	}
 	for n := s.Count(); err == nil; {
 		s.values = slices.Grow(s.values, n)
-		if err = r.Next(s.values[len(s.values) : len(s.values)+n]); err == nil {
+		if err = r.next(s.values[len(s.values) : len(s.values)+n]); err == nil {
 			s.values = s.values[:len(s.values)+n]
 			s.count++
 		}
@@ -127,10 +128,23 @@ func (s *single) Next(dest []driver.Value) error {
 	if s.count == 0 {
 		return io.EOF
 	}
-	s.count--
-	n := copy(dest, s.values)
-	s.values = s.values[n:]
+	box(dest, s.values)
+	s.skip()
 	return nil
+}
+
+func (s *single) next(row []sqlite.Value) error {
+	if s.count == 0 {
+		return io.EOF
+	}
+	copy(row, s.values)
+	s.skip()
+	return nil
+}
+
+func (s *single) skip() {
+	s.count--
+	s.values = s.values[s.Count():]
 }
 
 // Close implements driver.Rows.
