@@ -113,27 +113,43 @@ func BenchmarkRow(b *testing.B) {
 
 func BenchmarkRows(b *testing.B) {
 	ctx, l := withFiles(b)
-	for name, on := range map[string]pool.Querier{"native": l, "databaseSQL": databaseSQLs{l}} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			var id, size int64
-			var name string
-			for b.Loop() {
-				rows, err := on.Query(ctx, "SELECT id, name, size FROM files")
-				if err != nil {
-					b.Fatal(err)
-				}
-				for rows.Next() {
-					if err := rows.Scan(&id, &name, &size); err != nil {
-						b.Fatal(err)
-					}
-				}
-				if err := rows.Close(); err != nil {
+	const query = "SELECT id, name, size FROM files"
+	var id, size int64
+	var name string
+	b.Run("native", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			rows, err := l.Query(ctx, query)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for rows.Next() {
+				if err := rows.Scan(&id, &name, &size); err != nil {
 					b.Fatal(err)
 				}
 			}
-		})
-	}
+			if err := rows.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("databaseSQL", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			rows, err := l.QueryContext(ctx, query)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for rows.Next() {
+				if err := rows.Scan(&id, &name, &size); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := rows.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func BenchmarkExec(b *testing.B) {

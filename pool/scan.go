@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"time"
 
@@ -181,18 +180,13 @@ type loneValue struct {
 	names []string
 	at    int
 	value driver.Value
-	over  bool
 }
 
 // Columns implements driver.Rows.
 func (r *loneValue) Columns() []string { return r.names }
 
-// Next implements driver.Rows.
+// Next implements driver.Rows. It is called once.
 func (r *loneValue) Next(dest []driver.Value) error {
-	if r.over {
-		return io.EOF
-	}
-	r.over = true
 	clear(dest)
 	dest[r.at] = r.value
 	return nil

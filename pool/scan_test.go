@@ -25,6 +25,7 @@ type (
 	namedNear   *string
 	namedTime   time.Time
 	aDifference int64
+	aMeasure    float64
 )
 
 func (p *pickyText) Scan(v any) error {
@@ -51,7 +52,7 @@ var destinations = func() (all []reflect.Type) {
 		reflect.TypeFor[uint](), reflect.TypeFor[uint8](), reflect.TypeFor[uint16](), reflect.TypeFor[uint32](), reflect.TypeFor[uint64](),
 		reflect.TypeFor[float32](), reflect.TypeFor[float64](), reflect.TypeFor[uintptr](), reflect.TypeFor[complex128](),
 		reflect.TypeFor[namedInt](), reflect.TypeFor[namedUint](), reflect.TypeFor[namedText](), reflect.TypeFor[namedBytes](), reflect.TypeFor[namedBool](),
-		reflect.TypeFor[namedFloat](), reflect.TypeFor[namedTime](), reflect.TypeFor[aDifference](), reflect.TypeFor[time.Duration](), reflect.TypeFor[json](),
+		reflect.TypeFor[namedFloat](), reflect.TypeFor[namedTime](), reflect.TypeFor[aDifference](), reflect.TypeFor[aMeasure](), reflect.TypeFor[time.Duration](), reflect.TypeFor[json](),
 		reflect.TypeFor[sql.NullString](), reflect.TypeFor[sql.NullInt64](), reflect.TypeFor[sql.NullInt32](), reflect.TypeFor[sql.NullInt16](), reflect.TypeFor[sql.NullByte](),
 		reflect.TypeFor[sql.NullBool](), reflect.TypeFor[sql.NullFloat64](), reflect.TypeFor[sql.NullTime](), reflect.TypeFor[sql.Null[int8]](), reflect.TypeFor[sql.Null[[]byte]](),
 		reflect.TypeFor[sql.Null[namedText]](), reflect.TypeFor[sql.Null[any]](), reflect.TypeFor[sql.Null[sql.RawBytes]](), reflect.TypeFor[sql.Null[*int]](),
