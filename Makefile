@@ -60,7 +60,7 @@ stress: ## mix everything for ten minutes (FOR=... for another time)
 	go build -race -o build/stress ./internal/stress
 	build/stress -for '$(FOR)'
 
-FUZZ := pool:FuzzScripts pool:FuzzClassifier internal/sqlite:FuzzSplit pool:FuzzParseConfig pool:FuzzCorruptFile \
+FUZZ := pool:FuzzScripts pool:FuzzScan pool:FuzzClassifier internal/sqlite:FuzzSplit pool:FuzzParseConfig pool:FuzzCorruptFile \
 	cmd/repogen:FuzzPackages cmd/repogen:FuzzSources cmd/repogen:FuzzClassify cmd/fileindex:FuzzSearch
 
 fuzz: ## try what nobody thought of, for ten minutes (FOR=...) shared by all; what is found lands in testdata/fuzz

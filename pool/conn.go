@@ -29,6 +29,7 @@ type conn struct {
 	mu       sync.Mutex
 	epoch    uint64          // It counts leases: a statement of an earlier one may not run.
 	open     []*rows         // These rows are not closed yet.
+	row      []sqlite.Value  // A row is read here on its way to database/sql.
 	locks    locks           // The connection holds this of the write lane.
 	guard    guard           // It knows the transaction that the connection is in.
 	copying  *modernc.Backup // A backup reads from the connection by it; nil if none does.
@@ -230,7 +231,13 @@ func (c *conn) execScript(cl *call, parts []string, shares [][]driver.NamedValue
 
 // query runs a statement that returns rows. Of a script, the last statement's
 // rows are returned.
-func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver.Rows, err error) {
+func (c *conn) query(cl *call, query string, args []driver.NamedValue) (cursor, error) {
+	return c.queryAt(new(rows), cl, query, args)
+}
+
+// queryAt is query with the rows, if there are any, where the caller has room for
+// them.
+func (c *conn) queryAt(r *rows, cl *call, query string, args []driver.NamedValue) (_ cursor, err error) {
 	if c.pool.cfg.Tracer != nil {
 		c.traced(cl, query, args)
 		defer func() {
@@ -241,6 +248,11 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.queryLocked(r, cl, query, args)
+}
+
+// queryLocked is queryAt for those who hold mu.
+func (c *conn) queryLocked(r *rows, cl *call, query string, args []driver.NamedValue) (_ cursor, err error) {
 	if ended, err := c.endLostText(cl, query); err != nil {
 		return nil, err
 	} else if ended {
@@ -282,18 +294,17 @@ func (c *conn) query(cl *call, query string, args []driver.NamedValue) (_ driver
 			return nil, err
 		}
 	}
-	r, err := c.queryOne(cl, s, args)
-	if err != nil {
+	if err := c.queryOne(r, cl, s, args); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-func (c *conn) queryOne(cl *call, s *sqlite.Stmt, args []driver.NamedValue) (*rows, error) {
+func (c *conn) queryOne(r *rows, cl *call, s *sqlite.Stmt, args []driver.NamedValue) error {
 	if err := c.enter(cl, s, args); err != nil {
 		c.db.Release(s)
 		c.locks.settle(c)
-		return nil, err
+		return err
 	}
 	if s.Effects.Control() {
 		c.readWritersAhead()
@@ -305,11 +316,11 @@ func (c *conn) queryOne(cl *call, s *sqlite.Stmt, args []driver.NamedValue) (*ro
 	c.accountForText(s)
 	if err != nil {
 		c.db.Release(s)
-		return nil, c.leave(cl, err)
+		return c.leave(cl, err)
 	}
-	r := &rows{Header: s.Header(), conn: c, call: cl, stmt: s}
+	*r = rows{Header: s.Header(), conn: c, call: cl, stmt: s}
 	c.open = append(c.open, r)
-	return r, c.leave(cl, nil)
+	return c.leave(cl, nil)
 }
 
 // word runs one of the pool's own statements and returns its first column as text.
@@ -318,15 +329,13 @@ func (c *conn) word(cl *call, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r, err := c.queryOne(cl, s, nil)
-	if err != nil {
+	r := new(rows)
+	if err := c.queryOne(r, cl, s, nil); err != nil {
 		return "", err
 	}
-	value := make([]driver.Value, 1)
+	value := make([]sqlite.Value, 1)
 	err = s.Next(value)
-	err = errors.Join(err, r.end(nil))
-	got, _ := value[0].(string)
-	return got, err
+	return value[0].Text(), errors.Join(err, r.end(nil))
 }
 
 // closeRows closes the rows opened at depth or below. Whoever still iterates

@@ -2,8 +2,6 @@ package pool
 
 import (
 	"database/sql"
-	"database/sql/driver"
-	"fmt"
 
 	"github.com/sqlane/sqlane/internal/bridge"
 )
@@ -44,22 +42,4 @@ func (c *conn) runPrepare(cl *call, query string) (*sql.Stmt, error) {
 		return nil, err
 	}
 	return bridge.New().Stmt(s)
-}
-
-// namedValues is what database/sql does to arguments
-// (https://pkg.go.dev/database/sql/driver#NamedValueChecker, the default).
-func namedValues(args []any) ([]driver.NamedValue, error) {
-	values := make([]driver.NamedValue, len(args))
-	for i, arg := range args {
-		v := &values[i]
-		v.Ordinal = i + 1
-		if named, ok := arg.(sql.NamedArg); ok {
-			v.Name, arg = named.Name, named.Value
-		}
-		var err error
-		if v.Value, err = driver.DefaultParameterConverter.ConvertValue(arg); err != nil {
-			return nil, fmt.Errorf("argument %d: %w", v.Ordinal, err)
-		}
-	}
-	return values, nil
 }

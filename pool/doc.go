@@ -20,6 +20,13 @@
 //	Begin     a transaction that is ended by hand
 //	DB        a *sql.DB, for whatever is made for one
 //
+// A Lease, a Tx and a Writer run statements in two ways, which differ in what is
+// returned and what it costs:
+//
+//	ExecContext, QueryContext, QueryRowContext   database/sql's types: sqlc's DBTX
+//	Exec, Query, QueryRow                        a Querier: Rows and a Row that scan
+//	                                             as database/sql's do, without it
+//
 // Functions may be nested: a function's context carries its transaction, and
 // InTx, Batch and View with that context become a part of it, statements of Reader
 // and Writer too. Generated repositories run on all of these through [Store], which

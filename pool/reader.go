@@ -13,7 +13,7 @@ import (
 // QueryRowContext returns. Within a transaction of its context a statement runs in
 // that one.
 //
-// It is sqlc's DBTX, but for PrepareContext, and safe for concurrent use. A write is
+// It is sqlc's DBTX, but for PrepareContext, a [Querier], and safe for concurrent use. A write is
 // ErrReadOnly before it runs, also in a transaction that may write. What a lease may
 // end with, a statement may: see [Pool.Acquire]. Rows that become garbage without
 // having been closed are taken back as an abandoned [Lease] is.
@@ -40,13 +40,22 @@ func (r Reader) QueryContext(ctx context.Context, query string, args ...any) (*s
 	if tx := r.pool.TxFromContext(ctx); tx != nil {
 		return tx.conn.runQuery(tx.call(ctx).reading(), query, args)
 	}
-	values, err := namedValues(args)
+	read, c, err := r.open(ctx, query, args)
 	if err != nil {
 		return nil, err
 	}
+	return c.bridge.Rows(read)
+}
+
+// open runs a statement on a lease, which its rows give back.
+func (r Reader) open(ctx context.Context, query string, args []any) (read cursor, c *conn, err error) {
+	values, err := namedValues(args)
+	if err != nil {
+		return nil, nil, err
+	}
 	l, err := r.lease(ctx, true)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	kept := false
 	defer func() {
@@ -54,15 +63,14 @@ func (r Reader) QueryContext(ctx context.Context, query string, args ...any) (*s
 			l.Release()
 		}
 	}()
-	read, err := l.conn.query(l.call(ctx).reading(), query, values)
-	if err != nil {
-		return nil, err
+	if read, err = l.conn.query(l.call(ctx).reading(), query, values); err != nil {
+		return nil, nil, err
 	}
 	if open, ok := read.(*rows); ok {
 		kept = true
 		read = &leasedRows{open, l}
 	}
-	return l.conn.bridge.Rows(read)
+	return read, l.conn, nil
 }
 
 // QueryRowContext is QueryContext for at most one row; Scan reports the errors.
@@ -80,6 +88,36 @@ func (r Reader) QueryRowContext(ctx context.Context, query string, args ...any) 
 	}
 	defer l.Release()
 	return l.conn.bridge.First(l.conn.query(l.call(ctx).reading(), query, values))
+}
+
+// Exec implements Querier.
+func (r Reader) Exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return r.ExecContext(ctx, query, args...)
+}
+
+// Query implements Querier.
+func (r Reader) Query(ctx context.Context, query string, args ...any) (Rows, error) {
+	if tx := r.pool.TxFromContext(ctx); tx != nil {
+		return tx.conn.queryRows(tx.call(ctx).reading(), query, args)
+	}
+	read, c, err := r.open(ctx, query, args)
+	if err != nil {
+		return nil, err
+	}
+	return &openRows{bridge: c.bridge, from: read}, nil
+}
+
+// QueryRow implements Querier.
+func (r Reader) QueryRow(ctx context.Context, query string, args ...any) Row {
+	if tx := r.pool.TxFromContext(ctx); tx != nil {
+		return tx.conn.queryRow(tx.call(ctx).reading(), query, args)
+	}
+	l, err := r.lease(ctx, false)
+	if err != nil {
+		return &readRow{err: err}
+	}
+	defer l.Release()
+	return l.conn.queryRow(l.call(ctx).reading(), query, args)
 }
 
 // PrepareContext is refused: the connection that a statement runs on is not known

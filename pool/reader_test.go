@@ -271,3 +271,39 @@ func TestAReadersHolderIsWhoCalledIt(t *testing.T) {
 	require.NoError(t, rows.Close())
 	requireAtRest(t, p)
 }
+
+func TestAReaderWithoutDatabaseSQLRefusesWritesAndGivesItsLeaseBack(t *testing.T) {
+	everywhere(t, pool.Config{MaxConns: 2}, func(t *testing.T, p *pool.Pool) {
+		r := p.Reader()
+		const write = "INSERT INTO n VALUES (10, 1) RETURNING id"
+		refused := func(ctx context.Context) {
+			var id int64
+			_, err := r.Exec(ctx, write)
+			require.ErrorIs(t, err, pool.ErrReadOnly)
+			_, err = r.Query(ctx, write)
+			require.ErrorIs(t, err, pool.ErrReadOnly)
+			require.ErrorIs(t, r.QueryRow(ctx, write).Scan(&id), pool.ErrReadOnly)
+		}
+		refused(t.Context())
+		require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, _ *pool.Tx) error {
+			refused(ctx)
+			return nil
+		}))
+		rows, err := r.Query(t.Context(), "SELECT v FROM n")
+		require.NoError(t, err)
+		require.Equal(t, 1, p.Stats().InUse)
+		require.True(t, rows.Next())
+		require.False(t, rows.Next())
+		require.Zero(t, p.Stats().InUse, "read to the end")
+		row := r.QueryRow(t.Context(), "SELECT v FROM n")
+		require.Zero(t, p.Stats().InUse, "read before it is returned")
+		var v int64
+		require.NoError(t, row.Scan(&v))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, r.QueryRow(ctx, "SELECT 1").Scan(&v), context.Canceled)
+		_, err = r.Query(t.Context(), "SELECT ?")
+		require.ErrorContains(t, err, "expected 1 arguments")
+		requireAtRest(t, p)
+	})
+}

@@ -9,6 +9,13 @@ import (
 	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
+// cursor is rows that are read one after the other: by Scan, or by database/sql.
+type cursor interface {
+	driver.Rows
+	// next reads the next row; it is io.EOF after the last one.
+	next(row []sqlite.Value) error
+}
+
 // rows are a running statement. They end when they are closed, or when the
 // lease, transaction or savepoint does in which they were opened.
 type rows struct {
@@ -16,18 +23,44 @@ type rows struct {
 	conn          *conn
 	call          *call
 	stmt          *sqlite.Stmt
-	rest          [][]driver.Value // These rows were read ahead.
+	rest          [][]sqlite.Value // These rows were read ahead.
 	finished      bool             // The statement has ended, but there may be a rest.
 	ended         bool             // The rows are closed. conn.mu guards this and all above.
 	reason        error            // Next says this after an end from outside.
 	failed        error            // Next said this last.
 }
 
-// Next reads the next row, unless the caller's context has ended.
+// Next is database/sql's next. The row is read where the one before was: what
+// database/sql is given is all that it costs.
 func (r *rows) Next(dest []driver.Value) error {
 	c := r.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.row = slices.Grow(c.row[:0], len(dest))[:len(dest)]
+	defer clear(c.row)
+	if err := r.read(c.row); err != nil {
+		return err
+	}
+	box(dest, c.row)
+	return nil
+}
+
+// box makes the values of a row database/sql's.
+func box(dest []driver.Value, row []sqlite.Value) {
+	for i := range dest {
+		dest[i] = row[i].Driver()
+	}
+}
+
+func (r *rows) next(row []sqlite.Value) error {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	return r.read(row)
+}
+
+// read reads the next row, unless the caller's context has ended. The caller holds
+// conn.mu.
+func (r *rows) read(row []sqlite.Value) error {
 	if r.ended {
 		if r.reason != nil {
 			return r.reason
@@ -41,15 +74,15 @@ func (r *rows) Next(dest []driver.Value) error {
 		}
 	}
 	if len(r.rest) > 0 {
-		copy(dest, r.rest[0])
+		copy(row, r.rest[0])
 		r.rest = r.rest[1:]
 		return nil
 	}
-	return r.step(dest)
+	return r.step(row)
 }
 
 // step reads a row from SQLite. The caller holds conn.mu.
-func (r *rows) step(dest []driver.Value) error {
+func (r *rows) step(row []sqlite.Value) error {
 	if r.finished {
 		if r.failed != nil {
 			return r.failed
@@ -57,11 +90,11 @@ func (r *rows) step(dest []driver.Value) error {
 		return io.EOF
 	}
 	if r.stmt.Ahead() { // nothing runs
-		return r.stmt.Next(dest)
+		return r.stmt.Next(row)
 	}
 	returned := false
 	defer func() { r.finished = r.finished || !returned }() // by a panic; conn.abort has ended the statement
-	err := r.conn.interruptible(r.call, r.stmt, func() error { return r.stmt.Next(dest) })
+	err := r.conn.interruptible(r.call, r.stmt, func() error { return r.stmt.Next(row) })
 	returned = true
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
@@ -73,7 +106,7 @@ func (r *rows) step(dest []driver.Value) error {
 // readAhead ends the statement and keeps its rows.
 func (r *rows) readAhead() {
 	for {
-		row := make([]driver.Value, r.Count())
+		row := make([]sqlite.Value, r.Count())
 		if r.step(row) != nil {
 			break
 		}
@@ -146,4 +179,5 @@ func (c *conn) noRows(cl *call) *noRows {
 
 func (*noRows) Columns() []string         { return []string{} }
 func (*noRows) Next([]driver.Value) error { return io.EOF }
+func (*noRows) next([]sqlite.Value) error { return io.EOF }
 func (*noRows) Close() error              { return nil }

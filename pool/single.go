@@ -18,7 +18,7 @@ type single struct {
 
 	result        driver.Result
 	sqlite.Header                // It tells of the columns of the rows.
-	values        []driver.Value // They are those of the rows, one after the other.
+	values        []sqlite.Value // They are those of the rows, one after the other.
 	count         int            // There are this many rows.
 }
 
@@ -41,7 +41,7 @@ func (s *single) run(c *conn, cl *call) (err error) {
 	}
 	for n := s.Count(); err == nil; {
 		s.values = slices.Grow(s.values, n)
-		if err = r.Next(s.values[len(s.values) : len(s.values)+n]); err == nil {
+		if err = r.next(s.values[len(s.values) : len(s.values)+n]); err == nil {
 			s.values = s.values[:len(s.values)+n]
 			s.count++
 		}
@@ -57,10 +57,23 @@ func (s *single) Next(dest []driver.Value) error {
 	if s.count == 0 {
 		return io.EOF
 	}
-	s.count--
-	n := copy(dest, s.values)
-	s.values = s.values[n:]
+	box(dest, s.values)
+	s.skip()
 	return nil
+}
+
+func (s *single) next(row []sqlite.Value) error {
+	if s.count == 0 {
+		return io.EOF
+	}
+	copy(row, s.values)
+	s.skip()
+	return nil
+}
+
+func (s *single) skip() {
+	s.count--
+	s.values = s.values[s.Count():]
 }
 
 // Close implements driver.Rows.

@@ -212,10 +212,14 @@ func TestAWriterTakesWhatDatabaseSQLTakes(t *testing.T) {
 	}
 	before := p.Stats().Batches
 	for _, bad := range []any{struct{}{}, sql.Named("v", make(chan int)), uint64(1 << 63), celsius{-300}} {
-		require.ErrorContains(t, send(t.Context(), p, "UPDATE n SET v = ? + :v", 1, bad), "argument 2")
-		require.ErrorContains(t, sendRows(t.Context(), p, "UPDATE n SET v = ? + :v RETURNING id", 1, bad), "argument 2")
+		which := "sql: converting argument $2 type: "
+		if _, named := bad.(sql.NamedArg); named {
+			which = `sql: converting argument with name "v" type: `
+		}
+		require.ErrorContains(t, send(t.Context(), p, "UPDATE n SET v = ? + :v", 1, bad), which)
+		require.ErrorContains(t, sendRows(t.Context(), p, "UPDATE n SET v = ? + :v RETURNING id", 1, bad), which)
 		var v any
-		require.ErrorContains(t, p.Writer().QueryRowContext(t.Context(), "SELECT ?, ?", 1, bad).Scan(&v), "argument 2")
+		require.ErrorContains(t, p.Writer().QueryRowContext(t.Context(), "SELECT ?, ?", 1, bad).Scan(&v), which)
 	}
 	require.ErrorIs(t, send(t.Context(), p, "SELECT ?", celsius{-300}), errOurs)
 	require.ErrorContains(t, send(t.Context(), p, "SELECT ?, ?", 1), "sql: expected 2 arguments, got 1")

@@ -255,7 +255,7 @@ func (s *Stmt) End() error {
 }
 
 // Next reads the next row.
-func (s *Stmt) Next(dest []driver.Value) error {
+func (s *Stmt) Next(row []Value) error {
 	if !s.ahead && !s.done {
 		if err := s.step(); err != nil {
 			s.done = true
@@ -266,58 +266,6 @@ func (s *Stmt) Next(dest []driver.Value) error {
 		return io.EOF
 	}
 	s.ahead = false
-	s.read(dest)
+	s.read(row)
 	return nil
-}
-
-// shortText is the length up to which the texts of a row share their memory: one
-// allocation instead of many. A long one has its own, lest it be kept by a short
-// one beside it.
-const shortText = 128
-
-// read reads the current row.
-func (s *Stmt) read(dest []driver.Value) {
-	tls := s.conn.tls
-	s.texts, s.ends = s.texts[:0], s.ends[:0]
-	for i := range dest {
-		// One look at the column instead of three: nobody else uses the connection.
-		v := lib.Xsqlite3_column_value(tls, s.pstmt, int32(i))
-		switch lib.Xsqlite3_value_type(tls, v) {
-		case lib.SQLITE_INTEGER:
-			n := lib.Xsqlite3_value_int64(tls, v)
-			dest[i] = n
-			if s.header.times[i] {
-				if t, ok := s.conn.options.Times.readInteger(n); ok {
-					dest[i] = t
-				}
-			}
-		case lib.SQLITE_FLOAT:
-			dest[i] = lib.Xsqlite3_value_double(tls, v)
-		case lib.SQLITE_TEXT:
-			p := lib.Xsqlite3_value_text(tls, v) // before the length, which depends on it
-			text := libc.GoBytes(p, int(lib.Xsqlite3_value_bytes(tls, v)))
-			if s.header.times[i] {
-				if t, ok := parseTime(string(text)); ok {
-					dest[i] = t
-					continue
-				}
-			}
-			if len(text) > shortText {
-				dest[i] = string(text)
-				continue
-			}
-			s.texts = append(s.texts, text...)
-			s.ends = append(s.ends, end{column: i, at: len(s.texts)})
-		case lib.SQLITE_BLOB:
-			p := lib.Xsqlite3_value_blob(tls, v)
-			dest[i] = append([]byte{}, libc.GoBytes(p, int(lib.Xsqlite3_value_bytes(tls, v)))...) // not nil, which is NULL
-		default:
-			dest[i] = nil
-		}
-	}
-	texts, start := string(s.texts), 0
-	for _, e := range s.ends {
-		dest[e.column] = texts[start:e.at]
-		start = e.at
-	}
 }

@@ -1,0 +1,163 @@
+//go:build !race
+
+package pool_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/sqlane/sqlane/pool"
+	"github.com/stretchr/testify/require"
+)
+
+// The bounds are of what a statement allocates without database/sql, its caller's
+// side included. One that is exceeded is a regression to be understood, not a number
+// to be raised. The race detector allocates too.
+
+const pointRead = "SELECT id, name, size FROM files WHERE id = ?"
+
+// withFiles is a lease on a database with a thousand rows to read.
+func withFiles(t testing.TB) (context.Context, *pool.Lease) {
+	p := open(t, pool.Config{})
+	run(t, p, "CREATE TABLE files (id INTEGER PRIMARY KEY, name TEXT, size INTEGER);"+
+		"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x < 1000) INSERT INTO files SELECT x, 'the name of file ' || x, 1000*x FROM c")
+	l := acquire(t, p)
+	t.Cleanup(l.Release)
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return ctx, l
+}
+
+// counted is how many allocations f makes.
+func counted(t *testing.T, f func() error) float64 {
+	t.Helper()
+	return testing.AllocsPerRun(100, func() {
+		if err := f(); err != nil {
+			panic(err)
+		}
+	})
+}
+
+func TestARowAllocatesItsTextsAndLittleElse(t *testing.T) {
+	ctx, l := withFiles(t)
+	var id, size int64
+	var name string
+	require.LessOrEqual(t, counted(t, func() error {
+		return l.QueryRow(ctx, pointRead, int64(1000)).Scan(&id, &name, &size)
+	}), 3.0, "the row with its call, its text, and the caller's list of destinations; an argument that is no constant is one more")
+	var a, b, c any
+	require.LessOrEqual(t, counted(t, func() error {
+		return l.QueryRow(ctx, pointRead, int64(1000)).Scan(&a, &b, &c)
+	}), 6.0, "three values in any more")
+}
+
+func TestAThousandRowsAllocateTheirTextsAndTheirDestinations(t *testing.T) {
+	ctx, l := withFiles(t)
+	var id, size int64
+	var name string
+	read := func(query string) float64 {
+		return counted(t, func() error {
+			rows, err := l.Query(ctx, query)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				if err := rows.Scan(&id, &name, &size); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		})
+	}
+	require.LessOrEqual(t, read("SELECT id, name, size FROM files"), 2*1000.0+1, "two a row: its text, and the caller's list of destinations")
+	require.LessOrEqual(t, read("SELECT id, name, size FROM files LIMIT 0"), 1.0, "the rows with their call")
+}
+
+func TestAnExecAllocatesItsArgumentsACallAndAResult(t *testing.T) {
+	ctx, l := withFiles(t)
+	require.LessOrEqual(t, counted(t, func() error {
+		_, err := l.Exec(ctx, "UPDATE files SET size = ? WHERE id = ?", int64(1000), int64(1000))
+		return err
+	}), 6.0, "the arguments, the call, the result, and three that os.Stat makes of the file before a write")
+	require.LessOrEqual(t, counted(t, func() error {
+		_, err := l.Exec(ctx, "SELECT ?", int64(1000))
+		return err
+	}), 3.0, "the arguments, the call, the result")
+}
+
+// The benchmarks below are a pair: what the same statement costs without
+// database/sql and with it.
+
+func BenchmarkRow(b *testing.B) {
+	ctx, l := withFiles(b)
+	var id, size int64
+	var name string
+	b.Run("native", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := l.QueryRow(ctx, pointRead, int64(500)).Scan(&id, &name, &size); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("databaseSQL", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := l.QueryRowContext(ctx, pointRead, int64(500)).Scan(&id, &name, &size); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkRows(b *testing.B) {
+	ctx, l := withFiles(b)
+	const query = "SELECT id, name, size FROM files"
+	var id, size int64
+	var name string
+	b.Run("native", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			rows, err := l.Query(ctx, query)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for rows.Next() {
+				if err := rows.Scan(&id, &name, &size); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := rows.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("databaseSQL", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			rows, err := l.QueryContext(ctx, query)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for rows.Next() {
+				if err := rows.Scan(&id, &name, &size); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := rows.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkExec(b *testing.B) {
+	ctx, l := withFiles(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := l.Exec(ctx, "UPDATE files SET size = ? WHERE id = 0", int64(1000)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
