@@ -89,6 +89,8 @@ func (c *conn) changeBy(e sqlite.Effects) string {
 	switch {
 	case e.Temp:
 		return stateTemp
+	case e.TempRows:
+		return stateTempRows
 	case p.Name == "" && e.Attaches:
 		return stateAttached
 	case !p.Sets:

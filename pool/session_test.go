@@ -559,3 +559,28 @@ func TestTheDriversOwnInterfacesAreReachedThroughAConnOfTheDB(t *testing.T) {
 	}).ColumnInfo("SELECT 1")
 	require.ErrorIs(t, err, pool.ErrReleased)
 }
+
+func TestRowsOfATempTableThatOnConnectMadeStayWithWhoWroteThem(t *testing.T) {
+	everywhere(t, pool.Config{MaxConns: 1, OnConnect: func(ctx context.Context, lease *pool.Lease) error {
+		return do(ctx, lease, "CREATE TEMP TABLE own (a); INSERT INTO own VALUES (1)")
+	}}, func(t *testing.T, p *pool.Pool) {
+		for range 2 { // prepared, and from the cache
+			run(t, p, "INSERT INTO own VALUES (2)")
+			require.EqualValues(t, 1, get(t, p, "SELECT count(*) FROM own"), "the next lease")
+		}
+		require.NoError(t, do(t.Context(), p.DB(), "INSERT INTO own VALUES (3)"))
+		n, err := number(t.Context(), p.DB(), "SELECT count(*) FROM own")
+		require.NoError(t, err)
+		require.EqualValues(t, 2, n, "the same *sql.DB")
+		require.EqualValues(t, 1, get(t, p, "SELECT count(*) FROM own"), "a lease")
+		require.NoError(t, p.DB().Close())
+
+		require.NoError(t, do(t.Context(), p.DB(), "DROP TABLE own; CREATE TEMP TABLE mine (a)"))
+		require.NoError(t, do(t.Context(), p.DB(), "INSERT INTO mine VALUES (1)"))
+		require.NoError(t, do(t.Context(), p.DB(), "DROP TABLE mine"))
+		n, err = number(t.Context(), p.DB(), "SELECT count(*) FROM sqlite_temp_schema")
+		require.NoError(t, err)
+		require.Zero(t, n, "OnConnect's table is gone for it")
+		requireAtRest(t, p)
+	})
+}

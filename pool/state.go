@@ -14,6 +14,7 @@ import (
 const (
 	stateAttached = "ATTACH"
 	stateTemp     = "TEMP objects"
+	stateTempRows = "rows of a TEMP table"
 	stateRaw      = "the driver's connection" // in the program's own hands
 	stateOrphaned = "rows or statements in somebody's hands"
 
@@ -67,6 +68,9 @@ func (c *conn) readState(what string) (value string, ok bool) {
 	switch {
 	case what == stateBusyTimeout:
 		return c.guard.busyTimeout.String(), true
+	case what == stateTempRows: // they are gone with the last table that could hold them
+		objects, ok := c.readState(stateTemp)
+		return "", ok && objects == ""
 	case !readable:
 		return "", false
 	case text == "":
@@ -79,7 +83,7 @@ func (c *conn) readState(what string) (value string, ok bool) {
 // learnState takes the connection as what every one of the pool's is set to.
 // The caller holds mu.
 func (p *Pool) learnState(c *conn) {
-	p.source.settings = map[string]string{stateBusyTimeout: max(p.cfg.BusyTimeout, 0).String()}
+	p.source.settings = map[string]string{stateTempRows: "", stateBusyTimeout: max(p.cfg.BusyTimeout, 0).String()}
 	for what := range stateTexts {
 		if value, ok := c.readState(what); ok {
 			p.source.settings[what] = value

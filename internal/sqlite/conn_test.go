@@ -63,6 +63,7 @@ func named(args []driver.Value) (values []driver.NamedValue) {
 
 func TestPreparingTellsWhatAStatementWouldDo(t *testing.T) {
 	c := open(t, sqlite.Options{})
+	run(t, c, "CREATE TEMP TABLE own (a)")
 	run(t, c, "CREATE TRIGGER r AFTER DELETE ON n BEGIN INSERT INTO n (v) VALUES (old.v); END")
 	for text, want := range map[string]sqlite.Effects{
 		"SELECT abs(id) FROM n":                   {},
@@ -75,6 +76,7 @@ func TestPreparingTellsWhatAStatementWouldDo(t *testing.T) {
 		"SAVEPOINT a":                             {Savepoint: true},
 		"CREATE TEMP TABLE x (a)":                 {Temp: true},
 		"DROP TABLE n":                            {Drops: true},
+		"INSERT INTO own VALUES (1)":              {TempRows: true},
 		"ATTACH ':memory:' AS more":               {Attaches: true, Attached: ":memory:"},
 		"DETACH more":                             {Attaches: true},
 		"SELECT timeout FROM pragma_busy_timeout": {BusyTimeout: true},

@@ -15,6 +15,7 @@ type Effects struct {
 	Transaction bool   // It begins or ends a transaction.
 	Savepoint   bool   // It begins or ends a savepoint.
 	Temp        bool   // It makes or drops a TEMP object.
+	TempRows    bool   // It writes rows of a TEMP table.
 	Drops       bool   // It drops a table.
 	Attaches    bool   // It is ATTACH or DETACH.
 	Attached    string // This file is attached, if that is written in the statement.
@@ -66,6 +67,7 @@ func (c *Conn) Authorize(action modernc.AuthorizerActionCode, arg1, arg2, schema
 		}
 	case modernc.AuthInsert, modernc.AuthUpdate, modernc.AuthDelete:
 		e.Fires = e.Fires || trigger != ""
+		e.TempRows = e.TempRows || schema == "temp" && !strings.HasPrefix(arg1, "sqlite_")
 	case modernc.AuthReindex:
 		e.writes = true
 	case modernc.AuthFunction:
