@@ -2,13 +2,12 @@ package pool_test
 
 import (
 	"database/sql"
-	"fmt"
+	"database/sql/driver"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/sqlane/sqlane/dberr"
-	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 	"modernc.org/sqlite"
@@ -80,7 +79,11 @@ func TestAFailureIsTheDriversOwnError(t *testing.T) {
 	require.NoError(t, do(t.Context(), bare, tables+more))
 	l := acquire(t, p)
 	defer l.Release()
-	wide := rounds.Of(1_000_000_001, 2_000_000_000, 2_000_000_000) // over SQLITE_MAX_LENGTH
+	limitLength(t, l)
+	conn := sqldbConn(t, bare)
+	_, err = sqlite.Limit(conn, limitOfLength, 1_000_000)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
 	for _, c := range []struct {
 		query string
 		args  []any
@@ -98,7 +101,7 @@ func TestAFailureIsTheDriversOwnError(t *testing.T) {
 		{"SELECT zeroblob(3000000000)", nil},
 		{"SELECT 'a' REGEXP '('", nil},
 		{"INSERT INTO nowhere VALUES (1)", nil},
-		{fmt.Sprintf("SELECT printf('%%.*c', %d, 'x')", wide), nil},
+		{"SELECT printf('%.*c', 2000000, 'x')", nil},
 	} {
 		for range 2 {
 			var want, got *sqlite.Error
@@ -114,10 +117,29 @@ func TestAFailureIsTheDriversOwnError(t *testing.T) {
 	}
 }
 
+// limitOfLength is SQLITE_LIMIT_LENGTH (https://www.sqlite.org/c3ref/limit.html).
+const limitOfLength = 0
+
+// limitLength has nothing longer than a million bytes on a lease.
+func limitLength(t *testing.T, l *pool.Lease) {
+	t.Helper()
+	require.NoError(t, l.Raw(t.Context(), func(conn driver.Conn) error {
+		db := sql.OpenDB(theOne{conn})
+		c, err := db.Conn(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+		_, err = sqlite.Limit(c, limitOfLength, 1_000_000)
+		return err
+	}))
+}
+
 func TestAnArgumentThatIsTooBigIsTheDriversError(t *testing.T) {
 	p := open(t, pool.Config{MaxConns: 1})
-	long := strings.Repeat("x", 1_000_000_001) // SQLITE_MAX_LENGTH and one more
-	err := do(t.Context(), p.DB(), "SELECT ?", long)
+	l := acquire(t, p)
+	limitLength(t, l)
+	err := do(t.Context(), l, "SELECT ?", strings.Repeat("x", 1_000_001))
+	require.NoError(t, do(t.Context(), l, "SELECT ?", strings.Repeat("x", 1_000_000)))
+	l.Release()
 	var e *sqlite.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, 18, e.Code())

@@ -192,6 +192,9 @@ func TestAColumnIsScannedAsByDatabaseSQL(t *testing.T) {
 	nativelyReading(t, p, func(name string, on pool.Querier) {
 		for i, kind := range declared {
 			for j, v := range stored {
+				if every := rounds.Of(4, 1, 1); name == "Lease" && (i+j)%every != 0 {
+					continue
+				}
 				if name != "Lease" && (i+j)%rounds.Of(20, 7, 1) != 0 { // it is the same code
 					continue
 				}
