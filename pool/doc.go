@@ -20,7 +20,7 @@
 //	Begin     a transaction that is ended by hand
 //	DB        a *sql.DB, for whatever is made for one
 //
-// A Lease, a Tx and a Writer run statements in two ways, which differ in what is
+// A Lease, a Tx, a Reader and a Writer run statements in two ways, which differ in what is
 // returned and what it costs:
 //
 //	ExecContext, QueryContext, QueryRowContext   database/sql's types: sqlc's DBTX
