@@ -87,6 +87,10 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, order order, slotHeld bo
 			return err
 		}
 	}
+	// Before the journal mode too, whose change is synced likewise.
+	if err := c.control(cl, "PRAGMA synchronous="+string(p.synchronous())); err != nil {
+		return err
+	}
 	switch {
 	case p.memory():
 	case p.cfg.ReadOnly:
@@ -101,9 +105,6 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, order order, slotHeld bo
 		}
 	}
 	if err := c.lookAtAttached(false); err != nil { // what the driver's connection hooks attach
-		return err
-	}
-	if err := c.control(cl, "PRAGMA synchronous="+string(p.synchronous())); err != nil {
 		return err
 	}
 	if err := p.useLog(c, cl); err != nil || order != firstConnection {
