@@ -297,7 +297,7 @@ func readOnlyFile(ctx context.Context, plan trial.Plan) (row trial.Row) {
 			return row
 		}
 	}
-	defer func() { row.Err = errors.Join(row.Err, os.RemoveAll(dir)) }()
+	defer func() { row.Err = errors.Join(row.Err, removeIn(dir)) }()
 	s := newStage(ctx, dir, "wal", either(codes(cantOpen, readOnly), sentinels(pool.ErrReadOnly, pool.ErrUnhealthy, fs.ErrPermission)))
 	defer func() {
 		if s.pool != nil {
@@ -318,6 +318,16 @@ func readOnlyFile(ctx context.Context, plan trial.Plan) (row trial.Row) {
 	row.Acknowledged = len(s.acks)
 	row.Add("%d calls were told", s.failed)
 	return row
+}
+
+// removeIn removes a directory, or what is in it if the one around it belongs to
+// somebody else.
+func removeIn(dir string) error {
+	err := os.RemoveAll(dir)
+	if left, _ := os.ReadDir(dir); errors.Is(err, fs.ErrPermission) && len(left) == 0 {
+		return nil
+	}
+	return err
 }
 
 func (s *stage) readOnlyRound() error {
