@@ -3,7 +3,6 @@ package pool_test
 import (
 	"context"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -132,5 +131,3 @@ func TestAFunctionInTheSchemaExitsInItsOwnMember(t *testing.T) {
 		})
 	}
 }
-
-var _ = runtime.Goexit
