@@ -33,9 +33,21 @@ export GORACE ?= atexit_sleep_ms=0
 # For one package, on a machine ten times as slow as one on which all take two minutes.
 TIMEOUT := 30m
 
+# At its end a run that fails tells again which tests did, each with the first of what it
+# said, and of panics, data races and packages that do not compile.
+FAILURES := awk ' \
+	/^ *--- FAIL: |^panic: |^fatal error: |^WARNING: DATA RACE|^\# / { left = 10 } \
+	/^FAIL\t/ { print } /^FAIL|^ok / { left = 0 } \
+	left && !/^[0-9][0-9][0-9][0-9]\/[0-9]/ { print; left-- }' build/test.txt
+define go-test
+	@mkdir -p build
+	@echo go test $(1)
+	@go test $(1) 2>&1 | tee build/test.txt || { echo; echo '== what failed =='; $(FAILURES); exit 1; }
+endef
+
 test: build/tools ## run all tests, with the race detector; then count allocations without it
-	go test $(RACE) -timeout $(TIMEOUT) $(AGAIN) $(TESTFLAGS) ./...
-	go test -timeout $(TIMEOUT) $(AGAIN) -run Alloc ./repo ./internal/lane
+	$(call go-test,$(RACE) -timeout $(TIMEOUT) $(AGAIN) $(TESTFLAGS) ./...)
+	$(call go-test,-timeout $(TIMEOUT) $(AGAIN) -run Alloc ./repo ./internal/lane)
 
 # Go's cache of results does not know rapid's variables.
 test-long: export SQLANE_LONG := 1
@@ -45,7 +57,7 @@ test-long: TIMEOUT := 60m
 test-long: test ## the same with many more rounds, as continuous integration runs it
 
 test-short: build/tools ## the same with few rounds, without the race detector
-	go test -short -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+	$(call go-test,-short -timeout $(TIMEOUT) $(TESTFLAGS) ./...)
 
 # Go keeps what it has compiled in its cache. Here it does so before a test's time runs.
 build/tools: tools/go.mod tools/go.sum
