@@ -157,7 +157,7 @@ func TestAReadOnlyPoolIsBackedUp(t *testing.T) {
 
 func TestTheTracerSeesABackupsProgress(t *testing.T) {
 	r := new(recorder)
-	everywhere(t, pool.Config{Tracer: r}, func(t *testing.T, p *pool.Pool) {
+	inTurn(t, pool.Config{Tracer: r}, func(t *testing.T, p *pool.Pool) {
 		run(t, p, ballast)
 		pages := get(t, p, "PRAGMA page_count")
 		r.reset()

@@ -432,7 +432,7 @@ func TestWhatIsAbandonedIsTakenBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			book := new(logbook)
-			everywhere(t, pool.Config{MaxConns: 2, MaxConnIdleTime: 20 * time.Millisecond, Logger: slog.New(book)}, func(t *testing.T, p *pool.Pool) {
+			inTurn(t, pool.Config{MaxConns: 2, MaxConnIdleTime: 20 * time.Millisecond, Logger: slog.New(book)}, func(t *testing.T, p *pool.Pool) {
 				told := len(book.saying(slog.LevelError, "abandoned"))
 				var gone sync.WaitGroup
 				gone.Go(func() { drop(t.Context(), t, p) })

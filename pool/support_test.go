@@ -6,8 +6,10 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,6 +41,11 @@ func TestMain(m *testing.M) {
 		return int64(1), nil
 	})
 	sqlite.MustRegisterDeterministicScalarFunction("spy", 1, spied)
+	// So many tests run at a time that may, with few cores too: they wait more than
+	// they work. -parallel on the command line comes later and stands.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -88,19 +95,41 @@ func open(t testing.TB, cfg pool.Config) *pool.Pool {
 	return p
 }
 
-// everywhere runs a test in WAL mode, in memory and, unless time is short, with a
-// rollback journal, where readers and the writer exclude each other as in memory.
+// everywhere runs a test in each of the modes, at the same time: the runs may share
+// only what is safe for that.
 func everywhere(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.Pool)) {
-	for _, mode := range []string{"wal", "memory", "delete"}[:rounds.Of(2, 3, 3)] {
-		t.Run(mode, func(t *testing.T) {
+	t.Run("everywhere", func(t *testing.T) { // it waits for them all
+		for mode, cfg := range modes(cfg) {
+			t.Run(mode, func(t *testing.T) {
+				t.Parallel()
+				test(t, open(t, cfg))
+			})
+		}
+	})
+}
+
+// inTurn is everywhere for a test whose runs share what the configuration refers to.
+func inTurn(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.Pool)) {
+	for mode, cfg := range modes(cfg) {
+		t.Run(mode, func(t *testing.T) { test(t, open(t, cfg)) })
+	}
+}
+
+// modes are WAL mode, memory and, unless time is short, a rollback journal, where
+// readers and the writer exclude each other as in memory.
+func modes(cfg pool.Config) iter.Seq2[string, pool.Config] {
+	return func(yield func(string, pool.Config) bool) {
+		for _, mode := range []string{"wal", "memory", "delete"}[:rounds.Of(2, 3, 3)] {
 			cfg := cfg
 			if mode == "memory" {
 				cfg.Path = pool.Memory
 			} else {
 				cfg.JournalMode = pool.JournalMode(mode)
 			}
-			test(t, open(t, cfg))
-		})
+			if !yield(mode, cfg) {
+				return
+			}
+		}
 	}
 }
 
