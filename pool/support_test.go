@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +42,7 @@ func TestMain(m *testing.M) {
 		return int64(1), nil
 	})
 	sqlite.MustRegisterDeterministicScalarFunction("spy", 1, spied)
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // what the pools say on purpose would bury what fails
 	// So many tests run at a time that may, with few cores too: they wait more than
 	// they work. -parallel on the command line comes later and stands.
 	if err := flag.Set("test.parallel", "8"); err != nil {
