@@ -141,6 +141,7 @@ var faults = []struct {
 }
 
 func TestAMembersFaultTouchesNobodyElse(t *testing.T) {
+	t.Parallel() // for it takes long
 	for _, f := range faults {
 		for _, at := range []int{0, 1, 2, 4} { // first, after one other, in the middle, last
 			t.Run(f.name, func(t *testing.T) {

@@ -287,6 +287,7 @@ func TestOpenMindsItsContext(t *testing.T) {
 }
 
 func TestAPathIsAFileNameToTheLetter(t *testing.T) {
+	t.Parallel() // for it waits
 	for _, name := range []string{
 		"a?b.db", "a?mode=ro", "a?mode=memory&cache=shared", "a%b.db", "a%41.db", "a%00.db", "a#b.db", "a b.db", " leading and trailing ",
 		"quote's.db", `double"quotes.db`, "file:a.db", "file:a.db?mode=ro", "file::memory:", ":memory:", "a&b=c;d.db", "a+b.db", `back\slash.db`,
@@ -477,6 +478,7 @@ func TestAReadOnlyPoolSeesWhatAWriterCommits(t *testing.T) {
 }
 
 func TestEveryConnectionIsSetUpAlike(t *testing.T) {
+	t.Parallel() // for it takes long
 	for _, mode := range []string{"wal", "delete", "truncate", "persist", "memory"} {
 		for _, conns := range []int{1, 2, 5} {
 			t.Run(fmt.Sprintf("%s/%d", mode, conns), func(t *testing.T) {

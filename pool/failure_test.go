@@ -8,13 +8,15 @@ import (
 	"testing"
 
 	"github.com/sqlane/sqlane/dberr"
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 	"modernc.org/sqlite"
 )
 
 func TestAFailedRunLeavesItsStatementCompiled(t *testing.T) {
-	const times = 1000
+	t.Parallel() // for it takes long
+	times := rounds.Of(100, 1000, 1000)
 	for name, c := range map[string]struct {
 		query string
 		args  []any

@@ -369,7 +369,7 @@ func TestAContextOutlivesItsTransactionWithoutBeingADeadlock(t *testing.T) {
 }
 
 func TestATimeoutForTheWriteLaneNamesWhateverKindOfHolderByItsLabel(t *testing.T) {
-	everywhere(t, pool.Config{AcquireTimeout: 10 * time.Millisecond}, func(t *testing.T, p *pool.Pool) {
+	inTurn(t, pool.Config{AcquireTimeout: 10 * time.Millisecond}, func(t *testing.T, p *pool.Pool) {
 		refused := func(label string) {
 			t.Helper()
 			err := p.InTx(t.Context(), pool.Immediate, doing("SELECT 1"))

@@ -133,6 +133,7 @@ func TestAHundredConnectionsThatExpireTogetherAreReplacedOneAfterTheOther(t *tes
 }
 
 func TestJitterAddsToAConnectionsLifetime(t *testing.T) {
+	t.Parallel() // for it waits
 	p := open(t, pool.Config{MaxConns: 8, MinConns: 8, MaxConnLifetime: time.Hour, MaxConnLifetimeJitter: 1, HealthCheckInterval: time.Millisecond})
 	moreRounds(t, p)
 	require.Zero(t, p.Stats().Expired, "it is not all there is")
@@ -178,6 +179,7 @@ func TestMaintenanceGoesOnWhileNoConnectionCanBeOpened(t *testing.T) {
 }
 
 func TestAConnectionMayBeIdleForItsWholeTime(t *testing.T) {
+	t.Parallel() // for it waits
 	const idle = 100 * time.Millisecond
 	p := open(t, pool.Config{MaxConns: 3, MaxConnIdleTime: idle, HealthCheckInterval: time.Millisecond})
 	holdAll(t, p, 2)
@@ -203,6 +205,7 @@ func TestConnectionsToMemoryNeitherExpireNorIdle(t *testing.T) {
 }
 
 func TestIdleConnectionsAreClosedDownToTheMinimum(t *testing.T) {
+	t.Parallel() // for it waits
 	for _, minimum := range []int{-1, 1, 2, 5} {
 		p := open(t, pool.Config{MaxConns: 8, MinConns: minimum, MaxConnIdleTime: 20 * time.Millisecond, HealthCheckInterval: 5 * time.Millisecond})
 		holdAll(t, p, 7)
@@ -376,6 +379,7 @@ func TestALeaseHeldForLongIsToldOfOnce(t *testing.T) {
 }
 
 func TestALeaseIsNotToldOfBeforeItsTime(t *testing.T) {
+	t.Parallel() // for it waits
 	const threshold = 100 * time.Millisecond
 	book := new(logbook)
 	p := open(t, pool.Config{LeakThreshold: threshold, HealthCheckInterval: time.Millisecond, Logger: slog.New(book)})
@@ -913,6 +917,7 @@ func TestTheOldestReaderThatKeepsALargeLogIsToldOf(t *testing.T) {
 // TestTheLogStaysBoundedUnderSteadyReadersAndWriters: readers overlap, so the log
 // is in use at every moment, and yet it begins anew.
 func TestTheLogStaysBoundedUnderSteadyReadersAndWriters(t *testing.T) {
+	t.Parallel() // for it takes long
 	p := open(t, pool.Config{MaxConns: 6})
 	const most = 128 << 20 // bytes
 	written := rounds.Of(160, 256, 1024) << 20

@@ -155,7 +155,7 @@ func TestATransactionBegunAsTextOnTheDBGoesOnUntilItIsEndedThere(t *testing.T) {
 }
 
 func TestATextTransactionOfTheDBHoldsTheWriteLane(t *testing.T) {
-	everywhere(t, pool.Config{AcquireTimeout: 50 * time.Millisecond}, func(t *testing.T, p *pool.Pool) {
+	inTurn(t, pool.Config{AcquireTimeout: 50 * time.Millisecond}, func(t *testing.T, p *pool.Pool) {
 		require.NoError(t, do(t.Context(), p.DB(), "BEGIN IMMEDIATE"))
 		err := p.Batch(t.Context(), doing("INSERT INTO n VALUES (12, 1)"))
 		require.ErrorIs(t, err, pool.ErrAcquireTimeout, "not BUSY")

@@ -126,6 +126,7 @@ func TestShutdownWaitsForWhatRunsAndWakesWhatWaits(t *testing.T) {
 }
 
 func TestShutdownInterruptsWhatRunsWhenItsPatienceIsOver(t *testing.T) {
+	t.Parallel() // for it takes long
 	for _, query := range []string{"", "INSERT INTO n (v) "} {
 		for _, way := range ways {
 			t.Run(way.name, func(t *testing.T) {
@@ -241,6 +242,7 @@ func isClosedError(err error) bool {
 }
 
 func TestAQueryInFlightWhileThePoolClosesIsErrClosedWhicheverMomentItIs(t *testing.T) {
+	t.Parallel() // for it takes long
 	for range 30 {
 		p := open(t, pool.Config{MaxConns: 4})
 		var wg sync.WaitGroup

@@ -909,10 +909,9 @@ func TestRowsTellTheirColumns(t *testing.T) {
 }
 
 func TestNestedUseOfTheOnlyReadLaneTimesOut(t *testing.T) {
-	t.Parallel() // for it waits
 	for _, conns := range []int{1, 2} {
 		t.Run(fmt.Sprintf("MaxConns %d", conns), func(t *testing.T) {
-			everywhere(t, pool.Config{MaxConns: conns, AcquireTimeout: 20 * time.Millisecond}, func(t *testing.T, p *pool.Pool) {
+			inTurn(t, pool.Config{MaxConns: conns, AcquireTimeout: 20 * time.Millisecond}, func(t *testing.T, p *pool.Pool) {
 				rows, err := p.DB().QueryContext(pool.WithLabel(t.Context(), "the outer query"), "SELECT 1 UNION SELECT 2")
 				require.NoError(t, err)
 				defer rows.Close()

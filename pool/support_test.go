@@ -110,7 +110,8 @@ func everywhere(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.P
 	})
 }
 
-// inTurn is everywhere for a test whose runs share what the configuration refers to.
+// inTurn is everywhere for a test whose runs share what the configuration refers to,
+// or have so little time that nothing may run beside them.
 func inTurn(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.Pool)) {
 	for mode, cfg := range modes(cfg) {
 		t.Run(mode, func(t *testing.T) { test(t, open(t, cfg)) })
