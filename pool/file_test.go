@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -265,11 +266,11 @@ func TestTheLogMayGoWithTheLastConnection(t *testing.T) {
 		k := new(keeper)
 		path := filepath.Join(t.TempDir(), "app.db")
 		p := open(t, pool.Config{Path: path, MaxConns: conns, MinConns: conns, HealthCheckInterval: -1, OnConnect: k.onConnect, Logger: slog.New(new(logbook))})
-		for i := range 3 {
+		went := conns > 1 // Of several, maintenance may always have opened another one by then; of one, now and then.
+		for i := 0; i < 3 || !went; i++ {
 			k.breakAll(t)
-			if conns == 1 { // else maintenance may have opened another one
-				require.NoFileExists(t, path+"-wal")
-			}
+			_, err := os.Stat(path + "-wal")
+			went = went || errors.Is(err, fs.ErrNotExist)
 			require.NoError(t, p.Batch(t.Context(), doing("UPDATE n SET v = v + 1")))
 			require.NoError(t, p.HealthCheck(t.Context()))
 			require.EqualValues(t, i+1, get(t, p, "SELECT v FROM n"))
