@@ -12,7 +12,8 @@ import (
 // it returns when its work is durable, and those who wait for the write lane next
 // to each other are committed together. It does so with less ado than Batch:
 // whoever has the shared transaction runs the statements of those who wait behind
-// it, so none of them needs a savepoint or a turn of its own.
+// it, so none of them needs a savepoint or a turn of its own. In WAL mode a statement
+// behind which nobody waits is its own transaction, in autocommit.
 //
 // It is sqlc's DBTX, but for PrepareContext, and safe for concurrent use. All rows
 // of a statement are read before the commit and kept until they are scanned, so an
