@@ -8,7 +8,7 @@
 //
 // Nothing here waits, locks or starts a goroutine: a connection and its statements
 // belong to whoever calls, one at a time; [Conn.Interrupt] alone may come from
-// elsewhere.
+// elsewhere. Only a [Tap], which tests put onto a connection, has a mutex.
 package sqlite
 
 import (
