@@ -180,7 +180,11 @@ func New(files fs.FS, opts ...Option) (*Migrator, error) {
 			return nil, failed(err)
 		}
 	}
-	provider, closeDB, err := m.provider(new(recorder))
+	r, err := m.recorder(false)
+	if err != nil {
+		return nil, failed(err)
+	}
+	provider, closeDB, err := m.provider(r)
 	if err != nil {
 		return nil, failed(err)
 	}

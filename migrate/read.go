@@ -29,7 +29,10 @@ func (m *Migrator) script(ctx context.Context, s step) (script, error) {
 		one.transaction = one.onDB == nil
 		return one, nil
 	}
-	r := &recorder{applied: !s.up}
+	r, err := m.recorder(!s.up)
+	if err != nil {
+		return script{}, err
+	}
 	provider, closeDB, err := m.provider(r)
 	if err != nil {
 		return script{}, err
@@ -48,15 +51,15 @@ func (m *Migrator) script(ctx context.Context, s step) (script, error) {
 // recorder is a database for goose, of one connection, in which a migration is
 // applied or not, and which does nothing but note down what is run.
 type recorder struct {
+	database.Store
 	applied bool
 	script  script
 }
 
-var (
-	_ database.StoreExtender = (*recorder)(nil)
-	_ driver.Connector       = (*recorder)(nil)
-	_ driver.ExecerContext   = recordingConn{}
-)
+func (m *Migrator) recorder(applied bool) (*recorder, error) {
+	store, err := m.store()
+	return &recorder{Store: store, applied: applied}, err
+}
 
 func (r *recorder) Connect(context.Context) (driver.Conn, error) { return recordingConn{r}, nil }
 func (r *recorder) Driver() driver.Driver                        { return nil }
@@ -78,20 +81,10 @@ func (recordingConn) Close() error                        { return nil }
 func (recordingConn) Commit() error                       { return nil }
 func (recordingConn) Rollback() error                     { return nil }
 
-// What follows is database.StoreExtender.
-
-func (r *recorder) Tablename() string { return goose.DefaultTablename }
-
+// TableExists is what goose asks for first; without it goose would try to find out.
 func (r *recorder) TableExists(context.Context, database.DBTxConn) (bool, error) { return true, nil }
 
-func (r *recorder) CreateVersionTable(context.Context, database.DBTxConn) error { return nil }
-
-func (r *recorder) Insert(context.Context, database.DBTxConn, database.InsertRequest) error {
-	return nil
-}
-
-func (r *recorder) Delete(context.Context, database.DBTxConn, int64) error { return nil }
-
+// GetMigration implements database.Store.
 func (r *recorder) GetMigration(context.Context, database.DBTxConn, int64) (*database.GetMigrationResult, error) {
 	if r.applied {
 		return &database.GetMigrationResult{IsApplied: true}, nil
@@ -99,10 +92,10 @@ func (r *recorder) GetMigration(context.Context, database.DBTxConn, int64) (*dat
 	return nil, database.ErrVersionNotFound
 }
 
-func (r *recorder) GetLatestVersion(context.Context, database.DBTxConn) (int64, error) {
-	return 0, nil
+// Insert implements database.Store.
+func (r *recorder) Insert(context.Context, database.DBTxConn, database.InsertRequest) error {
+	return nil
 }
 
-func (r *recorder) ListMigrations(context.Context, database.DBTxConn) ([]*database.ListMigrationsResult, error) {
-	return nil, nil
-}
+// Delete implements database.Store.
+func (r *recorder) Delete(context.Context, database.DBTxConn, int64) error { return nil }

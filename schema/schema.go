@@ -37,9 +37,6 @@ var (
 	ErrDrift = migrate.ErrDrift
 )
 
-// Migrations returns the migrations, for a *pool.Pool.
-func Migrations() (*migrate.Migrator, error) { return migrate.New(FS, migrate.Table(VersionTable)) }
-
 // Up applies the migrations that are missing, each in a transaction of its own.
 // Programs that do this to one database at the same time all succeed, and each
 // migration is applied once. A lock that does not go within the database's busy
@@ -71,7 +68,7 @@ func Validate(ctx context.Context, db *sql.DB) error {
 }
 
 func with(do func(m *migrate.Migrator) error) error {
-	m, err := Migrations()
+	m, err := migrate.New(FS, migrate.Table(VersionTable))
 	if err != nil {
 		return err
 	}
