@@ -131,22 +131,21 @@ func TestATransactionBegunAsTextFailsTheTest(t *testing.T) {
 }
 
 func TestWhatTheTestsContextEndsMayTakeItsTime(t *testing.T) {
-	t.Parallel()
 	everywhere(t, func(t *testing.T, opts ...pooltest.Option) {
-		var over context.CancelFunc
-		passes(t, func(t testing.TB) {
-			p := pooltest.New(t, opts...)
-			var ctx context.Context
-			ctx, over = context.WithCancel(context.Background())
-			l, err := p.Acquire(ctx)
-			require.NoError(t, err)
-			go func() {
-				<-ctx.Done()
-				l.Release()
-			}()
-			context.AfterFunc(ctx, func() {})
-			time.AfterFunc(10*time.Millisecond, over)
-		})
+		for range 10 {
+			t.Run("", func(t *testing.T) {
+				p := pooltest.New(t, opts...)
+				l, err := p.Acquire(t.Context())
+				require.NoError(t, err)
+				go func() {
+					<-t.Context().Done()
+					for range 1000 { // The end has begun by now.
+						runtime.Gosched()
+					}
+					l.Release()
+				}()
+			})
+		}
 	})
 }
 

@@ -22,9 +22,10 @@ type Rule struct {
 
 // NoScan lets no statement read a table, or an index, from one end to the other, nor
 // make an index for itself, which takes reading all of the table. A scan that ends
-// early, because of a LIMIT, is a scan in the plan: [Waive] it. Those of subqueries,
-// of common table expressions, of table-valued functions and of virtual tables that
-// are given something to look for are none.
+// early, because of a LIMIT, is a scan in the plan: [Waive] it. What is done to the
+// rows of a subquery, a view that is one, a common table expression or a table-valued
+// function is none, nor is what a virtual table does that is given something to look
+// for.
 var NoScan = Rule{remedy: scan}
 
 // NoTempBTree lets no statement sort, or find what is distinct, by a temporary
@@ -106,7 +107,7 @@ var (
 )
 
 func scan(line string, isTable func(string) bool) (fault, remedy string) {
-	if found := automatic.FindStringSubmatch(line); found != nil {
+	if found := automatic.FindStringSubmatch(line); found != nil && isTable(found[1]) {
 		return "makes an index of " + found[1] + " each time that it runs", "make one for good, on the columns that the line names"
 	}
 	found := scanned.FindStringSubmatch(line)

@@ -79,6 +79,7 @@ func TestWhatIsNoScanOfATableIsNotFound(t *testing.T) {
 		"SELECT * FROM (SELECT id FROM files WHERE size = ? LIMIT 3) AS part",
 		"SELECT * FROM (SELECT id FROM files WHERE size = ? LIMIT 3)",
 		"SELECT * FROM files WHERE id IN (/*SLICE:ids*/?)",
+		"SELECT * FROM files AS f JOIN (SELECT value % 7 AS v FROM json_each(?) LIMIT 100) AS j ON j.v = f.up + 1 WHERE f.id BETWEEN 1 AND 1000",
 		"SELECT * FROM files WHERE path = @path OR size = $size",
 	} {
 		t.Run(query, func(t *testing.T) {
