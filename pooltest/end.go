@@ -31,9 +31,9 @@ func (d *database) end(t testing.TB) {
 		d.report(t, check(d.pool))
 	}
 	d.notes.close()
-	over, cancel := context.WithCancel(context.Background())
-	cancel()
-	switch err := d.pool.Shutdown(over); { // which tells who has what
+	ctx, cancel := context.WithDeadline(context.Background(), late) // The pool may be looking after itself.
+	defer cancel()
+	switch err := d.pool.Shutdown(ctx); { // which tells who has what
 	case leaked && err != nil:
 		t.Errorf("pooltest: a lease was not given back: %v", err)
 	case err != nil:

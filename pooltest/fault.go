@@ -234,11 +234,15 @@ func (d *database) lock(long time.Duration) error {
 		return errors.Join(err, conn.Close())
 	}
 	release := sync.OnceValue(conn.Close) // which rolls back
+	stop := func() bool { return true }
 	if long > 0 {
-		timer := time.AfterFunc(long, func() { _ = release() }) // and what it says, heal says again
-		closed := release
-		release = func() error { timer.Stop(); return closed() }
+		stop = time.AfterFunc(long, func() { _ = release() }).Stop // heal tells what it says
 	}
-	d.faults.set(func(f *faults) { f.undo = append(f.undo, release) })
+	d.faults.set(func(f *faults) {
+		f.undo = append(f.undo, func() error {
+			stop()
+			return release()
+		})
+	})
 	return nil
 }

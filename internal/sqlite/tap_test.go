@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"context"
 	"database/sql/driver"
 	"path/filepath"
 	"testing"
@@ -29,7 +30,7 @@ func exec(c driver.Conn, text string) error {
 		return err
 	}
 	defer s.Close()
-	_, err = s.Exec(nil)
+	_, err = s.(driver.StmtExecContext).ExecContext(context.Background(), nil)
 	return err
 }
 
@@ -164,7 +165,7 @@ func TestAPlanThatIsInterruptedIsAnError(t *testing.T) {
 	s, err := c.Prepare("VALUES (1), (2)")
 	require.NoError(t, err)
 	defer s.Close()
-	rows, err := s.Query(nil)
+	rows, err := s.(driver.StmtQueryContext).QueryContext(t.Context(), nil)
 	require.NoError(t, err)
 	defer rows.Close()
 	conn.Interrupt() // which SQLite keeps until nothing runs
