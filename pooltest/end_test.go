@@ -205,6 +205,17 @@ func TestGoroutinesOfOthersAreNotTheTests(t *testing.T) {
 	<-gone
 }
 
+func TestAnotherPoolOfTheTestMayStayOpen(t *testing.T) {
+	passes(t, func(t testing.TB) {
+		var own *pool.Pool
+		t.Cleanup(func() { require.NoError(t, own.Close()) }) // after the end of what follows
+		pooltest.New(t)
+		var err error
+		own, err = pool.Open(t.Context(), pool.Config{Path: pool.Memory})
+		require.NoError(t, err)
+	})
+}
+
 func TestATestThatHasSeveralDatabasesLooksForGoroutinesAtTheEnd(t *testing.T) {
 	passes(t, func(t testing.TB) {
 		p := pooltest.New(t)

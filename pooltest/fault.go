@@ -44,9 +44,10 @@ var (
 	Moved = Fault{name: "Moved", bring: (*database).move, file: true}
 )
 
-// IOError fails the nth write from now on to the database's file, its log or its
-// journal, and every one after it, with SQLITE_IOERR_WRITE, as a broken disk does. A
-// commit takes several. n is 1 for the next one.
+// IOError fails the nth write from now on, and every one after it, with
+// SQLITE_IOERR_WRITE, as a broken disk does. A commit takes several. n is 1 for the
+// next one. What counts are writes to the database's file and its write-ahead log; those
+// to a rollback journal succeed.
 func IOError(n int) Fault {
 	return Fault{name: fmt.Sprintf("IOError(%d)", n), file: true, bring: func(d *database) error {
 		if n < 1 {
@@ -134,10 +135,9 @@ func (f *faults) heal() error {
 
 // connect has a connection meet the faults.
 func (f *faults) connect(conn driver.Conn) error {
-	victim := &victim{faults: f}
-	victim.tap = &sqlite.Tap{Begins: victim.begins, Writes: f.write}
-	f.set(func(f *faults) { f.taps = append(f.taps, victim.tap) })
-	return victim.tap.Connect(conn)
+	tap := &sqlite.Tap{Begins: (&victim{faults: f}).begins, Writes: f.write}
+	f.set(func(f *faults) { f.taps = append(f.taps, tap) })
+	return tap.Connect(conn)
 }
 
 // disconnect ends that for all connections.
@@ -167,7 +167,6 @@ func (f *faults) write() (code int32) {
 // victim is a connection that meets faults. One goroutine uses it at a time.
 type victim struct {
 	faults *faults
-	tap    *sqlite.Tap
 	within bool   // A statement of its own begins.
 	limit  string // max_page_count was this before the disk was full; "" if it is not full.
 }
@@ -180,7 +179,7 @@ func (v *victim) begins(c *sqlite.Conn, writes bool) {
 	v.within = true
 	defer func() { v.within = false }()
 	v.faults.mu.Lock()
-	full, lost, broken := v.faults.full, v.faults.lost, v.faults.broken
+	full, lost := v.faults.full, v.faults.lost
 	v.faults.mu.Unlock()
 	// What these may fail with, a lock say, the statement itself will meet.
 	switch {
@@ -194,9 +193,6 @@ func (v *victim) begins(c *sqlite.Conn, writes bool) {
 		if _, err := c.Word("PRAGMA main.max_page_count = " + v.limit); err == nil {
 			v.limit = ""
 		}
-	}
-	if broken {
-		_ = v.tap.Files() // A journal may have come since.
 	}
 	if lost && !c.Autocommit() {
 		c.Interrupt()

@@ -78,6 +78,8 @@ func TestWhatIsNoScanOfATableIsNotFound(t *testing.T) {
 		"WITH one AS NOT MATERIALIZED (SELECT 1 AS a LIMIT 1), files (a) AS (SELECT a FROM one UNION SELECT 2) SELECT * FROM files AS f",
 		"SELECT * FROM (SELECT id FROM files WHERE size = ? LIMIT 3) AS part",
 		"SELECT * FROM (SELECT id FROM files WHERE size = ? LIMIT 3)",
+		"SELECT count(*) FROM (SELECT id FROM files WHERE size = ? LIMIT 3) AS files",
+		"SELECT * FROM json_each(?) AS j LEFT JOIN (SELECT id, up FROM files WHERE size = ? LIMIT 3) AS files ON files.up > j.value",
 		"SELECT * FROM files WHERE id IN (/*SLICE:ids*/?)",
 		"SELECT * FROM files AS f JOIN (SELECT value % 7 AS v FROM json_each(?) LIMIT 100) AS j ON j.v = f.up + 1 WHERE f.id BETWEEN 1 AND 1000",
 		"SELECT * FROM files WHERE path = @path OR size = $size",

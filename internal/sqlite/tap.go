@@ -18,8 +18,9 @@ type Tap struct {
 	// Begins is called when a statement begins to run, one of a trigger too. Of the
 	// connection Autocommit, Interrupt and Word may be used then.
 	Begins func(c *Conn, writes bool)
-	// Writes is called before SQLite writes to the database's file, its log or its
-	// journal. A code other than 0 is what comes of the write instead.
+	// Writes is called before SQLite writes to the database's file, or to its log if it
+	// has one when the tap is put on: a rollback journal is opened for each transaction.
+	// A code other than 0 is what comes of the write instead.
 	Writes func() (code int32)
 
 	conn *Conn
@@ -59,14 +60,8 @@ func (t *Tap) Connect(raw driver.Conn) error {
 	if rc := lib.Xsqlite3_trace_v2(tls, db, lib.SQLITE_TRACE_STMT, pointerTo(begins), db); rc != lib.SQLITE_OK {
 		return t.conn.failure(rc)
 	}
-	return t.Files()
-}
-
-// Files puts the tap onto the files that the connection has open by now. A database
-// in memory has none. It may be called again.
-func (t *Tap) Files() error {
 	if t.conn.Path("main") == "" {
-		return nil // its journal is in memory too, where SQLite knows it by its methods
+		return nil // The database is in memory, and its journal too, which SQLite knows by its methods.
 	}
 	for _, which := range []int32{lib.SQLITE_FCNTL_FILE_POINTER, lib.SQLITE_FCNTL_JOURNAL_POINTER} {
 		if err := t.file(which); err != nil {

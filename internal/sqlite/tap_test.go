@@ -96,7 +96,7 @@ func TestATapDecidesWhatComesOfAWrite(t *testing.T) {
 				return lib.SQLITE_OK
 			}}
 			require.NoError(t, tap.Connect(a))
-			require.NoError(t, tap.Files(), "again")
+			require.NoError(t, tap.Connect(a), "again")
 			require.NoError(t, exec(a, "INSERT INTO n VALUES (2)"))
 			require.Positive(t, count)
 			broken = true
