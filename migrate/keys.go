@@ -145,7 +145,10 @@ func orphansByKey(ctx context.Context, q database.DBTxConn, table string, key fo
 	return column(ctx, q, "SELECT "+strings.Join(name, " || ', ' || ")+" FROM "+quoted(table)+" AS c WHERE "+where)
 }
 
-// broken is an error that names what is broken now and was not before.
+// errBroken says that a migration is not to be kept.
+var errBroken = errors.New("it breaks references")
+
+// broken is an error, errBroken, that names what is broken now and was not before.
 func broken(before, after []orphan) error {
 	old := make(map[orphan]bool)
 	for _, o := range before {
@@ -173,7 +176,7 @@ func broken(before, after []orphan) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("it breaks references: %w", errors.Join(errs...))
+	return fmt.Errorf("%w: %w", errBroken, errors.Join(errs...))
 }
 
 // some are the rows, or the first of them and how many more.

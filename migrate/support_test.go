@@ -132,7 +132,8 @@ type spy struct {
 	path   string
 	before func(statement string) error // an error is the statement's result
 	after  func(statement string, err error)
-	opens  func(name string)
+	opens  func(name string) error
+	more   string // of the DSN
 }
 
 func spied(t testing.TB, s *spy) plain {
@@ -143,14 +144,16 @@ func spied(t testing.TB, s *spy) plain {
 }
 
 func (s *spy) Connect(context.Context) (driver.Conn, error) {
-	return s.Open("file:" + s.path + "?_pragma=foreign_keys(1)&_pragma=synchronous(off)")
+	return s.Open("file:" + s.path + "?_pragma=foreign_keys(1)&_pragma=synchronous(off)" + s.more)
 }
 
 func (s *spy) Driver() driver.Driver { return s }
 
 func (s *spy) Open(name string) (driver.Conn, error) {
 	if s.opens != nil {
-		s.opens(name)
+		if err := s.opens(name); err != nil {
+			return nil, err
+		}
 	}
 	c, err := new(sqlite.Driver).Open(name)
 	if err != nil {

@@ -131,6 +131,14 @@ func TestALockThatCannotBeMadeIsNamed(t *testing.T) {
 	}
 	require.ErrorIs(t, m.Up(t.Context(), d), broken)
 	s.before = nil
+	s.opens = func(name string) error {
+		if strings.HasSuffix(name, "-migrate") {
+			return broken
+		}
+		return nil
+	}
+	require.ErrorContains(t, m.Up(t.Context(), d), "a.db-migrate: broken")
+	s.opens = nil
 	require.Equal(t, "z", tables(t, d))
 	require.NoError(t, m.Up(t.Context(), d))
 }
@@ -199,11 +207,16 @@ func TestAStatementWithoutATransactionThatMeetsALockIsNotTriedAgain(t *testing.T
 
 func TestEveryFailureLeavesAWholeVersionAndForeignKeysOn(t *testing.T) {
 	broken := errors.New("broken")
-	for point, stride, failures := 0, rounds.Of(13, 3, 1), 0; ; point += stride {
+	for point, stride, failures := 0, rounds.Of(17, 1, 1), 0; ; point += stride {
 		s := &spy{path: newPath(t)}
 		d := spied(t, s)
 		d.db.SetMaxOpenConns(1)
-		m := migrator(t, files(family, rebuild, noTx+"CREATE TABLE IF NOT EXISTS z (x);", "DROP TABLE z;"))
+		m := migrator(t, files(family, rebuild, noTx+"CREATE TABLE IF NOT EXISTS z (x);", "DROP TABLE z;"), inGo())
+		before := point%2 == 0
+		if before { // something is broken already
+			require.NoError(t, m.To(t.Context(), d, 1))
+			run(t, d, "PRAGMA foreign_keys=OFF; INSERT INTO keyed VALUES ('old', 1, 99); PRAGMA foreign_keys=ON")
+		}
 		left := point
 		s.before = func(string) error {
 			if left--; left == -1 {
@@ -214,16 +227,73 @@ func TestEveryFailureLeavesAWholeVersionAndForeignKeysOn(t *testing.T) {
 		err := m.Up(t.Context(), d)
 		s.before = nil
 		requireEnforced(t, d)
-		if err == nil && left >= 0 {
-			require.Greater(t, failures, 3)
-			break
-		}
-		if err != nil { // else it was a lock's to be deleted, or tried again
+		if err != nil { // else it was of no account, as what deletes a lock is
 			require.ErrorIs(t, err, broken, "point %d", point)
 			failures++
 		}
 		require.NoError(t, m.Up(t.Context(), d), "point %d", point)
 		require.NoError(t, m.Validate(t.Context(), d), "point %d", point)
 		require.Equal(t, "3", one(t, d, "SELECT count(*) FROM child"))
+		if err == nil && left >= 0 && !before { // there is one more with it, or less
+			require.Greater(t, failures, 3)
+			break
+		}
 	}
+}
+
+func TestADatabaseOfOneConnectionWaitsForALockToo(t *testing.T) {
+	path := newPath(t)
+	s := &spy{path: path}
+	d, other := spied(t, s), openPlain(t, path, "")
+	d.db.SetMaxOpenConns(1)
+	other.db.SetMaxOpenConns(1)
+	m := migrator(t, files("CREATE TABLE a (x);", noTx+"INSERT INTO a VALUES (1);"))
+	require.NoError(t, m.To(t.Context(), d, 1))
+	done, refused := false, 0
+	s.before = func(statement string) error {
+		if done && statement == "BEGIN" {
+			done = false
+			run(t, other, "BEGIN IMMEDIATE")
+		}
+		return nil
+	}
+	s.after = func(statement string, err error) {
+		done = done || strings.HasPrefix(statement, "INSERT INTO a ")
+		if isBusy(err) {
+			if refused++; refused == 3 {
+				run(t, other, "ROLLBACK")
+			}
+		}
+	}
+	require.NoError(t, m.Up(t.Context(), d))
+	require.Equal(t, 3, refused)
+	require.Equal(t, "1", one(t, d, "SELECT group_concat(x) FROM a"), "it ran once")
+}
+
+func TestWhatCannotBeReadIsNoDrift(t *testing.T) {
+	broken := errors.New("broken")
+	s := &spy{path: newPath(t)}
+	d := spied(t, s)
+	m := migrator(t, three())
+	require.NoError(t, m.Up(t.Context(), d))
+	for point := 0; ; point++ {
+		left := point
+		s.before = func(string) error {
+			if left--; left == -1 {
+				return broken
+			}
+			return nil
+		}
+		err := m.Validate(t.Context(), d)
+		if err == nil {
+			require.Greater(t, point, 20)
+			break
+		}
+		require.ErrorIs(t, err, broken)
+		require.NotErrorIs(t, err, migrate.ErrDrift)
+	}
+	s.before, s.opens = nil, func(string) error { return broken }
+	err := m.Validate(t.Context(), d)
+	require.ErrorIs(t, err, broken)
+	require.ErrorContains(t, err, "migrate: making a reference: ")
 }
