@@ -133,7 +133,9 @@ type spy struct {
 	before func(statement string) error // an error is the statement's result
 	after  func(statement string, err error)
 	opens  func(name string) error
-	more   string // of the DSN
+	// It runs another statement.
+	instead func(statement string) (string, error)
+	more    string // of the DSN
 }
 
 func spied(t testing.TB, s *spy) plain {
@@ -188,6 +190,11 @@ type spiedConn struct {
 }
 
 func (c spiedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
+	if c.spy.instead != nil {
+		if query, err = c.spy.instead(query); err != nil {
+			return nil, err
+		}
+	}
 	err = c.spy.look(query, func() error {
 		result, err = c.sqliteConn.ExecContext(ctx, query, args)
 		return err

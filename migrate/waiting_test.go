@@ -297,3 +297,39 @@ func TestWhatCannotBeReadIsNoDrift(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 	require.ErrorContains(t, err, "migrate: making a reference: ")
 }
+
+func TestAMigrationHasTheWriteLockBeforeItsFirstStatement(t *testing.T) {
+	path := newPath(t)
+	s := &spy{path: path}
+	d, other := spied(t, s), openPlain(t, path, "")
+	m := migrator(t, files("SELECT 1;"))
+	refused := 0
+	s.before = func(statement string) error {
+		if strings.HasPrefix(statement, "SELECT 1") {
+			_, err := other.db.ExecContext(t.Context(), "CREATE TABLE z (x)")
+			require.True(t, isBusy(err), "%v", err)
+			refused++
+		}
+		return nil
+	}
+	require.NoError(t, m.Up(t.Context(), d))
+	require.Equal(t, 1, refused)
+}
+
+func TestAConnectionOnWhichForeignKeysStayOffIsNotUsedAgain(t *testing.T) {
+	for name, fault := range map[string]error{"an error": errors.New("broken"), "in vain": nil} {
+		t.Run(name, func(t *testing.T) {
+			s := &spy{path: newPath(t)}
+			d := spied(t, s)
+			d.db.SetMaxOpenConns(1)
+			s.instead = func(statement string) (string, error) {
+				if statement == "PRAGMA foreign_keys = ON" {
+					return "PRAGMA foreign_keys = OFF", fault // as in a transaction that is still to be rolled back
+				}
+				return statement, nil
+			}
+			require.NoError(t, migrator(t, three()).Up(t.Context(), d))
+			requireEnforced(t, d)
+		})
+	}
+}
