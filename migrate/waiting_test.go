@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io/fs"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -332,4 +335,81 @@ func TestAConnectionOnWhichForeignKeysStayOffIsNotUsedAgain(t *testing.T) {
 			requireEnforced(t, d)
 		})
 	}
+}
+
+func TestALockWhoseFileWasDeletedExcludesNobodyAndIsNotTaken(t *testing.T) {
+	path := newPath(t)
+	s := &spy{path: path}
+	b, others := spied(t, s), openPlain(t, path, "&_pragma=busy_timeout(5000)")
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	m := migrator(t, files(noTx+"CREATE TABLE a (x);"), migrate.GoMigrations(goose.NewGoMigration(2, &goose.GoFunc{RunDB: func(context.Context, *sql.DB) error {
+		close(reached) // twice would panic
+		<-goOn
+		return nil
+	}}, nil)))
+	run(t, others, "CREATE TABLE z (x)")
+	require.NoError(t, os.WriteFile(path+"-migrate", nil, 0o600)) // a crash left it
+	third := make(chan error, 1)
+	opened, refused := false, 0
+	s.before = func(statement string) error {
+		if statement == "BEGIN EXCLUSIVE" && !opened { // it has the file open, and not yet locked
+			opened = true
+			require.NoError(t, m.To(t.Context(), others, 1), "which deletes the file")
+			go func() { third <- m.Up(t.Context(), others) }()
+			<-reached // with a new one
+		}
+		return nil
+	}
+	s.after = func(_ string, err error) {
+		if isBusy(err) {
+			if refused++; refused == 3 {
+				close(goOn)
+			}
+		}
+	}
+	require.NoError(t, m.Up(t.Context(), b))
+	require.NoError(t, <-third)
+	require.True(t, opened)
+	require.EqualValues(t, 2, version(t, m, b))
+}
+
+func TestAMigrationThatAnotherProgramWasFasterWithIsNotAppliedAgain(t *testing.T) {
+	for name, goose := range map[string]bool{"by goose alone": true, "by this package": false} {
+		t.Run(name, func(t *testing.T) {
+			path := newPath(t)
+			s := &spy{path: path}
+			d, other := spied(t, s), openPlain(t, path, "")
+			all := files("CREATE TABLE a (x);", "INSERT INTO a VALUES (1); --- DELETE FROM a;", "INSERT INTO a VALUES (2);")
+			m := migrator(t, all)
+			require.NoError(t, m.To(t.Context(), d, 1))
+			once := sync.OnceFunc(func() {
+				if goose {
+					upByGoose(t, other, all)
+				} else {
+					require.NoError(t, m.To(t.Context(), other, 2))
+				}
+			})
+			s.before = func(statement string) error {
+				if statement == "BEGIN" {
+					once()
+				}
+				return nil
+			}
+			require.NoError(t, m.Up(t.Context(), d))
+			require.Equal(t, "1 2", one(t, d, "SELECT group_concat(x, ' ') FROM a"))
+			require.Equal(t, "0 1 2 3", one(t, d, "SELECT group_concat(version_id, ' ') FROM goose_db_version"))
+
+			once = sync.OnceFunc(func() { require.NoError(t, m.Down(t.Context(), other)) })
+			require.NoError(t, m.To(t.Context(), d, 1), "they take turns")
+			require.EqualValues(t, 1, version(t, m, d))
+		})
+	}
+}
+
+func upByGoose(t *testing.T, d migrate.Database, files fs.FS) {
+	t.Helper()
+	provider, err := goose.NewProvider(goose.DialectSQLite3, d.DB(), files)
+	require.NoError(t, err)
+	_, err = provider.UpByOne(t.Context())
+	require.NoError(t, err)
 }
