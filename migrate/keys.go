@@ -13,22 +13,38 @@ import (
 )
 
 // restoreForeignKeys switches foreign keys on a connection on again, or off.
+//
+// When a context ends, database/sql rolls its transaction back in a goroutine, and
+// tells nobody when that is done. Until then the PRAGMA does nothing, and what reads
+// may be cut off; so that is tried again until the transaction is gone.
 func restoreForeignKeys(ctx context.Context, conn *sql.Conn, enforced bool) {
+	over := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
 	set := "PRAGMA foreign_keys = OFF"
 	if enforced {
 		set = "PRAGMA foreign_keys = ON"
 	}
-	now := !enforced
-	_, err := conn.ExecContext(ctx, set)
-	if err == nil {
-		err = conn.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&now)
+	for range 100 {
+		_, err := conn.ExecContext(ctx, set)
+		now := !enforced
+		if err == nil {
+			now, err = foreignKeys(ctx, conn)
+		}
+		if err == nil && now == enforced {
+			return
+		}
+		if !over || errors.Is(err, driver.ErrBadConn) {
+			break
+		}
+		_ = pause(ctx) // which does not end
 	}
-	// database/sql may still be rolling back, in a goroutine, a transaction whose
-	// context has ended; in it the PRAGMA did nothing.
-	if err != nil || now != enforced {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // nobody may meet it
-	}
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // nobody may meet it
+}
+
+// foreignKeys reports whether they are enforced on a connection.
+func foreignKeys(ctx context.Context, conn *sql.Conn) (enforced bool, err error) {
+	err = conn.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&enforced)
+	return enforced, err
 }
 
 // orphan is a row that refers to one that is not there; or a table, all of whose

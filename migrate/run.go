@@ -127,8 +127,8 @@ func (r *run) do(ctx context.Context, s step, applied []int64) error {
 		return err
 	}
 	defer conn.Close()
-	var enforced bool
-	if err := conn.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&enforced); err != nil {
+	enforced, err := foreignKeys(ctx, conn)
+	if err != nil {
 		return err
 	}
 	if enforced || !script.transaction { // else nothing will have changed

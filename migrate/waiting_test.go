@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"io/fs"
 	"os"
@@ -319,20 +320,45 @@ func TestAMigrationHasTheWriteLockBeforeItsFirstStatement(t *testing.T) {
 	require.Equal(t, 1, refused)
 }
 
-func TestAConnectionOnWhichForeignKeysStayOffIsNotUsedAgain(t *testing.T) {
-	for name, fault := range map[string]error{"an error": errors.New("broken"), "in vain": nil} {
+func TestForeignKeysAreSwitchedOnAgainOrTheConnectionIsNotUsed(t *testing.T) {
+	broken := errors.New("broken")
+	for name, c := range map[string]struct {
+		fault error
+		over  bool
+		tries int
+	}{
+		"an error":                         {broken, false, 1},
+		"in vain":                          {nil, false, 1},
+		"an error after the context ended": {broken, true, 4}, // as from a transaction that is still to be rolled back
+		"in vain after the context ended":  {nil, true, 4},
+		"a connection that is gone":        {driver.ErrBadConn, true, 1},
+	} {
 		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
 			s := &spy{path: newPath(t)}
 			d := spied(t, s)
 			d.db.SetMaxOpenConns(1)
+			tries := 0
 			s.instead = func(statement string) (string, error) {
 				if statement == "PRAGMA foreign_keys = ON" {
-					return "PRAGMA foreign_keys = OFF", fault // as in a transaction that is still to be rolled back
+					if tries++; tries <= 3 {
+						return "PRAGMA foreign_keys = OFF", c.fault
+					}
 				}
 				return statement, nil
 			}
-			require.NoError(t, migrator(t, three()).Up(t.Context(), d))
+			s.after = func(statement string, _ error) {
+				if c.over && statement == "COMMIT" && tries == 0 {
+					cancel()
+				}
+			}
+			m := migrator(t, files("CREATE TABLE a (x);"))
+			run(t, d, "CREATE TABLE goose_db_version (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL, is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now')))")
+			err := m.Up(ctx, d)
+			require.Equal(t, c.over, errors.Is(err, context.Canceled), "%v", err)
 			requireEnforced(t, d)
+			require.Equal(t, c.tries, tries)
 		})
 	}
 }
