@@ -22,11 +22,7 @@ func (m *Migrator) applied(ctx context.Context, q database.DBTxConn) ([]int64, e
 	case !there:
 		return nil, nil
 	}
-	store, err := m.store()
-	if err != nil {
-		return nil, err
-	}
-	records, err := store.ListMigrations(ctx, q) // the newest record first
+	records, err := m.store.ListMigrations(ctx, q) // the newest record first
 	if err != nil {
 		return nil, fmt.Errorf("reading the version: %w", err)
 	}
@@ -39,10 +35,6 @@ func (m *Migrator) applied(ctx context.Context, q database.DBTxConn) ([]int64, e
 	delete(found, 0)
 	maps.DeleteFunc(found, func(_ int64, is bool) bool { return !is })
 	return slices.Sorted(maps.Keys(found)), nil
-}
-
-func (m *Migrator) store() (database.Store, error) {
-	return database.NewStore(database.DialectSQLite3, m.table)
 }
 
 func (m *Migrator) tableExists(ctx context.Context, q database.DBTxConn) (there bool, err error) {
@@ -87,15 +79,11 @@ func (m *Migrator) ensureTable(ctx context.Context, db *sql.DB) error {
 	if there || err != nil {
 		return err
 	}
-	store, err := m.store()
-	if err != nil {
-		return err
-	}
 	err = inTx(ctx, db, func(tx *sql.Tx) error {
-		if err := store.CreateVersionTable(ctx, tx); err != nil { // it comes first, to wait for its turn
+		if err := m.store.CreateVersionTable(ctx, tx); err != nil { // it comes first, to wait for its turn
 			return err
 		}
-		return store.Insert(ctx, tx, database.InsertRequest{Version: 0})
+		return m.store.Insert(ctx, tx, database.InsertRequest{Version: 0})
 	})
 	if err == nil {
 		return nil

@@ -22,9 +22,10 @@ func exclude(ctx context.Context, db *sql.DB) (release func(), err error) {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return func() {}, nil
 	}
+	name := fileURI(path+"-migrate") + "?modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20") // who may use the one may use the other
 	path += "-migrate"
 	for {
-		l, err := openLock(ctx, db.Driver(), path)
+		l, err := openLock(ctx, db.Driver(), name, path)
 		if err != nil {
 			return nil, err
 		}
@@ -63,8 +64,8 @@ type lock struct {
 	conn *sql.Conn
 }
 
-func openLock(ctx context.Context, d driver.Driver, path string) (*lock, error) {
-	db := sql.OpenDB(opener{d, fileURI(path)})
+func openLock(ctx context.Context, d driver.Driver, name, path string) (*lock, error) {
+	db := sql.OpenDB(opener{d, name})
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		_ = db.Close()

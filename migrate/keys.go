@@ -13,22 +13,38 @@ import (
 )
 
 // restoreForeignKeys switches foreign keys on a connection on again, or off.
+//
+// When a context ends, database/sql rolls its transaction back in a goroutine, and
+// tells nobody when that is done. Until then the PRAGMA does nothing, and what reads
+// may be cut off; so that is tried again until the transaction is gone.
 func restoreForeignKeys(ctx context.Context, conn *sql.Conn, enforced bool) {
+	over := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
 	set := "PRAGMA foreign_keys = OFF"
 	if enforced {
 		set = "PRAGMA foreign_keys = ON"
 	}
-	now := !enforced
-	_, err := conn.ExecContext(ctx, set)
-	if err == nil {
-		err = conn.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&now)
+	for range 100 {
+		_, err := conn.ExecContext(ctx, set)
+		now := !enforced
+		if err == nil {
+			now, err = foreignKeys(ctx, conn)
+		}
+		if err == nil && now == enforced {
+			return
+		}
+		if !over || errors.Is(err, driver.ErrBadConn) {
+			break
+		}
+		_ = pause(ctx) // which does not end
 	}
-	// database/sql may still be rolling back, in a goroutine, a transaction whose
-	// context has ended; in it the PRAGMA did nothing.
-	if err != nil || now != enforced {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // nobody may meet it
-	}
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // nobody may meet it
+}
+
+// foreignKeys reports whether they are enforced on a connection.
+func foreignKeys(ctx context.Context, conn *sql.Conn) (enforced bool, err error) {
+	err = conn.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&enforced)
+	return enforced, err
 }
 
 // orphan is a row that refers to one that is not there; or a table, all of whose
@@ -145,7 +161,10 @@ func orphansByKey(ctx context.Context, q database.DBTxConn, table string, key fo
 	return column(ctx, q, "SELECT "+strings.Join(name, " || ', ' || ")+" FROM "+quoted(table)+" AS c WHERE "+where)
 }
 
-// broken is an error that names what is broken now and was not before.
+// errBroken says that a migration is not to be kept.
+var errBroken = errors.New("it breaks references")
+
+// broken is an error, errBroken, that names what is broken now and was not before.
 func broken(before, after []orphan) error {
 	old := make(map[orphan]bool)
 	for _, o := range before {
@@ -173,7 +192,7 @@ func broken(before, after []orphan) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("it breaks references: %w", errors.Join(errs...))
+	return fmt.Errorf("%w: %w", errBroken, errors.Join(errs...))
 }
 
 // some are the rows, or the first of them and how many more.

@@ -29,7 +29,8 @@
 // that names table, rows and parent. References that were broken before it are not
 // its fault and do not hold it up; a row counts as the same if its table and its
 // rowid, or its key in a WITHOUT ROWID table, are. PRAGMA foreign_keys in the
-// migration does nothing.
+// migration does nothing. One that meets a lock at its commit, or leaves references
+// broken that may have been so before it, is undone and run again.
 //
 // # Without one
 //
@@ -80,6 +81,7 @@ import (
 	"slices"
 
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 )
 
 var (
@@ -113,6 +115,7 @@ type Migration struct {
 type Migrator struct {
 	files  fs.FS
 	table  string
+	store  database.Store // goose's, of the table
 	backup string
 	inGo   map[int64]*goose.Migration
 	all    []Migration // in order
@@ -180,11 +183,11 @@ func New(files fs.FS, opts ...Option) (*Migrator, error) {
 			return nil, failed(err)
 		}
 	}
-	r, err := m.recorder(false)
-	if err != nil {
+	var err error
+	if m.store, err = database.NewStore(database.DialectSQLite3, m.table); err != nil {
 		return nil, failed(err)
 	}
-	provider, closeDB, err := m.provider(r)
+	provider, closeDB, err := m.provider(m.recorder(false))
 	if err != nil {
 		return nil, failed(err)
 	}

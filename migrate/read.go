@@ -29,10 +29,7 @@ func (m *Migrator) script(ctx context.Context, s step) (script, error) {
 		one.transaction = one.onDB == nil
 		return one, nil
 	}
-	r, err := m.recorder(!s.up)
-	if err != nil {
-		return script{}, err
-	}
+	r := m.recorder(!s.up)
 	provider, closeDB, err := m.provider(r)
 	if err != nil {
 		return script{}, err
@@ -56,9 +53,8 @@ type recorder struct {
 	script  script
 }
 
-func (m *Migrator) recorder(applied bool) (*recorder, error) {
-	store, err := m.store()
-	return &recorder{Store: store, applied: applied}, err
+func (m *Migrator) recorder(applied bool) *recorder {
+	return &recorder{Store: m.store, applied: applied}
 }
 
 func (r *recorder) Connect(context.Context) (driver.Conn, error) { return recordingConn{r}, nil }

@@ -127,8 +127,8 @@ func (r *run) do(ctx context.Context, s step, applied []int64) error {
 		return err
 	}
 	defer conn.Close()
-	var enforced bool
-	if err := conn.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&enforced); err != nil {
+	enforced, err := foreignKeys(ctx, conn)
+	if err != nil {
 		return err
 	}
 	if enforced || !script.transaction { // else nothing will have changed
@@ -155,12 +155,22 @@ func (r *run) do(ctx context.Context, s step, applied []int64) error {
 			return err
 		}
 	}
-	return r.record(ctx, conn, s, applied, nil, func(tx *sql.Tx) error {
+	fn := func(tx *sql.Tx) error {
 		if script.inTx != nil {
 			return script.inTx(ctx, tx)
 		}
 		return execute(ctx, tx, script.statements)
-	})
+	}
+	err = r.record(ctx, conn, s, applied, nil, fn)
+	if !errors.Is(err, errBroken) {
+		return err
+	}
+	// Looking at every reference takes its time, so only now: was it so before?
+	before, looking := orphans(ctx, conn)
+	if looking != nil || len(before) == 0 {
+		return errors.Join(err, looking)
+	}
+	return r.record(ctx, conn, s, applied, before, fn)
 }
 
 // doOnDB holds no connection while the function runs: there may be only one.
@@ -193,7 +203,7 @@ func unrecorded(err error) error {
 
 // recordLate records what was done without a transaction, and waits for that.
 func (r *run) recordLate(ctx context.Context, conn *sql.Conn, s step, applied []int64, before []orphan) error {
-	return patiently(ctx, r.db, func() error { return r.record(ctx, conn, s, applied, before, nil) })
+	return patiently(ctx, conn, func() error { return r.record(ctx, conn, s, applied, before, nil) })
 }
 
 // look sees what is broken before a migration without a transaction, if it is still
@@ -214,12 +224,8 @@ func (r *run) unchanged(ctx context.Context, q database.DBTxConn, applied []int6
 }
 
 // record is the transaction of a migration, in which fn runs if there is one, or
-// that only records what was done before it.
+// that only records what was done before it. before is what was broken by then.
 func (r *run) record(ctx context.Context, conn *sql.Conn, s step, applied []int64, before []orphan, fn func(tx *sql.Tx) error) error {
-	store, err := r.store()
-	if err != nil {
-		return err
-	}
 	return onConn(ctx, conn, func(tx *sql.Tx) error {
 		// A pool's transaction is IMMEDIATE, a driver's perhaps DEFERRED: then this
 		// makes it so, for it waits for its turn as long as nothing was read.
@@ -230,9 +236,6 @@ func (r *run) record(ctx context.Context, conn *sql.Conn, s step, applied []int6
 			return err
 		}
 		if fn != nil {
-			if before, err = orphans(ctx, tx); err != nil {
-				return err
-			}
 			// In a transaction SQLite ignores the PRAGMA, and a pool refuses it unless
 			// it says what is so, or takes that back: so that it may be there.
 			if _, err := tx.ExecContext(ctx, "PRAGMA foreign_keys = OFF"); err != nil {
@@ -250,9 +253,9 @@ func (r *run) record(ctx context.Context, conn *sql.Conn, s step, applied []int6
 			return err
 		}
 		if s.up {
-			return store.Insert(ctx, tx, database.InsertRequest{Version: s.version})
+			return r.store.Insert(ctx, tx, database.InsertRequest{Version: s.version})
 		}
-		return store.Delete(ctx, tx, s.version)
+		return r.store.Delete(ctx, tx, s.version)
 	})
 }
 
@@ -273,7 +276,7 @@ func execute(ctx context.Context, q database.DBTxConn, statements []string) erro
 // patiently calls fn again and again while a lock of another program's is in its
 // way, unless the database has waited long enough by itself: its busy timeout says
 // how long that is, in all and not for each attempt.
-func patiently(ctx context.Context, db *sql.DB, fn func() error) error {
+func patiently(ctx context.Context, q database.DBTxConn, fn func() error) error {
 	began, most := time.Now(), time.Duration(-1)
 	for {
 		err := fn()
@@ -281,7 +284,7 @@ func patiently(ctx context.Context, db *sql.DB, fn func() error) error {
 			return err
 		}
 		if most < 0 {
-			most = busyTimeout(ctx, db)
+			most = busyTimeout(ctx, q)
 		}
 		if time.Since(began) >= most || pause(ctx) != nil {
 			return err
@@ -291,9 +294,9 @@ func patiently(ctx context.Context, db *sql.DB, fn func() error) error {
 
 // busyTimeout is how long the database waits for a lock by itself. One that does
 // not wait, or cannot be asked now, is given five seconds.
-func busyTimeout(ctx context.Context, db *sql.DB) time.Duration {
+func busyTimeout(ctx context.Context, q database.DBTxConn) time.Duration {
 	var milliseconds int64
-	if err := db.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&milliseconds); err != nil || milliseconds <= 0 {
+	if err := q.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&milliseconds); err != nil || milliseconds <= 0 {
 		return 5 * time.Second
 	}
 	return time.Duration(milliseconds) * time.Millisecond

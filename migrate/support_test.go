@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,7 +63,7 @@ func (p plain) Backup(ctx context.Context, path string) error {
 
 func newPath(t testing.TB) string {
 	t.Helper()
-	return filepath.Join(t.TempDir(), "a.db")
+	return filepath.Join(t.TempDir(), "a b&c=+#%41.db")
 }
 
 func openPool(t testing.TB, cfg pool.Config) *pool.Pool {
@@ -76,11 +77,13 @@ func openPool(t testing.TB, cfg pool.Config) *pool.Pool {
 
 func openPlain(t testing.TB, path, more string) plain {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=foreign_keys(1)&_pragma=synchronous(off)"+more)
+	db, err := sql.Open("sqlite", uri(path)+"?_pragma=foreign_keys(1)&_pragma=synchronous(off)"+more)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	return plain{db}
 }
+
+func uri(path string) string { return (&url.URL{Scheme: "file", Path: path}).String() }
 
 // everywhere runs a test on each kind of database.
 func everywhere(t *testing.T, test func(t *testing.T, d migrate.Database)) {
@@ -94,7 +97,10 @@ func everywhere(t *testing.T, test func(t *testing.T, d migrate.Database)) {
 		"one connection":   func(t *testing.T) migrate.Database { return openPool(t, pool.Config{Path: newPath(t), MaxConns: 1}) },
 		"the driver alone": func(t *testing.T) migrate.Database { return openPlain(t, newPath(t), "&_pragma=busy_timeout(5000)") },
 	} {
-		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
 	}
 }
 
@@ -132,7 +138,10 @@ type spy struct {
 	path   string
 	before func(statement string) error // an error is the statement's result
 	after  func(statement string, err error)
-	opens  func(name string)
+	opens  func(name string) error
+	// It runs another statement.
+	instead func(statement string) (string, error)
+	more    string // of the DSN
 }
 
 func spied(t testing.TB, s *spy) plain {
@@ -143,14 +152,16 @@ func spied(t testing.TB, s *spy) plain {
 }
 
 func (s *spy) Connect(context.Context) (driver.Conn, error) {
-	return s.Open("file:" + s.path + "?_pragma=foreign_keys(1)&_pragma=synchronous(off)")
+	return s.Open(uri(s.path) + "?_pragma=foreign_keys(1)&_pragma=synchronous(off)" + s.more)
 }
 
 func (s *spy) Driver() driver.Driver { return s }
 
 func (s *spy) Open(name string) (driver.Conn, error) {
 	if s.opens != nil {
-		s.opens(name)
+		if err := s.opens(name); err != nil {
+			return nil, err
+		}
 	}
 	c, err := new(sqlite.Driver).Open(name)
 	if err != nil {
@@ -185,6 +196,11 @@ type spiedConn struct {
 }
 
 func (c spiedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
+	if c.spy.instead != nil {
+		if query, err = c.spy.instead(query); err != nil {
+			return nil, err
+		}
+	}
 	err = c.spy.look(query, func() error {
 		result, err = c.sqliteConn.ExecContext(ctx, query, args)
 		return err

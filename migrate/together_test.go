@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/sqlane/sqlane/internal/rounds"
@@ -91,14 +92,14 @@ func childUp() error {
 	killer := &killer{left: point}
 	var d migrate.Database
 	if os.Getenv(childMode) == "pool" {
-		p, err := pool.Open(ctx, pool.Config{Path: path, Synchronous: pool.SyncOff, Tracer: killer})
+		p, err := pool.Open(ctx, pool.Config{Path: path, Synchronous: pool.SyncOff, BusyTimeout: time.Minute, Tracer: killer})
 		if err != nil {
 			return err
 		}
 		defer p.Close()
 		d = p
 	} else {
-		db := sql.OpenDB(&spy{path: path, before: func(string) error { killer.tick(); return nil }})
+		db := sql.OpenDB(&spy{path: path, more: "&_pragma=busy_timeout(60000)", before: func(string) error { killer.tick(); return nil }})
 		defer db.Close()
 		d = plain{db}
 	}
