@@ -10,7 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"slices"
+	"reflect"
 	"sync"
 	"testing/fstest"
 
@@ -27,34 +27,35 @@ type template struct {
 	image  []byte      // It is the same as the bytes of a file.
 }
 
-// templates are those that this process has made, by what they were made of.
-var templates = struct {
-	mu    sync.Mutex
-	files map[string]fstest.MapFS // by their names and content
-	made  map[string]making
-}{files: make(map[string]fstest.MapFS), made: make(map[string]making)}
+// templates are those that this process has made.
+var templates struct {
+	mu   sync.Mutex
+	made []making
+}
 
 // making is a template that somebody makes or has made.
 type making struct {
-	from *migrate.Migrator // The key has addresses of what it leads to, which are to stay its own.
-	wait func() (*template, error)
+	migrator *migrate.Migrator
+	cfg      pool.Config
+	wait     func() (*template, error)
 }
 
 // templateOf returns the template that the settings ask for. Whoever is first makes
 // it, and the others wait.
 func templateOf(s *settings, cfg pool.Config) (*template, error) {
+	wait, err := promised(s, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return wait()
+}
+
+// promised returns what waits for the template.
+func promised(s *settings, cfg pool.Config) (wait func() (*template, error), err error) {
 	files, err := read(s.migrations)
 	if err != nil {
 		return nil, fmt.Errorf("reading the migrations: %w", err)
 	}
-	content := contentOf(files)
-	templates.mu.Lock()
-	if same, there := templates.files[content]; there {
-		files = same
-	} else {
-		templates.files[content] = files
-	}
-	templates.mu.Unlock()
 	m, err := migrate.New(files, s.options...)
 	if err != nil {
 		return nil, err
@@ -63,17 +64,18 @@ func templateOf(s *settings, cfg pool.Config) (*template, error) {
 		Path: pool.Memory, Synchronous: pool.SyncOff, Logger: slog.New(slog.DiscardHandler),
 		Pragmas: maps.Clone(cfg.Pragmas), TimeFormat: cfg.TimeFormat,
 	}
-	// Options are functions, and cannot be compared. What they set can: a Migrator is
-	// made of plain values and of pointers.
-	key := fmt.Sprint(content, *m, cfg.Pragmas, cfg.TimeFormat)
 	templates.mu.Lock()
-	one, there := templates.made[key]
-	if !there {
-		one = making{m, sync.OnceValues(func() (*template, error) { return newTemplate(m, cfg) })}
-		templates.made[key] = one
+	defer templates.mu.Unlock()
+	for _, one := range templates.made {
+		// Options are functions, and cannot be compared. What they and the files have made
+		// of a Migrator can: Go migrations are the same if they are at the same place.
+		if reflect.DeepEqual(one.migrator, m) && maps.Equal(one.cfg.Pragmas, cfg.Pragmas) && one.cfg.TimeFormat == cfg.TimeFormat {
+			return one.wait, nil
+		}
 	}
-	templates.mu.Unlock()
-	return one.wait()
+	one := making{m, cfg, sync.OnceValues(func() (*template, error) { return newTemplate(m, cfg) })}
+	templates.made = append(templates.made, one)
+	return one.wait, nil
 }
 
 // read copies the files that goose looks at: the caller's may be gone when the next
@@ -98,13 +100,6 @@ func read(files fs.FS) (fstest.MapFS, error) {
 		copied[e.Name()] = &fstest.MapFile{Data: data}
 	}
 	return copied, nil
-}
-
-func contentOf(files fstest.MapFS) (content string) {
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		content += fmt.Sprintf("%q %q ", name, files[name].Data)
-	}
-	return content
 }
 
 // newTemplate migrates an empty database. No test's context ends it: others wait
