@@ -255,6 +255,14 @@ func TestWhatCannotBeHealedFailsTheTest(t *testing.T) {
 	})
 	require.Contains(t, says, "Heal")
 	require.Contains(t, says, "no such file")
+
+	says = run(t, func(t testing.TB) {
+		var path string
+		p := pooltest.New(t, pooltest.File(), pooltest.Config(func(c *pool.Config) { path = c.Path }))
+		pooltest.Fail(t, p, pooltest.Moved)
+		require.NoError(t, os.Remove(path+".moved"))
+	})
+	require.Contains(t, says, "no such file", "at the end")
 }
 
 func TestFaultsMayComeWhileOthersWork(t *testing.T) {
