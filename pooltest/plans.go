@@ -15,8 +15,8 @@ import (
 
 // Rule is what Plans asks of plans, or of one of them not.
 type Rule struct {
-	remedy func(line string, isTable func(name string) bool) (fault, remedy string)
-	waived string // This statement may break the rules.
+	judge  func(line string, isTable func(name string) bool) (fault, remedy string)
+	waived string // This statement may break the rules, if there is no judge.
 	reason string
 }
 
@@ -26,11 +26,11 @@ type Rule struct {
 // rows of a subquery, a view that is one, a common table expression or a table-valued
 // function is none, nor is what a virtual table does that is given something to look
 // for.
-var NoScan = Rule{remedy: scan}
+var NoScan = Rule{judge: scan}
 
 // NoTempBTree lets no statement sort, or find what is distinct, by a temporary
 // index, which takes all rows before the first comes out.
-var NoTempBTree = Rule{remedy: sorts}
+var NoTempBTree = Rule{judge: sorts}
 
 // Waive lets the named statement break the rules, for a reason that whoever reads the
 // test will want to know.
@@ -55,50 +55,57 @@ func Plans(t testing.TB, p *pool.Pool, statements []pool.Statement, rules ...Rul
 	if err != nil {
 		t.Fatalf("pooltest: Plans: %v", err)
 	}
-	found := make(map[string][]string, len(statements))
+	var found []finding
 	err = lease.Raw(ctx, func(conn driver.Conn) error {
-		for _, s := range statements {
-			found[s.Name] = nil
-			plan, err := sqlite.Plan(conn, s.SQL)
+		for _, statement := range statements {
+			plan, err := sqlite.Plan(conn, statement.SQL)
 			if err != nil {
-				t.Errorf("pooltest: %s has no plan: %v", s.Name, err)
+				t.Errorf("pooltest: %s has no plan: %v", statement.Name, err)
 			}
-			for _, line := range plan {
-				for _, r := range rules {
-					if r.remedy == nil {
-						continue
-					}
-					if fault, remedy := r.remedy(line, func(name string) bool { return schema.isTable(name, s.SQL, plan) }); fault != "" {
-						found[s.Name] = append(found[s.Name], fmt.Sprintf("%s %s: its plan says %q; %s, or pooltest.Waive(%q, why)", s.Name, fault, line, remedy, s.Name))
-					}
-				}
-			}
+			found = append(found, schema.judge(statement, plan, rules)...)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatalf("pooltest: Plans: %v", err)
 	}
+	waived := make(map[string]bool)
 	for _, r := range rules {
-		if r.remedy != nil {
+		if r.judge != nil {
 			continue
 		}
-		switch faults, there := found[r.waived]; {
-		case !there:
+		waived[r.waived] = true
+		switch {
+		case !slices.ContainsFunc(statements, func(s pool.Statement) bool { return s.Name == r.waived }):
 			t.Errorf("pooltest: Waive(%q, %q) names no statement; take it away", r.waived, r.reason)
-		case len(faults) == 0:
+		case !slices.ContainsFunc(found, func(f finding) bool { return f.name == r.waived }):
 			t.Errorf("pooltest: Waive(%q, %q) is not needed: %s breaks no rule; take it away", r.waived, r.reason, r.waived)
 		}
 	}
-	for _, r := range rules {
-		delete(found, r.waived)
-	}
-	for _, s := range statements {
-		for _, fault := range found[s.Name] {
-			t.Errorf("pooltest: %s", fault)
+	for _, f := range found {
+		if !waived[f.name] {
+			t.Errorf("pooltest: %s %s: its plan says %q; %s, or pooltest.Waive(%q, why)", f.name, f.fault, f.line, f.remedy, f.name)
 		}
-		delete(found, s.Name) // two may have one name
 	}
+}
+
+// finding is a line of a plan that breaks a rule.
+type finding struct{ name, line, fault, remedy string }
+
+// judge asks the rules of a statement's plan.
+func (s schema) judge(statement pool.Statement, plan []string, rules []Rule) (found []finding) {
+	isTable := func(name string) bool { return s.isTable(name, statement.SQL, plan) }
+	for _, line := range plan {
+		for _, r := range rules {
+			if r.judge == nil {
+				continue
+			}
+			if fault, remedy := r.judge(line, isTable); fault != "" {
+				found = append(found, finding{statement.Name, line, fault, remedy})
+			}
+		}
+	}
+	return found
 }
 
 var (

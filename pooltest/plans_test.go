@@ -130,6 +130,9 @@ func TestEachRuleIsAskedOfEachStatement(t *testing.T) {
 		require.Contains(t, strings.Split(says, "\n")[i], found)
 	}
 	require.NotContains(t, says, "Good")
+	statements = append(statements, pool.Statement{Name: "Good", SQL: "SELECT * FROM files AS other"})
+	require.Contains(t, run(t, func(t testing.TB) { pooltest.Plans(t, p, statements, pooltest.NoScan) }), "Good reads all of other", "two of one name")
+	statements = statements[:3]
 	passes(t, func(t testing.TB) { pooltest.Plans(t, p, statements) })
 	passes(t, func(t testing.TB) {
 		pooltest.Plans(t, p, statements, pooltest.NoScan, pooltest.Waive("Both", "is rare"), pooltest.NoTempBTree, pooltest.Waive("Scans", "is asked for all"))
