@@ -30,6 +30,9 @@ func (d *database) end(t testing.TB) {
 	if !leaked && d.memory() { // else once it is closed, as it is on disk
 		d.report(t, check(d.pool))
 	}
+	if !leaked {
+		late = time.Now().Add(patience)
+	}
 	d.notes.close()
 	ctx, cancel := context.WithDeadline(context.Background(), late) // The pool may be looking after itself.
 	defer cancel()
@@ -49,6 +52,9 @@ func (d *database) end(t testing.TB) {
 		return // whose goroutines are inside them rightly
 	}
 	defer unlabel()
+	if !leaked {
+		late = time.Now().Add(patience)
+	}
 	var left []string
 	if !wait(late, func() bool { left = inside(t.Name()); return len(left) == 0 }) {
 		t.Errorf("pooltest: goroutines of the test are still inside the pool; have them end, and wait for them:\n\n%s", strings.Join(left, "\n\n"))
