@@ -161,6 +161,8 @@ func TestMediansAndNumbers(t *testing.T) {
 	for want, v := range map[string]float64{"0": 0, "7": 7, "1.23": 1.234, "12.3": 12.34, "123": 123.4, "1,234,568": 1234567.8, "0.0123": 0.01234} {
 		require.Equal(t, want, number(v))
 	}
+	require.Equal(t, "25 GB", size("24684084 kB"))
+	require.Equal(t, "unknown", size("unknown"))
 	require.Equal(t, "1.50 ms", show("read p99", 1.5e6))
 	require.Equal(t, "2.50", show("p99/p50", 2.5))
 	require.Equal(t, "17.5", show("peak MB", 17.5))

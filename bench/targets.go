@@ -187,6 +187,9 @@ func (j *judge) beside(id, text string, among group, metrics []string, by ratio,
 	all := true
 	var parts []string
 	for _, metric := range metrics {
+		if j.lacks(id, text, metric) {
+			return
+		}
 		worst, peer, compared := j.hardest(id, metric, among, by)
 		if peer == nil {
 			if compared && among.byFigures {
@@ -207,6 +210,17 @@ func (j *judge) beside(id, text string, among group, metrics []string, by ratio,
 		}
 	}
 	j.add(id, text, strings.Join(parts, "; "), all)
+}
+
+// lacks reports that sqlane has no such figure. If it was measured, nothing came to an
+// end, or the system does not tell, and that is said.
+func (j *judge) lacks(id, text, metric string) bool {
+	own := j.results[id].mine()
+	_, ok := own.of(metric)
+	if !ok && own != nil && len(own.Rounds) > 0 {
+		j.verdicts = append(j.verdicts, verdict{id, text, "no round has a figure for " + metric, notMeasured})
+	}
+	return !ok
 }
 
 // unit tells metrics of the same ratio apart.
@@ -237,10 +251,10 @@ func (j *judge) limit(id, text string, bounds ...bound) {
 	all := true
 	var parts []string
 	for _, b := range bounds {
-		q, ok := j.results[id].mine().of(b.metric)
-		if !ok {
+		if j.lacks(id, text, b.metric) {
 			return
 		}
+		q, _ := j.results[id].mine().of(b.metric)
 		// Medians of allocations are never whole: the runtime allocates now and then too.
 		if strings.HasPrefix(b.metric, "allocs/") {
 			q.Median, q.Min, q.Max = tenths(q.Median), tenths(q.Min), tenths(q.Max)

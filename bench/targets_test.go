@@ -70,7 +70,9 @@ func TestTheFloorIsBesideBothByWallAndByCPU(t *testing.T) {
 	require.Equal(t, verdict{"R1", text, "1.20 × floor (1.20–1.20; 120 ns : 100 ns); CPU/op 1.10 × floor (1.10–1.10; 110 ns : 100 ns)", met}, judged(t, text, r1(120, 110)))
 	require.Equal(t, notMet, judged(t, text, r1(121, 110)).State)
 	require.Equal(t, notMet, judged(t, text, r1(110, 121)).State)
-	require.Zero(t, judged(t, text), "what was not measured is not judged")
+	require.Zero(t, judged(t, text), "what was left out is not judged")
+	none := measured("R1", map[string]figures{"sqlane": {"ops/s": {0}}, "floor": {"ns/op": {100}}})
+	require.Equal(t, verdict{"R1", text, "no round has a figure for ns/op", notMeasured}, judged(t, text, none))
 }
 
 func TestTheHardestPeerDecides(t *testing.T) {

@@ -53,7 +53,7 @@ type scale struct {
 
 func fullScale() scale {
 	return scale{
-		budget: 19 * time.Minute,
+		budget: 20 * time.Minute,
 		runs:   5, warm: 100 * time.Millisecond, window: 400 * time.Millisecond, rows: 10_000, stream: 1_000_000,
 		curveRuns: 5, curveWindow: 200 * time.Millisecond,
 		goroutines: []int{1, 10, 100, 1000, 10_000}, conns: []int{1, 4, 16, 64},
