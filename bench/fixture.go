@@ -23,9 +23,11 @@ import (
 const (
 	perDirectory = 1000
 	// hot is how many rows the point reads of all workloads but S1 touch: few
-	// enough that SQLite's own page cache holds them, so that what is compared is
-	// the way to SQLite and not the file system.
-	hot = 1000
+	// enough that the page cache of one connection holds them, so that what is
+	// compared is the way to SQLite and not the file system. It matters all the more
+	// since modernc's SQLite has one page cache for all connections of a process,
+	// which then evict each other's pages by chance.
+	hot = 500
 	// indexed is the indexed_at of all files.
 	indexed int64 = 1_700_000_000_000_000_000
 )

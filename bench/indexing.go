@@ -24,7 +24,7 @@ var indexers = []peers.Peer{{Name: "sqlane"}, {Name: "naive, 1 goroutine"}, {Nam
 func indexing(s scale) []workload {
 	tree := workload{
 		ID: "I1", Title: "index Go's source tree durably", Primary: "entries/s",
-		columns: []string{"entries", "seconds", "peak MB"}, others: indexers, runs: s.curveRuns, weight: 12,
+		cpu: "CPU/entry", columns: []string{"entries", "seconds", "peak MB"}, others: indexers, runs: s.curveRuns, weight: 12,
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 			root := b.tree
 			if net := filepath.Join(root, "net"); b.quick && exists(net) {
@@ -36,7 +36,7 @@ func indexing(s scale) []workload {
 	all := []workload{tree}
 	for _, n := range s.trees {
 		all = append(all, workload{
-			ID: fmt.Sprintf("I1/entries/%d", n), Title: "peak memory of fileindex as the tree grows", Primary: "peak MB",
+			ID: fmt.Sprintf("I1/entries/%d", n), Title: "peak memory of fileindex as the tree grows", Primary: "peak MB", cpu: "CPU/entry",
 			curve: "I1/entries", axis: "entries", x: n, others: indexers[:1], runs: 1, weight: 1,
 			run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
 				root, err := b.grow(n)
@@ -102,24 +102,24 @@ func (b *bench) index(ctx context.Context, p peers.Peer, root string) (sample, e
 	err := cmd.Wait()
 	took := time.Since(start).Seconds()
 	close(over)
-	memory := <-peak
+	weight := <-peak
 	if err != nil {
 		return sample{}, fmt.Errorf("%s: %w: %s", program, err, strings.TrimSpace(out.String()))
 	}
 	entries, err := b.checkIndex(ctx, path, root)
-	return sample{metrics: map[string]float64{
-		"entries": float64(entries), "seconds": took, "entries/s": float64(entries) / took, "peak MB": memory,
-	}}, err
+	s := sample{metrics: map[string]float64{
+		"entries": float64(entries), "seconds": took, "entries/s": float64(entries) / took, "peak MB": weight,
+	}}
+	s.cpu(cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime(), float64(entries)) // by getrusage, of the child alone
+	s.each("entry", 1)
+	return s, err
 }
 
 // watchPeak polls the most memory that a process has had resident. The figure
 // that the kernel gives to a process's parent is no use: it counts the parent's.
 func watchPeak(pid int, over <-chan struct{}) (peak float64) {
 	for tick := time.NewTicker(2 * time.Millisecond); ; {
-		text, _, _ := strings.Cut(field(fmt.Sprintf("/proc/%d/status", pid), "VmHWM"), " ")
-		if kb, err := strconv.ParseFloat(text, 64); err == nil {
-			peak = max(peak, kb/1024)
-		}
+		peak = max(peak, memory(strconv.Itoa(pid), "VmHWM")/1024)
 		select {
 		case <-over:
 			tick.Stop()

@@ -34,7 +34,7 @@ func thisMachine(dir string, all []peers.Peer) machine {
 		Date: time.Now().UTC().Format("2006-01-02 15:04 UTC"),
 		OS:   runtime.GOOS + "/" + runtime.GOARCH + " " + firstLine("/proc/sys/kernel/osrelease"),
 		CPU:  field("/proc/cpuinfo", "model name"), CPUs: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0),
-		GOGC: "100", Memory: field("/proc/meminfo", "MemTotal"), FileSystem: fileSystem(dir),
+		GOGC: "100", Memory: size(field("/proc/meminfo", "MemTotal")), FileSystem: fileSystem(dir),
 		Load: firstLine("/proc/loadavg"), Go: runtime.Version(), Versions: map[string]string{},
 	}
 	if gogc := os.Getenv("GOGC"); gogc != "" {
@@ -52,6 +52,15 @@ func thisMachine(dir string, all []peers.Peer) machine {
 		}
 	}
 	return m
+}
+
+// size is so many kB in GB.
+func size(kb string) string {
+	var n float64
+	if _, err := fmt.Sscanf(kb, "%g kB", &n); err != nil {
+		return kb
+	}
+	return fmt.Sprintf("%.0f GB", n*1024/1e9)
 }
 
 // load is the average of the last minute; 0 if the system does not tell.

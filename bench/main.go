@@ -20,20 +20,23 @@ import (
 	"github.com/sqlane/sqlane/bench/peers"
 )
 
-const usage = `bench measures sqlane beside its peers, interleaved, and writes RESULTS.md,
+const usage = `bench measures sqlane beside its peers, which take turns, and writes RESULTS.md,
 results.json and plots.
 
 Usage: bench [-quick] [-only REGEXP] [-peers REGEXP] [-runs N] [-dir DIR] [-out DIR]
+             [-tree DIR] [-readme FILE]
 
   -quick         two minutes instead of twenty: shorter runs, smaller curves
   -only REGEXP   only the workloads whose id matches: R1, W1|W2, S1
   -peers REGEXP  only the peers whose name matches
-  -runs N        runs of each peer in each workload, fewer if the time runs out;
-                 default: 5, with -quick 3
+  -runs N        rounds of each workload, fewer if the time runs out; default: 5,
+                 with -quick 3
   -dir DIR       where the databases go, on a real file system; default: $TMPDIR
   -out DIR       where the results go; default: bench, but build/bench with -quick,
                  -only or -peers
   -tree DIR      what I1 indexes; default: the src folder of go env GOROOT
+  -readme FILE   renew the figures between its two markers, if all was measured and
+                 not with -quick
   -list          list the workloads and the peers
 
 A workload's result is checked after every run: a row that was acknowledged and is
@@ -63,8 +66,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	runs := flags.Int("runs", 0, "")
 	dir := flags.String("dir", os.TempDir(), "")
 	tree := flags.String("tree", "", "")
-	memoryOf := flags.String("memory-of", "", "") // for itself: see memory.go
+	apart := flags.String("apart", "", "") // for itself: see apart.go
 	out := flags.String("out", "", "")
+	readme := flags.String("readme", "", "")
 	wrong := func(err error) int {
 		fmt.Fprintf(stderr, "bench: %v; bench -help tells more\n", err)
 		return 2
@@ -75,13 +79,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case err != nil:
 		return wrong(err)
-	case flags.NArg() > 0 && *memoryOf == "":
+	case flags.NArg() > 0 && *apart == "":
 		return wrong(fmt.Errorf("%q is no flag", flags.Arg(0)))
 	case *runs < 0:
 		return wrong(fmt.Errorf("-runs %d is less than 1", *runs))
 	}
-	if *memoryOf != "" {
-		if err := weigh(ctx, *memoryOf, flags.Arg(0), stdout); err != nil {
+	if *apart != "" {
+		if err := beApart(ctx, *apart, flags.Args(), stdout); err != nil {
 			fmt.Fprintln(stderr, "bench:", err)
 			return 1
 		}
@@ -108,7 +112,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if *runs > 0 {
 		s.runs = *runs
 	}
-	p := plan{scale: s}
+	p := plan{scale: s, whole: *only == "" && *which == ""}
+	if p.whole && !*quick {
+		p.readme = *readme
+	}
 	for _, w := range workloads(s) {
 		if onlyThese.MatchString(w.ID) {
 			p.workloads = append(p.workloads, w)
@@ -141,7 +148,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		*tree = filepath.Join(strings.TrimSpace(string(goroot)), "src")
 	}
-	if err := ready(*dir, *out, *tree, indexes); err != nil {
+	if err := errors.Join(ready(*dir, *out, *tree, indexes), hasFigures(p.readme)); err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
 		return 1
 	}

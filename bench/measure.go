@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +25,25 @@ func (s sample) ratio(name, above, below string) {
 	}
 }
 
+// cpu adds what so many operations cost the CPUs, if the system tells.
+func (s sample) cpu(used time.Duration, operations float64) {
+	if used > 0 && operations > 0 {
+		s.metrics[cpuPerOp] = float64(used.Nanoseconds()) / operations
+	}
+}
+
+// each has the metrics of an operation count for its parts: rows, transactions.
+func (s sample) each(unit string, parts float64) {
+	for _, name := range []string{"ns", "CPU", "allocs", "B"} {
+		if v, ok := s.metrics[name+"/op"]; ok {
+			s.metrics[name+"/"+unit] = v / parts
+		}
+	}
+}
+
+// cpuPerOp stands beside the metric that counts, wherever work is done.
+const cpuPerOp = "CPU/op"
+
 func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, int64(100*time.Second), 3)
 }
@@ -33,7 +51,10 @@ func newHistogram() *hdrhistogram.Histogram {
 // alone measures one goroutine. Operations are timed in groups, so that the
 // clock's cost does not show, and the garbage collector runs as it does anyway.
 func alone(ctx context.Context, warm, window time.Duration, op func(ctx context.Context, i int) error) (sample, int64, error) {
-	const group = 32
+	return inGroups(ctx, 32, warm, window, op)
+}
+
+func inGroups(ctx context.Context, group int, warm, window time.Duration, op func(ctx context.Context, i int) error) (sample, int64, error) {
 	i := 0
 	until := func(end time.Time) error {
 		for time.Now().Before(end) {
@@ -52,19 +73,22 @@ func alone(ctx context.Context, warm, window time.Duration, op func(ctx context.
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	first, start := i, time.Now()
+	first, cpu, start := i, cpuTime(), time.Now()
 	if err := until(start.Add(window)); err != nil {
 		return sample{}, 0, err
 	}
 	took := time.Since(start)
+	cpu = cpuTime() - cpu
 	runtime.ReadMemStats(&after)
 	n := float64(i - first)
-	return sample{metrics: map[string]float64{
+	s := sample{metrics: map[string]float64{
 		"ns/op":     float64(took.Nanoseconds()) / n,
 		"ops/s":     n / took.Seconds(),
 		"allocs/op": float64(after.Mallocs-before.Mallocs) / n,
 		"B/op":      float64(after.TotalAlloc-before.TotalAlloc) / n,
-	}}, int64(i), nil
+	}}
+	s.cpu(cpu, n)
+	return s, int64(i), nil
 }
 
 // outcome is what an operation of many goroutines tells besides its error.
@@ -132,13 +156,43 @@ func (c crowd) run(ctx context.Context) (sample, totals, error) {
 	}
 	start = time.Now()
 	close(begin)
+	// Two looks at what was used and what was done, each at one moment, so that it
+	// does not matter when exactly a busy machine gets round to them.
+	var from, to effort
+	workers.Go(func() {
+		time.Sleep(c.warm)
+		from = effortOf(recorders)
+		time.Sleep(time.Until(start.Add(c.warm + c.window)))
+		to = effortOf(recorders)
+	})
 	late := time.AfterFunc(c.warm+c.window+tail, func() { cancel(errLate) })
 	defer late.Stop()
 	workers.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errLate) {
 		return sample{}, totals{}, cause
 	}
-	return c.merge(recorders)
+	s, all, err := c.merge(recorders)
+	s.cpu(to.cpu-from.cpu, float64(to.done-from.done))
+	return s, all, err
+}
+
+// effort is what was done until some moment, and what it cost.
+type effort struct {
+	cpu  time.Duration
+	done int64
+}
+
+func effortOf(recorders []recorder) effort {
+	e := effort{cpu: cpuTime()}
+	for i := range recorders {
+		r := &recorders[i]
+		r.mu.Lock()
+		for _, n := range r.totals.done {
+			e.done += n
+		}
+		r.mu.Unlock()
+	}
+	return e
 }
 
 var errLate = errors.New("not done when the time was over")
@@ -236,49 +290,4 @@ func (c crowd) merge(recorders []recorder) (sample, totals, error) {
 		}
 	}
 	return s, all, nil
-}
-
-// series are the samples of one peer in one workload.
-type series struct {
-	Peer    string              `json:"peer"`
-	Metrics map[string]quantity `json:"metrics"`
-	Errors  map[string]int64    `json:"errors,omitempty"` // in all runs
-	Note    string              `json:"note,omitempty"`   // why there is nothing
-	latency *hdrhistogram.Histogram
-}
-
-// quantity is the median of some runs and their spread.
-type quantity struct {
-	Median float64   `json:"median"`
-	Min    float64   `json:"min"`
-	Max    float64   `json:"max"`
-	Runs   []float64 `json:"runs"`
-}
-
-func (s *series) add(one sample) {
-	if s.Metrics == nil {
-		s.Metrics, s.Errors = map[string]quantity{}, map[string]int64{}
-	}
-	for name, value := range one.metrics {
-		s.Metrics[name] = summarize(append(s.Metrics[name].Runs, value))
-	}
-	for class, n := range one.errors {
-		s.Errors[class] += n
-	}
-	if one.latency != nil {
-		if s.latency == nil {
-			s.latency = newHistogram()
-		}
-		s.latency.Merge(one.latency)
-	}
-}
-
-func summarize(runs []float64) quantity {
-	sorted := slices.Sorted(slices.Values(runs))
-	middle := len(sorted) / 2
-	median := sorted[middle]
-	if len(sorted)%2 == 0 {
-		median = (sorted[middle-1] + sorted[middle]) / 2
-	}
-	return quantity{Median: median, Min: sorted[0], Max: sorted[len(sorted)-1], Runs: runs}
 }

@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -19,42 +15,19 @@ import (
 )
 
 // What a connection, a lease and a waiter weigh. SQLite's memory is not Go's, so
-// the process tells, and each peer gets a process of its own: this program again,
-// with -memory-of.
+// the process tells, and each peer gets a process of its own.
 
 func weights() workload {
 	return workload{
 		ID: "P1/memory", Title: "memory of an idle connection after use, of a lease and of a waiter", Primary: "KB/connection",
 		columns: []string{"B/lease", "B/waiter"}, runs: 1, weight: 1, skip: unlessPooled,
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
-			cmd := exec.CommandContext(ctx, b.self, "-memory-of", p.Name, b.template)
-			var problem strings.Builder
-			cmd.Stderr = &problem
-			out, err := cmd.Output()
-			if err != nil {
-				return sample{}, fmt.Errorf("%w: %s", err, strings.TrimSpace(problem.String()))
-			}
-			var s sample
-			return s, json.Unmarshal(out, &s.metrics)
+			return b.apart(ctx, "memory", p, b.template, 0)
 		},
 	}
 }
 
-// weigh prints what -memory-of measures.
-func weigh(ctx context.Context, name, path string, out io.Writer) error {
-	for _, p := range peers.All() {
-		if p.Name == name {
-			metrics, err := weighPeer(ctx, p, path)
-			if err != nil {
-				return err
-			}
-			return json.NewEncoder(out).Encode(metrics)
-		}
-	}
-	return fmt.Errorf("there is no peer %q", name)
-}
-
-func weighPeer(ctx context.Context, p peers.Peer, path string) (map[string]float64, error) {
+func weigh(ctx context.Context, p peers.Peer, path string, _ int) (map[string]float64, error) {
 	const few, many, waiters = 2, 66, 5000
 	metrics := map[string]float64{}
 	small, err := p.Open(ctx, peers.Options{Path: path, Synchronous: "full", Conns: few})
@@ -147,7 +120,12 @@ func readMuch(ctx context.Context, db peers.DB, conns int) error {
 // resident is the process's memory in KB, without what Go could give back.
 func resident() float64 {
 	debug.FreeOSMemory()
-	text, _, _ := strings.Cut(field("/proc/self/status", "VmRSS"), " ")
+	return memory("self", "VmRSS")
+}
+
+// memory is a size in KB that the system tells of a process; 0 if it does not.
+func memory(pid, name string) float64 {
+	text, _, _ := strings.Cut(field("/proc/"+pid+"/status", name), " ")
 	kb, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return 0

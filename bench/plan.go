@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ func workloads(s scale) []workload {
 		concurrentReads(100),
 		concurrentReads(1000),
 		manyRows(),
+		stream(s),
 		writes("W1", "full"),
 		upserts("W1/upsert", "full"),
 		writes("W2", "normal"),
@@ -33,6 +35,7 @@ func workloads(s scale) []workload {
 		loneTransactions("normal"),
 		mixed(),
 		lease(),
+		take(),
 		queue(),
 		weights(),
 	}
@@ -56,6 +59,8 @@ type plan struct {
 	scale     scale
 	workloads []workload
 	peers     []peers.Peer
+	whole     bool   // nothing is left out
+	readme    string // whose figures are renewed; "": none's
 }
 
 // result is what came of a workload.
@@ -64,10 +69,32 @@ type result struct {
 	Series []*series `json:"series"`
 }
 
+// mine is the series that the others stand beside.
+func (r *result) mine() *series {
+	if r == nil {
+		return nil
+	}
+	return r.of(cmp.Or(r.own, "sqlane"))
+}
+
+// others are the series beside it.
+func (r *result) others() []*series {
+	if r == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.Series), func(s *series) bool { return s == r.mine() })
+}
+
+// cpuMetric is what tells the CPU time of the unit that counts.
+func (r *result) cpuMetric() string { return cmp.Or(r.cpu, cpuPerOp) }
+
+// of is a peer's series; nil if it has none.
 func (r *result) of(peer string) *series {
-	for _, s := range r.Series {
-		if s.Peer == peer {
-			return s
+	if r != nil {
+		for _, s := range r.Series {
+			if s.Peer == peer {
+				return s
+			}
 		}
 	}
 	return nil
@@ -96,6 +123,7 @@ func (p plan) run(ctx context.Context, dir, out, tree string, progress io.Writer
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var results []*result
+	clock := start // of the budget
 	total, share := 0, 0
 	for _, w := range p.workloads {
 		total += w.weight
@@ -103,7 +131,14 @@ func (p plan) run(ctx context.Context, dir, out, tree string, progress io.Writer
 	for i, w := range p.workloads {
 		fmt.Fprintf(progress, "%5.0fs  %d/%d  %-16s %s\n", time.Since(start).Seconds(), i+1, len(p.workloads), w.ID, w.Title)
 		share += w.weight
-		r, err := p.measure(ctx, b, w, start.Add(p.scale.budget*time.Duration(share)/time.Duration(total)))
+		if w.table > 0 { // a large one takes longer to make, once, than to measure
+			begun := time.Now()
+			if _, err := b.table(ctx, w.table); err != nil {
+				return fmt.Errorf("%s: %w", w.ID, err)
+			}
+			clock = clock.Add(time.Since(begun))
+		}
+		r, err := p.measure(ctx, b, w, clock.Add(p.scale.budget*time.Duration(share)/time.Duration(total)))
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.ID, err)
 		}
@@ -112,9 +147,11 @@ func (p plan) run(ctx context.Context, dir, out, tree string, progress io.Writer
 	return report{plan: p, machine: where, results: results, took: time.Since(start)}.write(out)
 }
 
-// measure lets the peers take turns, run after run, so that whatever else
-// happens on the machine happens to all of them. No run begins after the deadline
-// but the first.
+// measure lets the peers take turns within each round, so that whatever else
+// happens on the machine happens to all of them, and another one begins each time.
+// A peer has closed its database before the next one opens its own: at no time
+// are there two in the page cache that modernc's SQLite has for the whole process.
+// No round begins after the deadline but the first.
 func (p plan) measure(ctx context.Context, b *bench, w workload, deadline time.Time) (*result, error) {
 	r := &result{workload: w}
 	if w.window != 0 {
@@ -145,7 +182,9 @@ func (p plan) measure(ctx context.Context, b *bench, w workload, deadline time.T
 		runs = p.scale.runs
 	}
 	for n := 0; n < runs && (n == 0 || time.Now().Before(deadline)); n++ {
-		for i, peer := range taking {
+		for i := range taking {
+			i = (i + n) % len(taking)
+			peer := taking[i]
 			s, err := w.run(ctx, b, peer)
 			switch {
 			case err == nil:

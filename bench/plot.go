@@ -64,7 +64,7 @@ func (r report) curve(curve string) []line {
 			continue
 		}
 		for _, s := range res.Series {
-			q, ok := s.Metrics[res.Primary]
+			q, ok := s.of(res.Primary)
 			if !ok || q.Median <= 0 {
 				continue
 			}

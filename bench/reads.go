@@ -12,9 +12,9 @@ func pointRead() workload {
 	return workload{
 		ID: "R1", Title: "point read: GetFileByPath, cancellable context, 1 goroutine", Primary: "ns/op", columns: allocations,
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
-			return b.on(ctx, p, peers.Options{Synchronous: "full"}, func(db peers.DB) (sample, expected, error) {
+			return b.reading(ctx, p, peers.Options{Synchronous: "full"}, func(db peers.DB) (sample, error) {
 				s, _, err := alone(ctx, b.warm, b.window, func(ctx context.Context, i int) error { return b.read(ctx, db, i) })
-				return s, expected{}, err
+				return s, err
 			})
 		},
 	}
@@ -32,19 +32,19 @@ func concurrentReads(goroutines int) workload {
 
 // readBy measures point reads of so many goroutines on so many connections.
 func (b *bench) readBy(ctx context.Context, p peers.Peer, goroutines, conns int) (sample, error) {
-	return b.on(ctx, p, peers.Options{Synchronous: "full", Conns: conns}, func(db peers.DB) (sample, expected, error) {
+	return b.reading(ctx, p, peers.Options{Synchronous: "full", Conns: conns}, func(db peers.DB) (sample, error) {
 		s, _, err := b.crowd(p, goroutines, func(ctx context.Context, g, i int) (outcome, error) {
 			return outcome{}, b.read(ctx, db, spread(g, i))
 		}, "read").run(ctx)
-		return s, expected{}, err
+		return s, err
 	})
 }
 
 func manyRows() workload {
 	return workload{
-		ID: "R3", Title: "1,000 typed rows in one query: ListDirectory, 1 goroutine", Primary: "ns/row", columns: []string{"allocs/row", "B/row"},
+		ID: "R3", Title: "1,000 typed rows in one query: ListDirectory, 1 goroutine", Primary: "ns/row", cpu: "CPU/row", columns: []string{"allocs/row", "B/row"},
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
-			return b.on(ctx, p, peers.Options{Synchronous: "full"}, func(db peers.DB) (sample, expected, error) {
+			return b.reading(ctx, p, peers.Options{Synchronous: "full"}, func(db peers.DB) (sample, error) {
 				s, _, err := alone(ctx, b.warm, b.window, func(ctx context.Context, i int) error {
 					files, err := db.ListDirectory(ctx, gen.ListDirectoryParams{DirectoryID: 1, Count: perDirectory})
 					if err == nil && (len(files) != perDirectory || files[perDirectory-1].Path != pathOf(perDirectory-1)) {
@@ -52,12 +52,8 @@ func manyRows() workload {
 					}
 					return err
 				})
-				if err == nil {
-					for _, name := range []string{"ns", "allocs", "B"} {
-						s.metrics[name+"/row"] = s.metrics[name+"/op"] / perDirectory
-					}
-				}
-				return s, expected{}, err
+				s.each("row", perDirectory)
+				return s, err
 			})
 		},
 	}

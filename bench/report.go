@@ -35,6 +35,9 @@ type document struct {
 
 func (r report) write(out string) error {
 	verdicts := targets(r.results, r.plan.peers)
+	if r.plan.whole {
+		verdicts = append(verdicts, unmeasured...)
+	}
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
@@ -47,7 +50,8 @@ func (r report) write(out string) error {
 	data, err := json.MarshalIndent(document{r.plan.scale.quick, r.took.Seconds(), r.machine, verdicts, r.results}, "", " ")
 	return errors.Join(err,
 		replace(filepath.Join(out, "RESULTS.md"), []byte(text.String())),
-		replace(filepath.Join(out, "results.json"), append(data, '\n')))
+		replace(filepath.Join(out, "results.json"), append(data, '\n')),
+		r.renew(r.plan.readme))
 }
 
 // replace writes a file whole or not at all: on a full disk the old figures stay.
@@ -72,23 +76,25 @@ func (r report) markdown(w io.Writer, verdicts []verdict, plots []string) {
 	if load, cpus := r.machine.load(), float64(r.machine.CPUs); load > cpus/2 {
 		say("**The machine was busy**: its load was %s before the run began. These figures are provisional.\n", number(load))
 	}
-	say("Written by the program in this folder; README.md says how to read it. Medians of up to %d runs, in which all peers take turns, with the", r.plan.scale.runs)
-	say("lowest and the highest in brackets. Speed is the peer's divided by sqlane's: at 0.5 it is half as fast. A latency counts from the call to its")
-	say("return. Every run began with a fresh copy of the same database and ended with a check that all that was acknowledged is in it.\n")
+	say("Written by the program in this folder; README.md says how to read it. Medians of up to %d rounds, with the lowest and the highest in brackets.", r.plan.scale.runs)
+	say("In a round all peers take turns, and every ratio is of the figures of one round: speed is the peer's divided by sqlane's (at 0.5 it is half as fast),")
+	say("CPU × its CPU time, user and system, divided by sqlane's (at 2 it needs twice as much). A latency counts from the call to its return. Every run began")
+	say("with a fresh copy of the same database and ended with a check that all that was acknowledged is in it.\n")
 
 	if len(verdicts) > 0 {
-		met := 0
+		good := 0
 		for _, v := range verdicts {
-			if v.Met {
-				met++
+			if v.State == met {
+				good++
 			}
 		}
-		say("## Targets: %d of %d met\n", met, len(verdicts))
+		say("## Targets: %d of %d met\n", good, len(verdicts))
 		say("| workload | target | measured | |\n|---|---|---|---|")
 		for _, v := range verdicts {
-			say("| %s | %s | %s | %s |", v.Workload, v.Target, v.Measured, map[bool]string{true: "met", false: "**not met**"}[v.Met])
+			say("| %s | %s | %s | %s |", v.Workload, v.Target, v.Measured, v.State)
 		}
-		say("\nWhere a target says that no peer is better, %.0f %% count as equal.\n", 100*(1-equal))
+		say("\nA ratio is sqlane's to that peer with whom it is hardest, and the figures behind it are medians, sqlane's first. Where a target says that no peer is")
+		say("better, %.0f %% count as equal. A log counts as growing without bound if a run of the kind left more than %s MB of it.\n", 100*(1-equal), number(unboundedLog))
 	}
 	for i, res := range r.results {
 		switch {
@@ -114,43 +120,40 @@ func (r report) markdown(w io.Writer, verdicts []verdict, plots []string) {
 	}
 	m := r.machine
 	say("\n## The machine\n")
-	say("%s, %d CPUs (%s), GOMAXPROCS %d, GOGC %s, %s of memory, %s; the databases on %s. Load before the run: %s. %s; took %v. The same for all peers: they ran in one process.",
-		m.OS, m.CPUs, m.CPU, m.GOMAXPROCS, m.GOGC, m.Memory, m.Go, m.FileSystem, m.Load, m.Date, r.took.Round(time.Second))
+	say("%s, %d CPUs (%s), GOMAXPROCS %d, GOGC %s, %s of memory, %s; the databases on %s. Load before the run: %s. %s; took %v. The same for all peers: they ran in one process, one after the other, but for R4, P1/memory and I1, where each had one of its own. Point reads, but for S1/rows, read %d rows, which the page cache of one connection holds.",
+		m.OS, m.CPUs, m.CPU, m.GOMAXPROCS, m.GOGC, m.Memory, m.Go, m.FileSystem, m.Load, m.Date, r.took.Round(time.Second), hot)
 }
 
 func (r *result) table(say func(string, ...any)) {
-	head, line := "| | runs | "+r.Primary+" | speed |", "|---|---|---|---|"
-	for _, c := range r.columns {
-		head, line = head+" "+c+" |", line+"---|"
+	cpu := r.cpuMetric()
+	timed := slices.ContainsFunc(r.Series, func(s *series) bool { _, ok := s.of(cpu); return ok })
+	head := []string{"", "rounds", r.Primary, "speed"}
+	if timed {
+		head = append(head, cpu, "CPU ×")
 	}
+	head = append(head, r.columns...)
 	failures := slices.ContainsFunc(r.Series, func(s *series) bool { return len(s.Errors) > 0 || s.Note != "" })
 	if failures {
-		head, line = head+" errors |", line+"---|"
+		head = append(head, "errors")
 	}
-	say("%s", head+"\n"+line)
-	own := r.of("sqlane")
+	say("%s\n|%s", row(head), strings.Repeat("---|", len(head)))
 	for _, s := range r.Series {
-		row := fmt.Sprintf("| %s | %d | ", s.Peer, len(s.Metrics[r.Primary].Runs))
-		if q, ok := s.Metrics[r.Primary]; ok {
-			row += fmt.Sprintf("%s (%s–%s) | ", show(r.Primary, q.Median), show(r.Primary, q.Min), show(r.Primary, q.Max))
-			speed := "–"
-			if own != nil && own.Metrics[r.Primary].Median > 0 {
-				ratio := q.Median / own.Metrics[r.Primary].Median
-				if lowerIsBetter(r.Primary) {
-					ratio = 1 / ratio
-				}
-				speed = number(ratio)
-			}
-			row += speed + " |"
-		} else {
-			row += "– | – |"
+		q, ok := s.of(r.Primary)
+		cells := []string{s.Peer, strconv.Itoa(q.Rounds), withSpread(r.Primary, q, ok)}
+		speed, ok := advantage(s, r.mine(), r.Primary)
+		cells = append(cells, ratioTo(s == r.mine(), speed, ok))
+		if timed {
+			q, ok := s.of(cpu)
+			cells = append(cells, withSpread(cpu, q, ok))
+			needs, ok := quotient(s, cpu, r.mine(), cpu)
+			cells = append(cells, ratioTo(s == r.mine(), needs, ok))
 		}
 		for _, c := range r.columns {
-			if q, ok := s.Metrics[c]; ok {
-				row += " " + show(c, q.Median) + " |"
-			} else {
-				row += " – |"
+			cell := "–"
+			if q, ok := s.of(c); ok {
+				cell = show(c, q.Median)
 			}
+			cells = append(cells, cell)
 		}
 		if failures {
 			var parts []string
@@ -160,11 +163,28 @@ func (r *result) table(say func(string, ...any)) {
 			for _, class := range slices.Sorted(maps.Keys(s.Errors)) {
 				parts = append(parts, fmt.Sprintf("%d × %s", s.Errors[class], class))
 			}
-			row += " " + strings.Join(parts, "; ") + " |"
+			cells = append(cells, strings.Join(parts, "; "))
 		}
-		say("%s", row)
+		say("%s", row(cells))
 	}
 	say("")
+}
+
+func row(cells []string) string { return "| " + strings.Join(cells, " | ") + " |" }
+
+// withSpread is a median with the lowest and the highest.
+func withSpread(metric string, q quantity, ok bool) string {
+	if !ok {
+		return "–"
+	}
+	return fmt.Sprintf("%s (%s–%s)", show(metric, q.Median), show(metric, q.Min), show(metric, q.Max))
+}
+
+func ratioTo(self bool, q quantity, ok bool) string {
+	if self && ok {
+		return "1"
+	}
+	return withSpread("", q, ok)
 }
 
 // curveTable shows the points of the curve that the results begin with.
@@ -175,19 +195,22 @@ func curveTable(say func(string, ...any), results []*result) {
 		points++
 	}
 	results = results[:points]
-	head, line := "| "+results[0].Primary+", "+results[0].axis+": |", "|---|"
+	head := []string{results[0].Primary + " and " + results[0].cpuMetric() + ", " + results[0].axis + ":"}
 	for _, res := range results {
-		head, line = head+" "+number(float64(res.x))+" |", line+"---|"
+		head = append(head, number(float64(res.x)))
 	}
-	say("%s", head+"\n"+line)
+	say("%s\n|%s", row(head), strings.Repeat("---|", len(head)))
 	notes := map[string]bool{}
 	for _, first := range results[0].Series {
-		row := "| " + first.Peer + " |"
+		cells := []string{first.Peer}
 		for _, res := range results {
 			s := res.of(first.Peer)
 			cell := "–"
-			if q, ok := s.Metrics[res.Primary]; ok {
+			if q, ok := s.of(res.Primary); ok {
 				cell = show(res.Primary, q.Median)
+			}
+			if q, ok := s.of(res.cpuMetric()); ok {
+				cell += ", " + show(res.cpuMetric(), q.Median)
 			}
 			for class, n := range s.Errors {
 				cell += fmt.Sprintf(" (%d × %s)", n, class)
@@ -195,9 +218,9 @@ func curveTable(say func(string, ...any), results []*result) {
 			if s.Note != "" {
 				notes[s.Note] = true
 			}
-			row += " " + cell + " |"
+			cells = append(cells, cell)
 		}
-		say("%s", row)
+		say("%s", row(cells))
 	}
 	say("")
 	for note := range notes {
@@ -205,14 +228,12 @@ func curveTable(say func(string, ...any), results []*result) {
 	}
 }
 
-func lowerIsBetter(metric string) bool { return !strings.HasSuffix(metric, "/s") }
-
 var latencyMetric = regexp.MustCompile(`^(\w+ )?(p50|p99|max|mean)$`)
 
 // show writes a metric's value as people read it.
 func show(metric string, v float64) string {
 	switch {
-	case strings.HasPrefix(metric, "ns/"), latencyMetric.MatchString(metric):
+	case strings.HasPrefix(metric, "ns/"), strings.HasPrefix(metric, "CPU/"), latencyMetric.MatchString(metric):
 		switch {
 		case v < 1e3:
 			return number(v) + " ns"
@@ -229,6 +250,8 @@ func show(metric string, v float64) string {
 // number writes three digits, or all of them before the point.
 func number(v float64) string {
 	switch {
+	case math.IsInf(v, 0):
+		return "∞"
 	case v == math.Trunc(v) && math.Abs(v) < 100:
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	case math.Abs(v) >= 100:

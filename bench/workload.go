@@ -15,15 +15,18 @@ type workload struct {
 	ID      string                    `json:"id"` // as in -only: "R1", "R2/100"
 	Title   string                    `json:"title"`
 	Primary string                    `json:"primary"` // the metric that counts
+	cpu     string                    // the metric that is CPU time; "": cpuPerOp
+	own     string                    // the series that the others stand beside; "": sqlane
 	columns []string                  // the others that are shown
 	weight  int                       // its share of the budget
 	curve   string                    // the curve that it is a point of
 	axis    string                    // what grows along it
 	x       int                       // how much there is of that here
+	table   int                       // the rows of the table that it reads, if not the usual one
 	window  time.Duration             // 0: as long as the scale says
 	others  []peers.Peer              // who takes part, if not the peers
 	long    bool                      // starving takes longer than a moment
-	runs    int                       // 0: as many as the scale says
+	runs    int                       // rounds; 0: as many as the scale says
 	skip    func(p peers.Peer) string // why a peer does not take part; "" if it does
 	run     func(ctx context.Context, b *bench, p peers.Peer) (sample, error)
 }
@@ -37,10 +40,11 @@ var (
 // scale is how much is measured.
 type scale struct {
 	quick        bool
-	budget       time.Duration // for everything: when it runs out, workloads get fewer runs
+	budget       time.Duration // for everything: when it runs out, workloads get fewer rounds
 	runs         int
 	warm, window time.Duration
-	rows         int // files in the database, but for S1
+	rows         int // files in the database, but for S1 and R4
+	stream       int // rows of R4
 
 	curveRuns                        int
 	curveWindow                      time.Duration
@@ -49,8 +53,8 @@ type scale struct {
 
 func fullScale() scale {
 	return scale{
-		budget: 19 * time.Minute,
-		runs:   5, warm: 100 * time.Millisecond, window: 400 * time.Millisecond, rows: 10_000,
+		budget: 20 * time.Minute,
+		runs:   5, warm: 100 * time.Millisecond, window: 400 * time.Millisecond, rows: 10_000, stream: 1_000_000,
 		curveRuns: 5, curveWindow: 200 * time.Millisecond,
 		goroutines: []int{1, 10, 100, 1000, 10_000}, conns: []int{1, 4, 16, 64},
 		tables: []int{1000, 10_000, 100_000, 1_000_000, 10_000_000}, trees: []int{10_000, 30_000, 100_000},
@@ -60,7 +64,7 @@ func fullScale() scale {
 func quickScale() scale {
 	return scale{
 		quick: true, budget: 85 * time.Second,
-		runs: 3, warm: 50 * time.Millisecond, window: 150 * time.Millisecond, rows: 10_000,
+		runs: 3, warm: 50 * time.Millisecond, window: 150 * time.Millisecond, rows: 10_000, stream: 100_000,
 		curveRuns: 1, curveWindow: 100 * time.Millisecond,
 		goroutines: []int{1, 10, 100}, conns: []int{1, 4, 16},
 		tables: []int{1000, 100_000}, trees: []int{10_000, 30_000},
@@ -102,6 +106,18 @@ func (b *bench) on(ctx context.Context, p peers.Peer, o peers.Options, fn func(d
 	}
 	want.rows = b.rows
 	return s, verify(ctx, path, want)
+}
+
+// reading is on for what only reads. Until the log has its first commit every read
+// looks at the log's file, so there is one before.
+func (b *bench) reading(ctx context.Context, p peers.Peer, o peers.Options, fn func(db peers.DB) (sample, error)) (sample, error) {
+	return b.on(ctx, p, o, func(db peers.DB) (sample, expected, error) {
+		if err := b.append(ctx, db, 0); err != nil {
+			return sample{}, expected{}, err
+		}
+		s, err := fn(db)
+		return s, expected{appended: 1}, err
+	})
 }
 
 // read is R1's and R2's operation.

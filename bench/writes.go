@@ -2,21 +2,43 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/sqlane/sqlane/bench/peers"
 )
 
-// writes is W1 and W2: durable single-row typed writes of many goroutines.
+// writes is W1 and W2: durable single-row typed writes of many goroutines. The
+// floor, which has one connection, writes as many rows in a transaction as pay for it.
 func writes(id, synchronous string) workload {
 	return workload{
-		ID: id, Title: "single-row typed writes: AppendLog, 100 goroutines, synchronous=" + strings.ToUpper(synchronous), Primary: "ops/s", columns: append(slices.Clone(latencies), written),
-		skip: unlessPooled, long: synchronous == "full",
+		ID: id, Title: fmt.Sprintf("single-row typed writes: AppendLog, 100 goroutines, synchronous=%s; the floor: one goroutine, %s rows a transaction", strings.ToUpper(synchronous), number(perTransaction)),
+		Primary: "ops/s", columns: append(slices.Clone(latencies), written), long: synchronous == "full",
 		run: func(ctx context.Context, b *bench, p peers.Peer) (sample, error) {
+			if p.Alone {
+				return b.writeInBulk(ctx, p, synchronous)
+			}
 			return b.writeBy(ctx, p, 100, synchronous)
 		},
 	}
+}
+
+// perTransaction is how many rows the floor writes before it commits.
+const perTransaction = 1000
+
+func (b *bench) writeInBulk(ctx context.Context, p peers.Peer, synchronous string) (sample, error) {
+	return b.on(ctx, p, peers.Options{Synchronous: synchronous}, func(db peers.DB) (sample, expected, error) {
+		s, n, err := inGroups(ctx, 1, b.warm, b.window, func(ctx context.Context, _ int) error {
+			return db.(peers.Bulk).AppendLogs(ctx, perTransaction, logEntry(3))
+		})
+		if err != nil {
+			return s, expected{}, err
+		}
+		s.each("op", perTransaction)
+		s.metrics["ops/s"] *= perTransaction
+		return s, expected{appended: n * perTransaction, appendedSum: 3 * n * perTransaction}, nil
+	})
 }
 
 func (b *bench) writeBy(ctx context.Context, p peers.Peer, goroutines int, synchronous string) (sample, error) {

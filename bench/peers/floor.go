@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/sqlane/sqlane/column"
@@ -16,22 +17,24 @@ import (
 // floor is what modernc's SQLite itself costs: its C interface called directly,
 // one connection, each statement prepared once, the row copied into the struct.
 // Whatever is slower adds to that; nothing on this SQLite can be faster.
+// It is opened without SQLite's mutex, which one goroutine does not need.
 func floor() Peer {
 	return Peer{
 		Name: "floor", Module: "modernc.org/sqlite", Modernc: true, Alone: true, Tuned: true,
-		Config: "modernc.org/sqlite/lib called directly: one connection, each statement prepared once, no pool, no context",
-		Source: "https://www.sqlite.org/cintro.html",
+		Config: "modernc.org/sqlite/lib called directly: one connection, opened with SQLITE_OPEN_NOMUTEX, each statement prepared once, no pool, no context",
+		Source: "https://www.sqlite.org/cintro.html and https://www.sqlite.org/threadsafe.html",
 		Open:   openFloor,
 		Busy:   func(err error) bool { var e floorError; return errors.As(err, &e) && isBusy(e.code) },
 	}
 }
 
 type floorDB struct {
-	tls                          *libc.TLS
-	db                           uintptr
-	get, list, add, upsert, mark floorStmt
-	begin, commit, rollback      floorStmt
-	stmts                        []floorStmt
+	tls                     *libc.TLS
+	db                      uintptr
+	get, list, search       floorStmt
+	add, upsert, mark       floorStmt
+	begin, commit, rollback floorStmt
+	stmts                   []floorStmt
 }
 
 type floorError struct {
@@ -50,7 +53,7 @@ func openFloor(_ context.Context, o Options) (DB, error) {
 	defer libc.Xfree(d.tls, path)
 	out := libc.Xmalloc(d.tls, 8)
 	defer libc.Xfree(d.tls, out)
-	rc := lib.Xsqlite3_open_v2(d.tls, path, out, lib.SQLITE_OPEN_READWRITE, 0)
+	rc := lib.Xsqlite3_open_v2(d.tls, path, out, lib.SQLITE_OPEN_READWRITE|lib.SQLITE_OPEN_NOMUTEX, 0)
 	d.db = pointerAt(out)
 	if err := d.check(rc); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -66,7 +69,7 @@ func openFloor(_ context.Context, o Options) (DB, error) {
 		}
 	}
 	for stmt, text := range map[*floorStmt]string{
-		&d.get: getFileByPath, &d.list: listDirectory, &d.add: appendLog, &d.upsert: upsertFile, &d.mark: markFileSeen,
+		&d.get: getFileByPath, &d.list: listDirectory, &d.search: searchFilesByPrefix, &d.add: appendLog, &d.upsert: upsertFile, &d.mark: markFileSeen,
 		&d.begin: "BEGIN IMMEDIATE", &d.commit: "COMMIT", &d.rollback: "ROLLBACK",
 	} {
 		if *stmt, err = d.prepare(text); err != nil {
@@ -151,6 +154,33 @@ func (d *floorDB) ListDirectory(_ context.Context, arg gen.ListDirectoryParams) 
 	}
 }
 
+// SearchFilesByPrefixSeq implements DB.
+func (d *floorDB) SearchFilesByPrefixSeq(_ context.Context, arg gen.SearchFilesByPrefixParams) iter.Seq2[gen.File, error] {
+	return func(yield func(gen.File, error) bool) {
+		text, err := d.search.bindText(1, arg.Prefix)
+		if err != nil {
+			yield(gen.File{}, err)
+			return
+		}
+		defer libc.Xfree(d.tls, text)
+		d.search.bindInt(2, arg.Count)
+		for {
+			more, err := d.search.step()
+			switch {
+			case more && yield(floorFile(d.search), nil):
+				continue
+			case more:
+				_ = d.search.reset()
+				return
+			}
+			if err = errors.Join(err, d.search.reset()); err != nil {
+				yield(gen.File{}, err)
+			}
+			return
+		}
+	}
+}
+
 // AppendLog implements DB.
 func (d *floorDB) AppendLog(_ context.Context, arg gen.AppendLogParams) (gen.IndexingLog, error) {
 	for i, text := range []string{string(arg.Operation), arg.Path} {
@@ -216,6 +246,19 @@ func (d *floorDB) Touch(ctx context.Context, path string, log gen.AppendLogParam
 	}
 	if err := touch(ctx, d, path, log); err != nil {
 		return errors.Join(err, d.rollback.run())
+	}
+	return d.commit.run()
+}
+
+// AppendLogs implements Bulk.
+func (d *floorDB) AppendLogs(ctx context.Context, n int, arg gen.AppendLogParams) error {
+	if err := d.begin.run(); err != nil {
+		return err
+	}
+	for range n {
+		if _, err := d.AppendLog(ctx, arg); err != nil {
+			return errors.Join(err, d.rollback.run())
+		}
 	}
 	return d.commit.run()
 }

@@ -8,6 +8,7 @@ package peers
 
 import (
 	"context"
+	"iter"
 
 	"github.com/sqlane/sqlane/gen"
 )
@@ -28,12 +29,21 @@ type DB interface {
 	ListDirectory(ctx context.Context, arg gen.ListDirectoryParams) ([]gen.File, error)
 	AppendLog(ctx context.Context, arg gen.AppendLogParams) (gen.IndexingLog, error)
 	UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (gen.File, error)
+	// SearchFilesByPrefixSeq runs the query of that name and yields a row at a time.
+	// Leaving the loop gives the connection back.
+	SearchFilesByPrefixSeq(ctx context.Context, arg gen.SearchFilesByPrefixParams) iter.Seq2[gen.File, error]
 	// Touch reads a file, moves its indexed_at on by one nanosecond and appends
 	// to the log, with the file's id as count: one IMMEDIATE transaction.
 	Touch(ctx context.Context, path string, log gen.AppendLogParams) error
 	// Hold calls use while it has a connection for itself.
 	Hold(ctx context.Context, use func()) error
 	Close() error
+}
+
+// Bulk is what the floor does besides.
+type Bulk interface {
+	// AppendLogs appends a row so many times, in one transaction.
+	AppendLogs(ctx context.Context, n int, arg gen.AppendLogParams) error
 }
 
 // Peer is a library in one configuration.
@@ -54,7 +64,7 @@ type Peer struct {
 
 // All returns every peer, sqlane first.
 func All() []Peer {
-	all := []Peer{sqlane(), floor()}
+	all := []Peer{Sqlane(), floor()}
 	all = append(all, modernc()...)
 	all = append(all, zombiezen())
 	all = append(all, mattn()...)

@@ -88,6 +88,23 @@ func TestEveryPeerReturnsWhatPackageGenDoes(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want[1:], rest)
 
+		arg := gen.SearchFilesByPrefixParams{Prefix: "", Count: 9}
+		soon, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		for range 12 { // more than there are connections: they come back from loops that were left
+			for first, err := range db.SearchFilesByPrefixSeq(soon, arg) {
+				require.NoError(t, err)
+				require.Equal(t, made, first)
+				break
+			}
+			var streamed []gen.File
+			for one, err := range db.SearchFilesByPrefixSeq(soon, arg) {
+				require.NoError(t, err)
+				streamed = append(streamed, one)
+			}
+			require.Equal(t, want, streamed)
+		}
+
 		logged, err := db.AppendLog(ctx, entry(3))
 		require.NoError(t, err)
 		return func(q *gen.Queries) {
@@ -120,6 +137,35 @@ func TestEveryPeerTouchesAllOrNothing(t *testing.T) {
 			require.Len(t, log, 2)
 			require.Equal(t, made.ID, log[0].FileCount)
 		}
+	})
+}
+
+func TestTheFloorAppendsManyRowsOrNone(t *testing.T) {
+	forEach(t, peers.Options{Synchronous: "full"}, func(t *testing.T, p peers.Peer, db peers.DB) func(*gen.Queries) {
+		bulk, is := db.(peers.Bulk)
+		require.Equal(t, p.Alone, is)
+		if !is {
+			return func(*gen.Queries) {}
+		}
+		require.NoError(t, bulk.AppendLogs(t.Context(), 5, entry(3)))
+		bad := entry(0)
+		bad.Operation = "unknown"
+		require.Error(t, bulk.AppendLogs(t.Context(), 5, bad))
+		require.NoError(t, bulk.AppendLogs(t.Context(), 2, entry(4)), "the next one finds no transaction open")
+		return func(q *gen.Queries) {
+			log, err := q.RecentLog(t.Context(), 99)
+			require.NoError(t, err)
+			require.Len(t, log, 7)
+		}
+	})
+}
+
+func TestTheFloorHasNoMutex(t *testing.T) {
+	forEach(t, peers.Options{Synchronous: "full"}, func(t *testing.T, p peers.Peer, db peers.DB) func(*gen.Queries) {
+		if p.Alone {
+			require.False(t, peers.HasMutex(db))
+		}
+		return func(*gen.Queries) {}
 	})
 }
 

@@ -14,6 +14,12 @@ WHERE directory_id = ?1
 ORDER BY name_lower, id
 LIMIT ?4
 `
+	searchFilesByPrefix = `-- name: SearchFilesByPrefix :many
+SELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files
+WHERE name_lower >= ?1 AND name_lower < ?1 || char(1114111)
+ORDER BY name_lower, id
+LIMIT ?2
+`
 	upsertFile = `-- name: UpsertFile :one
 INSERT INTO files (directory_id, path, name, name_lower, extension, file_type_id, is_directory, size,
                    date_created, date_modified, cloud_provider, cloud_status, indexed_at)

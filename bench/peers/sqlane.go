@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/sqlane/sqlane/gen"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/repo"
 )
 
-func sqlane() Peer {
+// Sqlane is the one that the others are measured beside.
+func Sqlane() Peer {
 	return Peer{
 		Name:    "sqlane",
 		Module:  "github.com/sqlane/sqlane",
@@ -44,6 +46,20 @@ func (d *sqlaneDB) Touch(ctx context.Context, path string, log gen.AppendLogPara
 	})
 }
 
+// SearchFilesByPrefixSeq implements DB. TO GO: once repo has the method of this name,
+// the embedded Repo implements it, and this one is to be deleted.
+func (d *sqlaneDB) SearchFilesByPrefixSeq(ctx context.Context, arg gen.SearchFilesByPrefixParams) iter.Seq2[gen.File, error] {
+	return func(yield func(gen.File, error) bool) {
+		rows, err := d.pool.Reader().Query(ctx, searchFilesByPrefix, arg.Prefix, arg.Count)
+		if err != nil {
+			yield(gen.File{}, err)
+			return
+		}
+		defer rows.Close()
+		yieldFiles(rows, yield)
+	}
+}
+
 // Hold implements DB.
 func (d *sqlaneDB) Hold(ctx context.Context, use func()) error {
 	lease, err := d.pool.Acquire(ctx)
@@ -54,6 +70,12 @@ func (d *sqlaneDB) Hold(ctx context.Context, use func()) error {
 	lease.Release()
 	return nil
 }
+
+// Pooled is what sqlane's DB is besides: workloads that only it can do need its pool.
+type Pooled interface{ Pool() *pool.Pool }
+
+// Pool implements Pooled.
+func (d *sqlaneDB) Pool() *pool.Pool { return d.pool }
 
 // Close implements DB.
 func (d *sqlaneDB) Close() error { return d.pool.Close() }

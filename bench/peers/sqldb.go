@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime"
 
 	"github.com/sqlane/sqlane/gen"
@@ -80,7 +81,7 @@ func (d dialect) openTuned(ctx context.Context, o Options) (DB, error) {
 		db.SetMaxOpenConns(limit)
 		db.SetMaxIdleConns(limit)
 		dbs[i], stmts[i] = db, map[string]*sql.Stmt{}
-		for _, text := range []string{getFileByPath, listDirectory, upsertFile, markFileSeen, appendLog} {
+		for _, text := range []string{getFileByPath, listDirectory, searchFilesByPrefix, upsertFile, markFileSeen, appendLog} {
 			if stmts[i][text], err = db.PrepareContext(ctx, text); err != nil {
 				return nil, errors.Join(fmt.Errorf("%s: %w", d.name, err), db.Close())
 			}
@@ -121,6 +122,44 @@ func (d *sqlDB) GetFileByPath(ctx context.Context, path string) (gen.File, error
 // ListDirectory implements DB.
 func (d *sqlDB) ListDirectory(ctx context.Context, arg gen.ListDirectoryParams) ([]gen.File, error) {
 	return d.reading().ListDirectory(ctx, arg)
+}
+
+// SearchFilesByPrefixSeq implements DB. sqlc makes no iterators: it is written by
+// hand, as people do.
+func (d *sqlDB) SearchFilesByPrefixSeq(ctx context.Context, arg gen.SearchFilesByPrefixParams) iter.Seq2[gen.File, error] {
+	return func(yield func(gen.File, error) bool) {
+		var db gen.DBTX = d.reader
+		if d.readerStmts != nil {
+			db = prepared{db, d.readerStmts, nil}
+		}
+		rows, err := db.QueryContext(ctx, searchFilesByPrefix, arg.Prefix, arg.Count)
+		if err != nil {
+			yield(gen.File{}, err)
+			return
+		}
+		defer rows.Close()
+		yieldFiles(rows, yield)
+	}
+}
+
+// yieldFiles scans rows one by one.
+func yieldFiles(rows interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+}, yield func(gen.File, error) bool,
+) {
+	for rows.Next() {
+		var f gen.File
+		err := rows.Scan(&f.ID, &f.DirectoryID, &f.Path, &f.Name, &f.NameLower, &f.Extension, &f.FileTypeID, &f.IsDirectory, &f.Size,
+			&f.DateCreated, &f.DateModified, &f.CloudProvider, &f.CloudStatus, &f.IndexedAt, &f.FolderSize)
+		if !yield(f, err) || err != nil {
+			return
+		}
+	}
+	if err := rows.Err(); err != nil {
+		yield(gen.File{}, err)
+	}
 }
 
 // AppendLog implements DB.

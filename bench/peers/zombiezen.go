@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/sqlane/sqlane/column"
@@ -74,6 +75,38 @@ func (d *zombieDB) ListDirectory(ctx context.Context, arg gen.ListDirectoryParam
 	}
 	defer d.pool.Put(conn)
 	return zombieConn{conn}.ListDirectory(arg)
+}
+
+// SearchFilesByPrefixSeq implements DB.
+func (d *zombieDB) SearchFilesByPrefixSeq(ctx context.Context, arg gen.SearchFilesByPrefixParams) iter.Seq2[gen.File, error] {
+	return func(yield func(gen.File, error) bool) {
+		conn, err := d.pool.Take(ctx)
+		if err != nil {
+			yield(gen.File{}, err)
+			return
+		}
+		defer d.pool.Put(conn)
+		stmt, err := conn.Prepare(searchFilesByPrefix)
+		if err != nil {
+			yield(gen.File{}, err)
+			return
+		}
+		stmt.BindText(1, arg.Prefix)
+		stmt.BindInt64(2, arg.Count)
+		for {
+			more, err := stmt.Step()
+			switch {
+			case err != nil:
+				yield(gen.File{}, err)
+				return
+			case !more:
+				return
+			case !yield(zombieFile(stmt), nil):
+				_ = stmt.Reset()
+				return
+			}
+		}
+	}
 }
 
 // AppendLog implements DB.
