@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/sqlane/sqlane/internal/bridge"
+	"github.com/sqlane/sqlane/internal/scan"
 	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
@@ -201,10 +202,10 @@ func (r *openRows) Scan(dest ...any) error {
 	switch {
 	case err != nil:
 		return err
-	case hasRawBytes(dest):
+	case scan.HasRawBytes(dest):
 		return errors.New("sql: RawBytes isn't allowed on Rows.Scan here; use []byte")
 	}
-	return scanRow(r.bridge, r.from.Columns(), row, dest)
+	return scan.Row(r.bridge, r.from.Columns(), row, dest)
 }
 
 func (r *openRows) mayScan() error {
@@ -337,10 +338,10 @@ func (r *readRow) Scan(dest ...any) error {
 	switch {
 	case r.err != nil:
 		return r.err
-	case hasRawBytes(dest):
+	case scan.HasRawBytes(dest):
 		return errors.New("sql: RawBytes isn't allowed on Row.Scan") // database/sql's words
 	case r.none:
 		return sql.ErrNoRows
 	}
-	return scanRow(r.bridge, r.names, r.row, dest)
+	return scan.Row(r.bridge, r.names, r.row, dest)
 }
