@@ -40,14 +40,14 @@ func (c *Conn) Release(s *Stmt) { c.cache.give(s) }
 
 func (c *cache) give(s *Stmt) {
 	s.taken = false
-	if s.running { // it was given up while it waited for a lock
+	if s.status != stmtIdle { // it was given up while it waited for a lock
 		_ = s.reset()
 	}
 	switch {
-	case s.element != nil && (s.spent || s.stale):
+	case s.element != nil && (s.status == stmtFinalized || s.stale):
 		c.evict(s)
 		return
-	case s.element != nil || s.spent:
+	case s.element != nil || s.status == stmtFinalized:
 		return
 	}
 	if _, there := c.byText[s.key]; there || s.key == "" || c.size <= 0 {

@@ -23,7 +23,7 @@ type Stmt struct {
 	pstmt   uintptr       // It is SQLite's own statement, an sqlite3_stmt*.
 	key     string        // The cache knows the statement by it; "" if it is not to be cached.
 	element *list.Element // It is the statement's place in the cache; nil if it has none.
-	taken   bool          // It is out of the cache, in use.
+	taken   bool          // It is out of the cache, in use: before, in and after a run.
 
 	Text       string
 	Writes     bool // It is SQLite's verdict.
@@ -35,22 +35,35 @@ type Stmt struct {
 	rowids     bool   // It is an insertion into a table with rowids, as a run has shown.
 	compiled   int32  // SQLite had compiled it again so often when its columns were looked at.
 
-	bound   []uintptr // Parameters are bound to this memory.
-	texts   []byte    // The short texts of the row that is being read are here,
-	ends    []end     // and each of them ends there.
-	running bool      // A run has begun and was not reset.
-	ahead   bool      // The current row was not read yet.
-	done    bool      // There are no more rows.
-	stale   bool      // It was compiled for another schema than its effects were seen in.
-	spent   bool      // It was finalized.
+	bound  []uintptr // Parameters are bound to this memory.
+	texts  []byte    // The short texts of the row that is being read are here,
+	ends   []end     // and each of them ends there.
+	status status
+	stale  bool // It was compiled for another schema than its effects were seen in, whatever runs since.
 }
+
+// status is where a statement is in its run.
+//
+//	idle ──▶ row ahead ◀──▶ row read ──▶ ended
+//
+// The first step may end the run already. From wherever it is, a reset leads back to
+// idle, and Close to finalized.
+type status uint8
+
+const (
+	stmtIdle      status = iota // It was prepared or reset: a run may begin.
+	stmtRowAhead                // It is at a row that was not read yet.
+	stmtRowRead                 // It is at a row that was read: the next one takes a step.
+	stmtEnded                   // It is at its end, has failed, or is in a step: what is left is to reset it.
+	stmtFinalized               // It is gone, and may not be run.
+)
 
 // Header tells of the columns of its rows, as they are now: a changed schema may change them
 // from run to run.
 func (s *Stmt) Header() Header { return s.header }
 
 // Ahead reports that the next row is there already, so that to read it runs nothing.
-func (s *Stmt) Ahead() bool { return s.ahead }
+func (s *Stmt) Ahead() bool { return s.status == stmtRowAhead }
 
 // Recompiled counts how often a changed schema had SQLite compile it again.
 func (s *Stmt) Recompiled() int32 { return s.compiled }
@@ -155,8 +168,10 @@ func (s *Stmt) keep(v string) (uintptr, error) {
 
 // step runs the statement to its next row, or to its end: io.EOF.
 func (s *Stmt) step() error {
+	s.status = stmtEnded // also if a function that SQLite calls does not return
 	switch rc := lib.Xsqlite3_step(s.conn.tls, s.pstmt); rc {
 	case lib.SQLITE_ROW:
+		s.status = stmtRowAhead
 		return nil
 	case lib.SQLITE_DONE:
 		return io.EOF
@@ -168,14 +183,13 @@ func (s *Stmt) step() error {
 // begin binds the arguments and takes the first step. After a failure it may be
 // called again.
 func (s *Stmt) begin(args []driver.NamedValue) error {
-	if s.running {
+	if s.status != stmtIdle {
 		_ = s.reset() // it repeats why the last run failed
 	}
 	if err := s.bind(args); err != nil {
 		s.free()
 		return err
 	}
-	s.running = true
 	err := s.step()
 	if s.compiled != s.timesCompiled() {
 		s.describeColumns()
@@ -187,11 +201,11 @@ func (s *Stmt) begin(args []driver.NamedValue) error {
 // reset ends the run. Parameters stay bound, to memory that is gone: the next
 // bind replaces them before SQLite looks at them.
 func (s *Stmt) reset() error {
-	if s.spent {
+	if s.status == stmtFinalized {
 		return nil
 	}
 	rc := lib.Xsqlite3_reset(s.conn.tls, s.pstmt)
-	s.running = false
+	s.status = stmtIdle
 	s.free()
 	if rc != lib.SQLITE_OK {
 		return s.conn.failure(rc)
@@ -208,10 +222,10 @@ func (s *Stmt) free() {
 
 // Close finalizes the statement.
 func (s *Stmt) Close() error {
-	if s.spent {
+	if s.status == stmtFinalized {
 		return nil
 	}
-	s.spent = true
+	s.status = stmtFinalized
 	err := s.driver.Close()
 	s.free()
 	return err
@@ -233,21 +247,17 @@ func (s *Stmt) Complete(args []driver.NamedValue) (Result, error) {
 
 // Open runs the statement up to its first row.
 func (s *Stmt) Open(args []driver.NamedValue) error {
-	err := s.begin(args)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err := s.begin(args); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	s.ahead, s.done = err == nil, err != nil
 	return nil
 }
 
 // End ends the run of a statement that was opened. A write is run to its end
 // first, since that is where SQLite checks foreign keys and commits.
 func (s *Stmt) End() error {
-	for s.Writes && !s.done {
-		if err := s.step(); errors.Is(err, io.EOF) {
-			s.done = true
-		} else if err != nil {
+	for s.Writes && s.status != stmtEnded {
+		if err := s.step(); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 	}
@@ -256,16 +266,15 @@ func (s *Stmt) End() error {
 
 // Next reads the next row.
 func (s *Stmt) Next(row []Value) error {
-	if !s.ahead && !s.done {
+	if s.status == stmtRowRead {
 		if err := s.step(); err != nil {
-			s.done = true
 			return err
 		}
 	}
-	if s.done {
+	if s.status != stmtRowAhead {
 		return io.EOF
 	}
-	s.ahead = false
+	s.status = stmtRowRead
 	s.read(row)
 	return nil
 }
