@@ -4,36 +4,75 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
-// namedValues makes of arguments what database/sql makes of them, and fails in its
+// argumentsOf makes of arguments what database/sql makes of them, and fails in its
 // words (https://pkg.go.dev/database/sql/driver#DefaultParameterConverter). It calls
 // Valuers, which may take their time, panic, or use the pool: nothing may be locked.
-func namedValues(args []any) ([]driver.NamedValue, error) {
-	return appendNamedValues(make([]driver.NamedValue, 0, len(args)), args)
+func argumentsOf(args []any) ([]sqlite.Argument, error) {
+	if len(args) == 0 {
+		return nil, nil
+	}
+	return appendArguments(make([]sqlite.Argument, 0, len(args)), args)
 }
 
-// appendNamedValues is namedValues for those who have room for them.
-func appendNamedValues(values []driver.NamedValue, args []any) ([]driver.NamedValue, error) {
+// appendArguments is argumentsOf for those who have room for them.
+func appendArguments(to []sqlite.Argument, args []any) ([]sqlite.Argument, error) {
 	for i, arg := range args {
-		v := driver.NamedValue{Ordinal: i + 1}
+		var a sqlite.Argument
 		if named, ok := arg.(sql.NamedArg); ok {
 			if first, _ := utf8.DecodeRuneInString(named.Name); named.Name != "" && !unicode.IsLetter(first) {
 				return nil, fmt.Errorf("name %q does not begin with a letter", named.Name)
 			}
-			v.Name, arg = named.Name, named.Value
+			a.Name, arg = named.Name, named.Value
 		}
-		var err error
-		if v.Value, err = driver.DefaultParameterConverter.ConvertValue(arg); err != nil {
-			which := fmt.Sprintf("$%d", v.Ordinal)
-			if v.Name != "" {
-				which = fmt.Sprintf("with name %q", v.Name)
+		var ok bool
+		if a.Value, ok = plainValue(arg); !ok {
+			v, err := driver.DefaultParameterConverter.ConvertValue(arg)
+			if err != nil {
+				which := fmt.Sprintf("$%d", i+1)
+				if a.Name != "" {
+					which = fmt.Sprintf("with name %q", a.Name)
+				}
+				return nil, fmt.Errorf("sql: converting argument %s type: %w", which, err)
 			}
-			return nil, fmt.Errorf("sql: converting argument %s type: %w", which, err)
+			if a.Value, ok = sqlite.ValueOf(v); !ok {
+				return nil, sqlite.NoValueError(v)
+			}
 		}
-		values = append(values, v)
+		to = append(to, a)
 	}
-	return values, nil
+	return to, nil
+}
+
+// plainValue makes of an argument what database/sql would make of it, if its type is
+// one that most are of.
+func plainValue(arg any) (v sqlite.Value, ok bool) {
+	switch arg := arg.(type) {
+	case int:
+		return sqlite.IntegerOf(int64(arg)), true
+	case *int64:
+		return pointed(arg, sqlite.IntegerOf), true
+	case *string:
+		return pointed(arg, sqlite.TextOf), true
+	case *float64:
+		return pointed(arg, sqlite.FloatOf), true
+	case *bool:
+		return pointed(arg, sqlite.BoolOf), true
+	case *time.Time:
+		return pointed(arg, sqlite.TimeOf), true
+	}
+	return sqlite.ValueOf(arg)
+}
+
+func pointed[T any](p *T, of func(T) sqlite.Value) sqlite.Value {
+	if p == nil {
+		return sqlite.Value{}
+	}
+	return of(*p)
 }

@@ -25,19 +25,25 @@ func (p *Pool) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 	if outer := p.TxFromContext(ctx); outer != nil {
 		return outer.Savepoint(ctx, fn)
 	}
+	h := holder{ctx: ctx}
+	h.note(p, 1, 2)
+	return p.batch(ctx, fn, &h)
+}
+
+func (p *Pool) batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) error, h *holder) error {
 	ctx, span := p.trace(ctx, TraceOp{Name: "batch"})
 	var err error
 	defer func() { span.finish(err) }()
-	err = p.batchOne(ctx, member{fn: fn}, span)
+	err = p.batchOne(ctx, member{fn: fn}, span, h)
 	return err
 }
 
-func (p *Pool) batchOne(ctx context.Context, m member, span *span) error {
+func (p *Pool) batchOne(ctx context.Context, m member, span *span, h *holder) error {
 	if p.write == nil {
 		return p.fail("batch", ErrReadOnly, nil)
 	}
 	m.ctx = ctx
-	b, err := p.joinBatch(ctx, &m, span)
+	b, err := p.joinBatch(ctx, &m, span, h)
 	switch {
 	case err != nil:
 		return err
@@ -50,7 +56,7 @@ func (p *Pool) batchOne(ctx context.Context, m member, span *span) error {
 		return err
 	}
 	p.counts.retries.Add(1)
-	if err = p.runTx(ctx, Immediate, false, m.fn); err == nil {
+	if err = p.runTx(ctx, Immediate, false, m.fn, h); err == nil {
 		p.counts.batches.Add(1)
 		p.counts.batchMembers.Add(1)
 	}
@@ -101,14 +107,8 @@ type member struct {
 // joinBatch waits for the write lane, and returns the transaction that came
 // along with it or a new one. If somebody else runs the member's statement
 // meanwhile, it returns none when all is over.
-func (p *Pool) joinBatch(ctx context.Context, m *member, span *span) (*batch, error) {
-	h := holder{label: labelOf(ctx)}
-	skip := 4 // Batch, and what it calls
-	if m.single != nil {
-		skip = 5 // Writer's methods are one more
-	}
-	h.depth = runtime.Callers(skip, p.frames(&h))
-	l, err := p.acquire(ctx, request{op: "batch", choice: choice{primary: true}, member: m}, &h)
+func (p *Pool) joinBatch(ctx context.Context, m *member, span *span, h *holder) (*batch, error) {
+	l, err := p.acquire(ctx, wish{op: "batch", choice: choice{primary: true}, member: m}, h)
 	if err != nil || l == nil {
 		return m.handed, err
 	}
@@ -195,7 +195,7 @@ func (b *batch) runSingle(m *member, noInterrupt bool) error {
 	cl.noInterrupt = noInterrupt
 	var before, compiled int32
 	c.mu.Lock()
-	s := c.db.Known(m.single.query) // nil if the connection was closed just now
+	s := c.db.Known(m.single.Text) // nil if the connection was closed just now
 	if s != nil {
 		before, compiled = c.db.TotalChanges(), s.Recompiled()
 	}
@@ -227,7 +227,7 @@ func (c *conn) plain(m *member) bool {
 	if m.single == nil || c.pool.source.callsProgram {
 		return false
 	}
-	s := c.db.Known(m.single.query)
+	s := c.db.Known(m.single.Text)
 	return s != nil && s.Effects == sqlite.Effects{}
 }
 

@@ -40,7 +40,9 @@ func (p *Pool) checkAnswer(ctx context.Context) error {
 }
 
 func (p *Pool) readSchema(ctx context.Context) error {
-	l, err := p.Acquire(ctx)
+	h := holder{ctx: ctx}
+	h.note(p, 3, 2) // past HealthCheck and what it calls
+	l, err := p.acquire(ctx, wish{op: "acquire"}, &h)
 	if err != nil {
 		return err
 	}

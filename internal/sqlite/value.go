@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"database/sql/driver"
+	"fmt"
 	"math"
 	"time"
 )
@@ -73,6 +74,25 @@ type Argument struct {
 	Name string // It is "" for one that is given by its place.
 	Value
 }
+
+// Arguments makes arguments of database/sql's.
+func Arguments(given []driver.NamedValue) ([]Argument, error) {
+	if len(given) == 0 {
+		return nil, nil
+	}
+	args := make([]Argument, len(given))
+	for i, g := range given {
+		v, ok := ValueOf(g.Value)
+		if !ok {
+			return nil, NoValueError(g.Value)
+		}
+		args[i] = Argument{Name: g.Name, Value: v}
+	}
+	return args, nil
+}
+
+// NoValueError is what is said of an argument that ValueOf does not know.
+func NoValueError(v any) error { return fmt.Errorf("sqlite: invalid driver.Value type %T", v) }
 
 // IntegerOf is an Integer.
 func IntegerOf(n int64) Value { return Value{Kind: Integer, number: n} }
