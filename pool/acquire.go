@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/sqlane/sqlane/internal/lane"
@@ -14,7 +15,7 @@ import (
 // ErrDeadlock if the only one is held by the transaction in ctx.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
 	h := holder{ctx: ctx}
-	h.note(p, 1, 1)
+	h.depth = runtime.Callers(2, h.frames(p, 1))
 	return p.acquire(ctx, wish{op: "acquire", tracked: true}, &h)
 }
 

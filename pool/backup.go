@@ -78,7 +78,7 @@ func (p *Pool) backup(ctx context.Context, path string) (err error) {
 	// The snapshot lasts as long as the transaction; without one every commit
 	// would make the copy start anew.
 	h := holder{ctx: ctx}
-	h.note(p, 2, 1)
+	h.depth = runtime.Callers(3, h.frames(p, 1))
 	err = p.snapshot(ctx, func(ctx context.Context, tx *Tx) error { return tx.copyTo(ctx, partial) }, &h)
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ func (p *Pool) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 		return outer.Savepoint(ctx, fn)
 	}
 	h := holder{ctx: ctx}
-	h.note(p, 1, 2)
+	h.depth = runtime.Callers(2, h.frames(p, 2)) // StoreBatch is one of its callers
 	return p.batch(ctx, fn, &h)
 }
 

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"runtime"
 )
 
 // Begin starts a transaction that its caller ends with Commit or Rollback. It
@@ -13,7 +14,7 @@ func (p *Pool) Begin(ctx context.Context, level Level) (*Tx, error) {
 		return nil, p.fail("begin", ErrConfig, nil, level.String())
 	}
 	h := holder{ctx: ctx}
-	h.note(p, 1, 1)
+	h.depth = runtime.Callers(2, h.frames(p, 1))
 	_, tx, err := p.begin(ctx, level, false, &h)
 	if err != nil {
 		return nil, err

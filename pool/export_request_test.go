@@ -3,8 +3,11 @@ package pool
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"io"
 
+	"github.com/sqlane/sqlane/internal/bridge"
 	"github.com/sqlane/sqlane/internal/request"
 	"github.com/sqlane/sqlane/internal/sqlite"
 )
@@ -67,3 +70,47 @@ func (q Requests) QueryRow(ctx context.Context, query string, args ...any) Row {
 	}
 	return row
 }
+
+// RequestFace is Requests as database/sql's types have it.
+type RequestFace struct{ Requests }
+
+func (f RequestFace) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return f.Exec(ctx, query, args...)
+}
+
+func (f RequestFace) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	rows, err := f.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return bridge.New().Rows(rows.(*openRows).from.(driver.Rows))
+}
+
+func (f RequestFace) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	row := f.QueryRow(ctx, query, args...).(*readRow)
+	var rows oneRow
+	if row.err == nil {
+		rows = oneRow{names: row.request.Columns, row: row.request.Row, there: row.request.Found}
+	}
+	return bridge.New().Row(&rows, row.err)
+}
+
+// oneRow is a row that was read.
+type oneRow struct {
+	names []string
+	row   []sqlite.Value
+	there bool
+}
+
+func (r *oneRow) Columns() []string { return r.names }
+
+func (r *oneRow) Next(dest []driver.Value) error {
+	if !r.there {
+		return io.EOF
+	}
+	r.there = false
+	box(dest, r.row)
+	return nil
+}
+
+func (r *oneRow) Close() error { return nil }

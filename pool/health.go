@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 )
 
@@ -41,7 +42,7 @@ func (p *Pool) checkAnswer(ctx context.Context) error {
 
 func (p *Pool) readSchema(ctx context.Context) error {
 	h := holder{ctx: ctx}
-	h.note(p, 3, 2) // past HealthCheck and what it calls
+	h.depth = runtime.Callers(4, h.frames(p, 2)) // past HealthCheck and what it calls
 	l, err := p.acquire(ctx, wish{op: "acquire"}, &h)
 	if err != nil {
 		return err

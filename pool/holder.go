@@ -19,18 +19,24 @@ type holder struct {
 	reported bool            // It was logged that the lease is held for long.
 }
 
-// note keeps who takes the lease: where no query is named, this many of the calls
-// that led to the caller of note, whose own frame counts as the first to be skipped.
-// To look at the stack at all costs as much as some locks, and each frame a part of
-// that more, so it is those that name the taker; with LeakThreshold it is all.
-func (h *holder) note(p *Pool, skip, frames int) {
-	switch {
-	case p.cfg.LeakThreshold > 0:
-		frames = len(h.stack)
-	case h.name != "":
-		return
+// frames is where the calls go that led to whoever takes a lease. To look at them at
+// all costs as much as some locks, and each one a part of that more, so it is those
+// few that name the taker; with LeakThreshold it is all.
+func (h *holder) frames(p *Pool, few int) []uintptr {
+	if p.cfg.LeakThreshold > 0 {
+		few = len(h.stack)
 	}
-	h.depth = runtime.Callers(skip+2, h.stack[:frames])
+	return h.stack[:few]
+}
+
+// holderOf is who runs a statement for the caller of this function's caller's caller.
+// If the query has a name, that is all that is needed.
+func (p *Pool) holderOf(ctx context.Context, query string) holder {
+	h := holder{ctx: ctx, name: query}
+	if query == "" || p.cfg.LeakThreshold > 0 {
+		h.depth = runtime.Callers(4, h.frames(p, 4))
+	}
+	return h
 }
 
 // taker is the query that the holder runs, or the first function outside this package

@@ -29,7 +29,7 @@ func (p *Pool) InTx(ctx context.Context, level Level, fn func(ctx context.Contex
 		return outer.nest(ctx, level, fn)
 	}
 	h := holder{ctx: ctx}
-	h.note(p, 1, 2)
+	h.depth = runtime.Callers(2, h.frames(p, 2)) // StoreInTx is one of its callers
 	err := p.runTx(ctx, level, false, fn, &h)
 	if errors.Is(err, ErrConflict) && IsRepeatable(opts...) {
 		if ended := ctx.Err(); ended != nil {
@@ -53,7 +53,7 @@ func (p *Pool) View(ctx context.Context, fn func(ctx context.Context, tx *Tx) er
 		return view.run(ctx, fn, func(_ context.Context, keep bool) error { return view.closePart(keep) })
 	}
 	h := holder{ctx: ctx}
-	h.note(p, 1, 2)
+	h.depth = runtime.Callers(2, h.frames(p, 2)) // StoreView is one of its callers
 	return p.snapshot(ctx, fn, &h)
 }
 

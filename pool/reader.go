@@ -117,8 +117,7 @@ func (r Reader) one(ctx context.Context, q *request.Request) error {
 
 // take takes a connection for one call, which gives it back.
 func (r Reader) take(ctx context.Context, name string) (grip, error) {
-	h := holder{ctx: ctx, name: name}
-	h.note(r.pool, 2, 4)
+	h := r.pool.holderOf(ctx, name)
 	return r.pool.take(ctx, wish{op: "acquire"}, &h)
 }
 
@@ -137,8 +136,7 @@ func (r Reader) many(ctx context.Context, q *request.Request) (read cursor, b *b
 		read, err = tx.conn.query(tx.call(ctx).reading(), q.Text, q.Args)
 		return read, tx.conn.bridge, err
 	}
-	h := holder{ctx: ctx, name: q.Name}
-	h.note(r.pool, 1, 4)
+	h := r.pool.holderOf(ctx, q.Name)
 	l, err := r.pool.acquire(ctx, wish{op: "acquire", tracked: true}, &h)
 	if err != nil {
 		return nil, nil, err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"runtime"
 	"sync"
 
 	"github.com/sqlane/sqlane/internal/lane"
@@ -116,7 +117,7 @@ func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
 		return c, err
 	}
 	h := holder{ctx: ctx}
-	h.note(f.pool, 1, len(h.stack)) // the taker is behind much of database/sql
+	h.depth = runtime.Callers(2, h.stack[:]) // the taker is behind much of database/sql
 	l, err := f.pool.acquire(ctx, wish{op: "acquire", tracked: true}, &h)
 	if err != nil {
 		return nil, err

@@ -16,8 +16,8 @@ type tracking struct {
 // of this package end themselves need none of it.
 func (l *Lease) track() {
 	l.conn.mu.Lock()
-	defer l.conn.mu.Unlock()
 	l.conn.tracking = tracking{lease: l, grip: l.grip}
+	l.conn.mu.Unlock()
 	if m := &l.pool.maintenance; m.resting.Load() && m.resting.CompareAndSwap(true, false) {
 		l.pool.bell.ring()
 	}

@@ -96,8 +96,7 @@ func (w Writer) run(ctx context.Context, q *request.Request, wants wantedRows) (
 		return nil, err
 	}
 	s := &single{Request: q, wants: wants}
-	h := holder{ctx: ctx, name: q.Name}
-	h.note(w.pool, 2, 4)
+	h := w.pool.holderOf(ctx, q.Name)
 	var err error
 	if w.pool.cfg.Tracer != nil { // each query is told in the goroutine that asked for it
 		err = w.pool.batch(ctx, s.in, &h)
