@@ -36,12 +36,17 @@ func Row(b *bridge.Bridge, names []string, row []sqlite.Value, dest []any) error
 func Column(b *bridge.Bridge, names []string, i int, v *sqlite.Value, dest any) error {
 	done, err := assign(v, dest)
 	if err != nil {
-		return fmt.Errorf(`sql: Scan error on column index %d, name %q: %w`, i, names[i], err)
+		return Failed(names, i, err)
 	}
 	if done {
 		return nil
 	}
 	return convert(b, names, i, v.Driver(), dest)
+}
+
+// Failed is the error of the column at i.
+func Failed(names []string, i int, err error) error {
+	return fmt.Errorf(`sql: Scan error on column index %d, name %q: %w`, i, names[i], err)
 }
 
 // HasRawBytes reports a destination that would have to share the connection's
