@@ -171,6 +171,9 @@ func TestNoReadingQueryScansATable(t *testing.T) {
 	reader := reflect.TypeFor[repo.Reader]()
 	texts := sqlByName(t)
 	for m := range reader.Methods() {
+		if strings.HasSuffix(m.Name, "Seq") {
+			continue // the same query
+		}
 		text := strings.ReplaceAll(texts[m.Name], "/*SLICE:ids*/?", "?")
 		require.NotEmpty(t, text, m.Name)
 		scans := plan(t, lease, text)
