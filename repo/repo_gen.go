@@ -4,13 +4,13 @@ package repo
 
 import (
 	"context"
+	"iter"
 
 	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/gen"
 	"github.com/sqlane/sqlane/native"
 	"github.com/sqlane/sqlane/pool"
-	"iter"
 )
 
 // What errors of queries are, besides their cause: see package dberr.

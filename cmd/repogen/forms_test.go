@@ -104,6 +104,53 @@ func TestWhateverIsNotSqlcsIsSeen(t *testing.T) {
 	}
 }
 
+func TestColumnsInAnotherOrderAreReadInThatOrder(t *testing.T) {
+	out, told := ofShop(t, "queries.sql.go", "err := row.Scan(&i.ID, &i.Email, &i.Name)", "err := row.Scan(&i.ID, &i.Name, &i.Email)")
+	require.Empty(t, told)
+	require.Contains(t, out, "func readCustomer(c *native.Call, i *gen.Customer) {\n\tnative.Int(c, &i.ID)\n\tnative.Text(c, &i.Email)\n\tnative.Pointer(c, &i.Name, native.Text)\n}\n")
+	require.Contains(t, out, "func readCustomer2(c *native.Call, i *gen.Customer) {\n\tnative.Int(c, &i.ID)\n\tnative.Pointer(c, &i.Name, native.Text)\n\tnative.Text(c, &i.Email)\n}\n")
+}
+
+func TestWhatOnlyDatabaseSQLCanScanIntoRunsSqlcsOwnMethod(t *testing.T) {
+	for change, reason := range map[string]string{
+		"Email sql.RawBytes":                   "it scans into sql.RawBytes",
+		"Email *sql.RawBytes":                  "it scans into sql.RawBytes",
+		"Email Clock":                          "the type of i.Email is not known: ",
+		"Email struct{ Email sql.NullString }": "",
+	} {
+		_, told := ofShop(t, "models.go", "Email string", change)
+		if reason == "" {
+			require.Empty(t, told)
+			continue
+		}
+		require.Contains(t, told, "GetCustomer runs sqlc's own method: "+reason, change)
+		require.NotContains(t, told, "AddOrder")
+	}
+	_, told := ofShop(t, "queries.sql.go", "err := row.Scan(&i.ID, &i.Email, &i.Name)", "err := row.Scan(&i.ID, &i.Email, &i.name)")
+	require.Contains(t, told, "GetCustomer runs sqlc's own method: ")
+}
+
+// ofShop is what repogen makes of the shop with a change, and what it tells.
+func ofShop(t *testing.T, file, from, to string) (made, told string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "gen")
+	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/shop/gen")))
+	text, err := os.ReadFile(filepath.Join(dir, file))
+	require.NoError(t, err)
+	changed := strings.Replace(string(text), from, to, 1)
+	require.NotEqual(t, string(text), changed)
+	if strings.Contains(to, "sql.") {
+		changed = strings.Replace(changed, "package gen\n", "package gen\n\nimport \"database/sql\"\n", 1)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(changed), 0o644))
+	out := filepath.Join(t.TempDir(), "store.go")
+	code, told, stderr := repogen("-gen", dir, "-out", out, "-import", "example.org/gen", "-package", "store", "-v")
+	require.Zero(t, code, stderr)
+	after, err := os.ReadFile(out)
+	require.NoError(t, err)
+	return string(after), told
+}
+
 func TestTypesThatCannotBeFoundRunSqlcsOwnMethod(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "gen")
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/options/overrides")))

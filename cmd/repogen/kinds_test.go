@@ -234,7 +234,7 @@ var given = func() map[reflect.Type][]any {
 	given := map[reflect.Type][]any{}
 	for _, v := range []any{
 		1, -1, math.MaxInt, int8(-128), int8(127), int64(0), int64(math.MinInt64), int64(math.MaxInt64), uint16(0), uint16(65535), uint64(1), uint64(math.MaxInt64), uint64(math.MaxInt64 + 1), uint(3), uint(math.MaxUint),
-		float32(0.1), float32(math.Inf(-1)), 0.1, math.NaN(), math.Inf(1), -0.0, true, false, "", "text", "nul \x00", "\xff", strings.Repeat("ü", 200),
+		float32(0.1), float32(math.Inf(-1)), 0.1, math.NaN(), math.Inf(1), math.Copysign(0, -1), true, false, "", "text", "nul \x00", "\xff", strings.Repeat("ü", 200),
 		[]byte(nil),
 		[]byte{},
 		[]byte{0, 1},

@@ -216,9 +216,10 @@ func newReaders(queries []query) *readers {
 		if q.body == nil || len(q.body.columns) == 0 || q.body.columns[0].field == "" || r.names[q.body.key()] != "" {
 			continue
 		}
-		name := "read" + q.body.kind[strings.LastIndexByte(q.body.kind, '.')+1:]
+		kind := "read" + q.body.kind[strings.LastIndexByte(q.body.kind, '.')+1:]
+		name := kind
 		for n := 2; slices.Contains(used, name); n++ {
-			name = strings.TrimRight(name, "0123456789") + "_" + strconv.Itoa(n)
+			name = kind + strconv.Itoa(n)
 		}
 		used = append(used, name)
 		r.names[q.body.key()] = name

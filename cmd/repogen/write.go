@@ -59,11 +59,11 @@ func (v view) Imports() []string {
 	for _, i := range v.p.imports {
 		lines = append(lines, importLine(i.name, i.path))
 	}
-	if slices.ContainsFunc(v.p.queries, query.HasSeq) {
-		lines = append(lines, `"iter"`)
-	}
 	return lines
 }
+
+// HasSeq tells whether there are iterators.
+func (v view) HasSeq() bool { return slices.ContainsFunc(v.p.queries, query.HasSeq) }
 
 func importLine(name, path string) string {
 	if strings.HasSuffix("/"+path, "/"+name) {

@@ -4,12 +4,12 @@ package store
 
 import (
 	"context"
+	"iter"
 
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/numbering/gen"
 	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/native"
 	"github.com/sqlane/sqlane/pool"
-	"iter"
 )
 
 // What errors of queries are, besides their cause: see package dberr.

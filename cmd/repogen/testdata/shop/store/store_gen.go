@@ -4,13 +4,13 @@ package store
 
 import (
 	"context"
+	"iter"
 
 	"database/sql"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/shop/gen"
 	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/native"
 	"github.com/sqlane/sqlane/pool"
-	"iter"
 )
 
 // What errors of queries are, besides their cause: see package dberr.

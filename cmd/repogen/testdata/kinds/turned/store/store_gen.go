@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"iter"
 
 	"database/sql"
 	"encoding/json"
@@ -12,7 +13,6 @@ import (
 	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/native"
 	"github.com/sqlane/sqlane/pool"
-	"iter"
 	"time"
 )
 
