@@ -163,17 +163,15 @@ func (c *Call) many(ctx context.Context) {
 }
 
 // next reads the next row, which has so many columns. It is false after the last one
-// and after a failure. The rows are closed then.
+// and after a failure. End closes the rows.
 func (c *Call) next(columns int) bool {
 	if c.err != nil {
 		return false
 	}
-	err := c.rows.NextRow(c.query.Row)
-	if err != nil {
-		if closing := c.close(); err == io.EOF {
-			err = closing
+	if err := c.rows.NextRow(c.query.Row); err != nil {
+		if err != io.EOF {
+			c.err = err
 		}
-		c.err = err
 		return false
 	}
 	c.begin(columns)

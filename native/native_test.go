@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/internal/request"
 	"github.com/sqlane/sqlane/internal/sqlite"
+	"github.com/sqlane/sqlane/internal/sqlstore"
 	"github.com/sqlane/sqlane/native"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
@@ -431,4 +433,21 @@ func TestAnErrorHasItsKind(t *testing.T) {
 		require.ErrorIs(t, err, sql.ErrNoRows)
 		require.EqualError(t, err, "Get: not found: sql: no rows in result set")
 	})
+}
+
+func TestAnEmptyBLOBIsNotNULL(t *testing.T) {
+	s, err := sqlstore.Open(filepath.Join(t.TempDir(), "native.db")) // its driver has nil for it
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	p := open(t, pool.Config{})
+	for _, db := range []native.DBTX{s.DB(), p.DB(), p.StoreReader()} {
+		var blob []byte
+		var maybe *[]byte
+		c := native.On(db).Call("Get", "SELECT x'', x''").One(t.Context(), 2)
+		native.Blob(c, &blob)
+		native.Pointer(c, &maybe, native.Blob)
+		require.NoError(t, c.End())
+		require.Equal(t, []byte{}, blob)
+		require.Equal(t, &blob, maybe)
+	}
 }
