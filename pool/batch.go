@@ -101,17 +101,21 @@ type member struct {
 	fn     func(context.Context, *Tx) error
 	single *single // If there is one, fn is this statement, which others may run.
 	handed *batch  // The member was handed this batch's open transaction together with the lane, if any.
-	err    error   // It is what became of the statement if another member ran it.
+	err    error   // It is what became of the statement if another member ran it, or if it ran alone.
 }
 
 // joinBatch waits for the write lane, and returns the transaction that came
 // along with it or a new one. If somebody else runs the member's statement
-// meanwhile, it returns none when all is over.
+// meanwhile, or if that needs no transaction, it returns none when all is over.
 func (p *Pool) joinBatch(ctx context.Context, m *member, span *span, h *holder) (*batch, error) {
-	l, err := p.acquire(ctx, wish{op: "batch", choice: choice{primary: true}, member: m}, h)
-	if err != nil || l == nil {
+	g, err := p.take(ctx, wish{op: "batch", choice: choice{primary: true}, member: m}, h)
+	if err != nil || g.conn == nil {
 		return m.handed, err
 	}
+	if p.runAlone(g, m) {
+		return nil, nil
+	}
+	l := &Lease{pool: p, grip: g}
 	tx, err := l.begin(ctx, Immediate, false, span)
 	if err != nil {
 		l.Release()

@@ -95,7 +95,10 @@ type Config struct {
 	// meanwhile; without one the log grows. Default: false.
 	ExternalCheckpoints bool
 	// Pragmas are set on every connection, after the pool's own and in the order
-	// of their names. Default: none.
+	// of their names. Default: none. Of what is set besides, wal_autocheckpoint may
+	// be a surprise: the write-ahead log is checkpointed every 4,000 pages of 4 KiB,
+	// or as many as are as large, so that it stays under 16 MiB unless a reader or a
+	// large commit keeps it from that.
 	Pragmas map[string]string
 
 	// TimeFormat is how a time.Time is written: TimeText (the default), which is

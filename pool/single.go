@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"io"
 	"slices"
 
@@ -65,7 +64,10 @@ func (s *single) run(c *conn, cl call) (err error) {
 	if err == io.EOF {
 		err = nil
 	}
-	return errors.Join(err, r.Close())
+	if closing := r.Close(); err == nil {
+		err = closing
+	}
+	return err
 }
 
 // Next implements driver.Rows.
