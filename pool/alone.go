@@ -67,7 +67,8 @@ func (c *conn) mayRunAlone(m *member) *alone {
 	if c.refused[m.single.Text] >= maxRefusals || !s.Whole() {
 		return nil
 	}
-	return &alone{stmt: s}
+	m.single.alone = alone{stmt: s}
+	return &m.single.alone
 }
 
 // maxRefusals is how often a statement may run in vain. SQLite compiles some again

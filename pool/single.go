@@ -23,7 +23,9 @@ const (
 // run in its caller's goroutine, or in another one's while its caller waits.
 type single struct {
 	*request.Request
-	wants wantedRows
+	wants  wantedRows
+	member member // It stands for the caller in the write lane's queue.
+	alone  alone  // It runs as this, if it needs no transaction.
 
 	result        sqlite.Result
 	sqlite.Header                // It tells of the columns of the rows.
