@@ -34,29 +34,29 @@ func (p *Pool) batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 	ctx, span := p.trace(ctx, TraceOp{Name: "batch"})
 	var err error
 	defer func() { span.finish(err) }()
-	err = p.batchOne(ctx, member{fn: fn}, span, h)
+	err = p.batchOne(ctx, &member{fn: fn}, span, h)
 	return err
 }
 
-func (p *Pool) batchOne(ctx context.Context, m member, span *span, h *holder) error {
+func (p *Pool) batchOne(ctx context.Context, m *member, span *span, h *holder) error {
 	if p.write == nil {
 		return p.fail("batch", ErrReadOnly, nil)
 	}
 	m.ctx = ctx
-	b, err := p.joinBatch(ctx, &m, span, h)
+	b, err := p.joinBatch(ctx, m, span, h)
 	switch {
 	case err != nil:
 		return err
 	case b == nil:
 		err = m.err
 	default:
-		err = b.turn(&m)
+		err = b.turn(m)
 	}
 	if !errors.Is(err, errRunAlone) {
 		return err
 	}
 	p.counts.retries.Add(1)
-	if err = p.runTx(ctx, Immediate, false, m.fn, h); err == nil {
+	if err = p.runTx(ctx, Immediate, false, m.work(), h); err == nil {
 		p.counts.batches.Add(1)
 		p.counts.batchMembers.Add(1)
 	}
@@ -99,19 +99,31 @@ type batch struct {
 type member struct {
 	ctx    context.Context
 	fn     func(context.Context, *Tx) error
-	single *single // If there is one, fn is this statement, which others may run.
+	single *single // If there is one, it is instead of fn, and others may run it.
 	handed *batch  // The member was handed this batch's open transaction together with the lane, if any.
-	err    error   // It is what became of the statement if another member ran it.
+	err    error   // It is what became of the statement if another member ran it, or if it ran alone.
+}
+
+// work is what the member does in a transaction.
+func (m *member) work() func(context.Context, *Tx) error {
+	if m.single != nil {
+		return m.single.in
+	}
+	return m.fn
 }
 
 // joinBatch waits for the write lane, and returns the transaction that came
 // along with it or a new one. If somebody else runs the member's statement
-// meanwhile, it returns none when all is over.
+// meanwhile, or if that needs no transaction, it returns none when all is over.
 func (p *Pool) joinBatch(ctx context.Context, m *member, span *span, h *holder) (*batch, error) {
-	l, err := p.acquire(ctx, wish{op: "batch", choice: choice{primary: true}, member: m}, h)
-	if err != nil || l == nil {
+	g, err := p.take(ctx, wish{op: "batch", choice: choice{primary: true}, member: m}, h)
+	if err != nil || g.conn == nil {
 		return m.handed, err
 	}
+	if p.runAlone(g, m) {
+		return nil, nil
+	}
+	l := &Lease{pool: p, grip: g}
 	tx, err := l.begin(ctx, Immediate, false, span)
 	if err != nil {
 		l.Release()
@@ -165,7 +177,7 @@ func (b *batch) run(m *member) error {
 			b.broken = true
 			return err
 		}
-		return tx.run(m.ctx, m.fn, func(_ context.Context, keep bool) error {
+		return tx.run(m.ctx, m.work(), func(_ context.Context, keep bool) error {
 			err := tx.closePart(keep)
 			b.broken = !keep || err != nil
 			return err
@@ -176,7 +188,7 @@ func (b *batch) run(m *member) error {
 		return err
 	}
 	tx.noInterrupt = true // others' work is pending: an interrupted write would take it along
-	return tx.run(m.ctx, m.fn, func(ctx context.Context, keep bool) error {
+	return tx.run(m.ctx, m.work(), func(ctx context.Context, keep bool) error {
 		return tx.closeSavepoint(context.WithoutCancel(ctx), keep)
 	})
 }

@@ -76,8 +76,9 @@ type Config struct {
 	// at. Default: 30s. Negative: never.
 	HealthCheckInterval time.Duration
 	// LeakThreshold is how long a lease may be held before it is logged, with
-	// the stack that took it. Default: 0, not logged; the innermost functions of
-	// the stack, which timeouts and abandoned leases name, are kept all the same.
+	// the stack that took it. Default: 0, not logged; what timeouts and abandoned
+	// leases name is kept all the same: the function that took it, or the query for
+	// which a generated method did.
 	LeakThreshold time.Duration
 
 	// StatementCacheSize is how many prepared statements a connection keeps.
@@ -95,7 +96,10 @@ type Config struct {
 	// meanwhile; without one the log grows. Default: false.
 	ExternalCheckpoints bool
 	// Pragmas are set on every connection, after the pool's own and in the order
-	// of their names. Default: none.
+	// of their names. Default: none. Of what is set besides, wal_autocheckpoint may
+	// be a surprise: the write-ahead log is checkpointed every 4,000 pages of 4 KiB,
+	// or as many as are as large, so that it stays under 16 MiB unless a reader or a
+	// large commit keeps it from that.
 	Pragmas map[string]string
 
 	// TimeFormat is how a time.Time is written: TimeText (the default), which is

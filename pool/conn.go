@@ -41,6 +41,7 @@ type conn struct {
 	broken   error           // The connection may not be used again, for this reason.
 	usesLog  bool            // It keeps the log's files where they are.
 	closed   bool            // SQLite has nothing to do with it any more.
+	refused  map[string]int  // These statements have run alone in vain, so often; see runAlone.
 }
 
 // leave is called after whatever ran on the connection: it keeps account of the

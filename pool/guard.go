@@ -20,6 +20,7 @@ type guard struct {
 	keys       keysSaid // The transaction was told this of foreign keys.
 	textual    bool     // A transaction was begun as text, through DB.
 	attached   attached // These databases are attached.
+	alone      *alone   // A Writer's statement runs in autocommit; nil if none does.
 
 	busyTimeout time.Duration // PRAGMA busy_timeout shows this.
 	journal     string        // The journal mode is this one, which nobody changes.
@@ -27,7 +28,12 @@ type guard struct {
 
 // mayCommit is the second line: a statement that was meant for a transaction must
 // not commit on its own after that transaction was lost.
-func (g *guard) mayCommit() bool { return len(g.serials) == 0 || g.committing }
+func (g *guard) mayCommit() bool {
+	if g.alone != nil {
+		return g.alone.mayCommit()
+	}
+	return len(g.serials) == 0 || g.committing
+}
 
 // admit refuses a statement that may not run here, or not any more.
 func (c *conn) admit(cl *call) error {

@@ -11,7 +11,7 @@ import (
 // goroutines; statements of several run one after the other.
 //
 // A lease that becomes garbage before its Release is taken back, and logged
-// with the stack that acquired it.
+// with the function that acquired it (see Config.LeakThreshold).
 type Lease struct {
 	pool *Pool
 	grip

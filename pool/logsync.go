@@ -9,7 +9,7 @@ import (
 )
 
 // At Synchronous "normal" a commit is not synced. The checkpoint is that SQLite
-// makes within the commit which brings the log to 1,000 pages, and first of all it
+// makes within the commit which brings the log to 4,000 pages, and first of all it
 // syncs these, some megabytes, while everybody who wants to write waits
 // (https://www.sqlite.org/wal.html, "Performance Considerations"). So the log is
 // synced beside the writers, part by part: the checkpoint finds little left to

@@ -28,7 +28,7 @@ func (l *Lease) Raw(ctx context.Context, fn func(conn driver.Conn) error) error 
 		return err
 	}
 	defer c.takeBack()
-	return fn(c.db.Driver())
+	return c.db.Lend(fn)
 }
 
 // takeBack makes the driver's connection the pool's again. The caller holds mu.
@@ -122,6 +122,7 @@ func (f *facadeConn) Deserialize(b []byte) error {
 func (f *facadeConn) NewBackup(uri string) (b *modernc.Backup, err error) {
 	err = f.reach(func(c *conn) error {
 		c.changed(stateRaw)
+		c.db.PutMutexBack() // its steps do not come through here
 		b, err = c.db.Driver().NewBackup(uri)
 		return err
 	})

@@ -291,6 +291,21 @@ func TestShutdownEndsRequests(t *testing.T) {
 	require.Zero(t, p.Stats().InUse)
 }
 
+func TestTracedArgumentsAreWhatSQLiteIsGiven(t *testing.T) {
+	p, r := traced(t, pool.Config{TraceArguments: true})
+	at := time.Date(2024, 2, 29, 1, 2, 3, 4, time.FixedZone("", 3600))
+	args := requested("SELECT ?, ?, ?, ?, ?, ?", sqlite.BoolOf(true), sqlite.FloatOf(1.5), sqlite.TextOf("text"), sqlite.BlobOf([]byte{1}), sqlite.TimeOf(at), sqlite.Value{})
+	require.NoError(t, readers(p).RunOne(t.Context(), args))
+	l := acquire(t, p)
+	require.NoError(t, do(t.Context(), l, args.Text, true, 1.5, "text", []byte{1}, at, nil))
+	l.Release()
+	for _, q := range r.named("query") {
+		require.Equal(t, []any{int64(1), 1.5, "text", []byte{1}, at.UTC(), nil}, q.op.Args)
+	}
+	require.Len(t, r.named("query"), 2)
+	r.requireWhole(t)
+}
+
 // TestACallIsUsedAgainWhileTheWatcherLooks has statements of all lengths side by
 // side, whose calls the connections use again and again: those that take too long
 // end with their context, and none ends with another's.

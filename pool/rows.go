@@ -162,6 +162,9 @@ func (r *rows) end(reason error) error {
 	if i := slices.Index(c.open, r); i >= 0 {
 		c.open = slices.Delete(c.open, i, i+1)
 	}
+	if alone := c.guard.alone; alone != nil {
+		alone.ended = reason != nil || r.failed != nil
+	}
 	err := c.leave(&r.call, r.finish())
 	if r.call.span != nil {
 		r.call.span.finish(errors.Join(r.failed, err))

@@ -87,6 +87,9 @@ func (p *Pool) setPragmas(ctx context.Context, c *conn, order order, slotHeld bo
 			return err
 		}
 	}
+	if err := p.setCheckpoint(c, cl); err != nil {
+		return err
+	}
 	// Before the journal mode too, whose change is synced likewise.
 	if err := c.control(cl, "PRAGMA synchronous="+string(p.synchronous())); err != nil {
 		return err
@@ -149,6 +152,28 @@ func (p *Pool) logPragmas() []string {
 		pragmas = append(pragmas, "wal_autocheckpoint=0")
 	}
 	return pragmas
+}
+
+// setCheckpoint says how many pages of the log call for a checkpoint, unless
+// somebody else has said so: as many as its file has room for.
+func (p *Pool) setCheckpoint(c *conn, cl *call) error {
+	if p.cfg.JournalMode != JournalWAL || p.cfg.ExternalCheckpoints || p.write == nil || p.memory() {
+		return nil
+	}
+	for name := range p.cfg.Pragmas {
+		if strings.EqualFold(name, "wal_autocheckpoint") {
+			return nil
+		}
+	}
+	size, err := c.word(cl, "SELECT CAST(page_size AS TEXT) FROM pragma_page_size")
+	if err != nil {
+		return err
+	}
+	bytes, err := strconv.Atoi(size)
+	if err != nil {
+		return err
+	}
+	return c.control(cl, "PRAGMA wal_autocheckpoint="+strconv.Itoa(checkpointBytes/bytes))
 }
 
 // setJournal switches the journal mode, or sees that it is still what the first

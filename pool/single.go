@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"io"
 	"slices"
 
@@ -24,7 +23,9 @@ const (
 // run in its caller's goroutine, or in another one's while its caller waits.
 type single struct {
 	*request.Request
-	wants wantedRows
+	wants  wantedRows
+	member member // It stands for the caller in the write lane's queue.
+	alone  alone  // It runs as this, if it needs no transaction.
 
 	result        sqlite.Result
 	sqlite.Header                // It tells of the columns of the rows.
@@ -65,7 +66,10 @@ func (s *single) run(c *conn, cl call) (err error) {
 	if err == io.EOF {
 		err = nil
 	}
-	return errors.Join(err, r.Close())
+	if closing := r.Close(); err == nil {
+		err = closing
+	}
+	return err
 }
 
 // Next implements driver.Rows.

@@ -96,12 +96,13 @@ func (w Writer) run(ctx context.Context, q *request.Request, wants wantedRows) (
 		return nil, err
 	}
 	s := &single{Request: q, wants: wants}
+	s.member.single = s
 	h := w.pool.holderOf(ctx, q.Name)
 	var err error
 	if w.pool.cfg.Tracer != nil { // each query is told in the goroutine that asked for it
 		err = w.pool.batch(ctx, s.in, &h)
 	} else {
-		err = w.pool.batchOne(ctx, member{fn: s.in, single: s}, nil, &h)
+		err = w.pool.batchOne(ctx, &s.member, nil, &h)
 	}
 	s.Request = nil // it is its caller's again, while the rows go on
 	return s, err

@@ -8,7 +8,8 @@
 //
 // Nothing here waits, locks or starts a goroutine: a connection and its statements
 // belong to whoever calls, one at a time; [Conn.Interrupt] alone may come from
-// elsewhere.
+// elsewhere. So SQLite's own mutex of the connection is set aside, which would cost
+// more than to read a column does: only strangers find it, by [Conn.Lend].
 package sqlite
 
 import (
@@ -51,6 +52,7 @@ type Conn struct {
 	driver  Driver
 	db      uintptr   // It is SQLite's own connection, an sqlite3*.
 	tls     *libc.TLS // The driver calls SQLite as this thread, and so does this package.
+	mutex   dbMutex   // It is set aside, but for strangers: the calls do not overlap, and each would pay for it.
 	options Options
 	cache   cache
 	builtin map[string]bool // These functions are SQLite's own.
@@ -74,10 +76,15 @@ func Open(ctx context.Context, factory driver.Connector, options Options) (*Conn
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	c := &Conn{driver: under, db: db, tls: tls, options: options, cache: newCache(options.CacheSize)}
+	mutex, err := mutexAt(db, lib.Xsqlite3_db_mutex(tls, db))
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	c := &Conn{driver: under, db: db, tls: tls, mutex: mutex, options: options, cache: newCache(options.CacheSize)}
 	if err := c.Install(); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
+	mutex.setAside()
 	return c, nil
 }
 
@@ -97,8 +104,24 @@ func (c *Conn) Veto() int32 {
 	return 1
 }
 
-// Driver returns the driver's own connection.
+// Driver returns the driver's own connection, without SQLite's mutex: see Lend.
 func (c *Conn) Driver() Driver { return c.driver }
+
+// Lend calls fn with the driver's own connection as the driver has opened it, with
+// SQLite's mutex. It is a stranger's meanwhile.
+func (c *Conn) Lend(fn func(driver.Conn) error) error {
+	c.mutex.putBack()
+	defer func() { // a panic or Goexit may be passing through
+		if !c.Closed() {
+			c.mutex.setAside()
+		}
+	}()
+	return fn(c.driver)
+}
+
+// PutMutexBack has SQLite take its mutex from now on: a stranger keeps the means to
+// call it on this connection.
+func (c *Conn) PutMutexBack() { c.mutex.putBack() }
 
 // Closed reports that somebody closed the driver's connection: then nothing else
 // of Conn may be called.
@@ -113,34 +136,22 @@ func (c *Conn) SetFunctions(builtin map[string]bool) { c.builtin = builtin }
 // its connection. No statement may be in use.
 func (c *Conn) Close() error {
 	c.cache.clear()
+	c.mutex.putBack() // SQLite frees it
 	return c.driver.Close()
 }
 
 // Abandon undoes what SQLite was doing when a function that it called did not
-// return to it. SQLite knows nothing of that: it is in its mutex, and the
-// statement runs. To end that would keep what it has written so far, so the whole
-// transaction goes first; one is begun where there was none but the statement's. s
-// is nil while preparing. The connection is good for nothing but Close afterwards.
+// return to it. SQLite knows nothing of that: the statement runs. To end that would
+// keep what it has written so far, so the whole transaction goes first; one is begun
+// where there was none but the statement's. s is nil while preparing. The connection
+// is good for nothing but Close afterwards.
 func (c *Conn) Abandon(s *Stmt) {
 	c.preparing = false
-	c.leaveMutex()
 	c.Run("BEGIN")
 	c.Run("ROLLBACK")
 	if s != nil {
 		_ = s.Close()
 	}
-}
-
-// leaveMutex gives back SQLite's mutex of the connection, as often as it was
-// taken by calls into SQLite that never returned.
-func (c *Conn) leaveMutex() {
-	other := libc.NewTLS()
-	defer other.Close()
-	mutex := lib.Xsqlite3_db_mutex(c.tls, c.db)
-	for lib.Xsqlite3_mutex_try(other, mutex) != lib.SQLITE_OK {
-		lib.Xsqlite3_mutex_leave(c.tls, mutex)
-	}
-	lib.Xsqlite3_mutex_leave(other, mutex)
 }
 
 // Run runs SQL without rows, whose error does not matter.

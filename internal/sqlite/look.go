@@ -12,9 +12,9 @@ import (
 )
 
 // This file is the one place that looks behind the driver's public interface: it
-// reads the handles of its connections and statements, and fills in errors of its
-// type, which it does not let others make. What it relies on is verified whenever
-// a connection opens.
+// reads the handles of its connections and statements, sets SQLite's mutex aside,
+// and fills in errors of the driver's type, which it does not let others make. What
+// it relies on is verified whenever a connection opens.
 
 // handlesOf returns the sqlite3* of a connection of the driver's, and the thread
 // that it calls SQLite as: with it, SQLite takes the driver and us for one.
@@ -31,6 +31,26 @@ func handlesOf(c driver.Conn) (db uintptr, tls *libc.TLS, err error) {
 	}
 	return db, reflect.NewAt(f.Type().Elem(), f.UnsafePointer()).Interface().(*libc.TLS), nil
 }
+
+// dbMutex is the mutex that every call into SQLite takes for its connection, and
+// the place in the sqlite3 where SQLite looks for it. Where there is none, as
+// SQLITE_OPEN_NOMUTEX would have it, SQLite takes none: the calls must not overlap
+// then (https://www.sqlite.org/threadsafe.html, "Multi-thread").
+type dbMutex struct{ place, mutex uintptr }
+
+// mutexAt finds what SQLite says is the connection's mutex.
+func mutexAt(db, mutex uintptr) (dbMutex, error) {
+	f, ok := reflect.TypeFor[lib.Tsqlite3]().FieldByName("Fmutex")
+	m := dbMutex{place: db + f.Offset, mutex: mutex}
+	if !ok || f.Type != reflect.TypeFor[uintptr]() || libc.AtomicLoadPUintptr(m.place) != mutex {
+		return dbMutex{}, fmt.Errorf("modernc.org/sqlite %s: a connection does not have its mutex where sqlane looks for it; use the version that sqlane's go.mod names", Version())
+	}
+	return m, nil
+}
+
+// setAside has SQLite take no mutex until putBack. Nothing may run on the connection.
+func (m dbMutex) setAside() { libc.AtomicStorePUintptr(m.place, 0) }
+func (m dbMutex) putBack()  { libc.AtomicStorePUintptr(m.place, m.mutex) }
 
 // isClosed reports that a connection of the driver's was closed.
 func isClosed(c driver.Conn) bool {

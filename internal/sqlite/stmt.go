@@ -32,6 +32,7 @@ type Stmt struct {
 	change     change // It is a statement of this kind.
 	updates    bool   // It is an insertion that may update instead.
 	rowids     bool   // It is an insertion into a table with rowids, as a run has shown.
+	whole      answer // It changes all rows or none; see Whole.
 	compiled   int32  // SQLite had compiled it again so often when its columns were looked at.
 
 	memory memory // Parameters are bound to texts and BLOBs here.
