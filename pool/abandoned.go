@@ -19,8 +19,8 @@ func (p *Pool) reclaimAbandoned() (tracked bool) {
 			continue
 		}
 		p.counts.reclaimed.Add(1)
-		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", p.clock()-l.since, "label", l.label, "stack", l.stackText())
-		p.checkIn(l.conn, gone.epoch, gone.lane, gone.access)
+		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", p.clock()-l.since, "label", labelOf(l.ctx), "stack", l.stackText())
+		p.give(gone.grip)
 	}
 	return len(lent) > 0
 }
@@ -53,6 +53,6 @@ func (p *Pool) reportLongLeases() {
 	}
 	now := p.clock()
 	for _, h := range p.conns.heldSince(now - p.cfg.LeakThreshold) {
-		p.cfg.Logger.Warn("a lease is held for long", "path", p.path, "age", now-h.since, "label", h.label, "stack", h.stackText())
+		p.cfg.Logger.Warn("a lease is held for long", "path", p.path, "age", now-h.since, "label", labelOf(h.ctx), "stack", h.stackText())
 	}
 }

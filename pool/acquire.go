@@ -14,39 +14,75 @@ import (
 // ErrClosed, ErrUnhealthy if there is no connection and none can be opened, or
 // ErrDeadlock if the only one is held by the transaction in ctx.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
-	h := holder{label: labelOf(ctx), tracked: true}
-	h.depth = runtime.Callers(2, p.frames(&h))
-	return p.acquire(ctx, request{op: "acquire"}, &h)
+	h := holder{ctx: ctx}
+	h.depth = runtime.Callers(2, h.frames(p, 1))
+	return p.acquire(ctx, wish{op: "acquire", tracked: true}, &h)
 }
 
-// request is what is asked of acquire: a connection of the read lane, unless the
-// choice is another one.
-type request struct {
+// wish is what is asked of acquire: a connection of the read lane, unless the choice
+// is another one.
+type wish struct {
 	op string
 	choice
-	member *member // The batch of somebody else may do this one's work.
-	noWait bool    // The request is errNotFree if it cannot be met at once.
+	member  *member // The batch of somebody else may do this one's work.
+	noWait  bool    // The wish is errNotFree if it cannot be met at once.
+	tracked bool    // The lease is taken back if it becomes garbage.
 }
 
-// acquire gives h what is requested: a connection, and the write slot with that of
+// grip is what somebody holds who has a connection: it, and a place in its lane.
+type grip struct {
+	conn   *conn
+	epoch  uint64      // Statements run on the connection while its number is this one.
+	lane   *lane.Lane  // This lane is held,
+	access lane.Access // in this way.
+}
+
+func (g *grip) call(ctx context.Context) call {
+	return call{Context: ctx, epoch: g.epoch, part: outside}
+}
+
+// acquire is take for a lease. There is none if somebody else does the member's work.
+func (p *Pool) acquire(ctx context.Context, w wish, h *holder) (*Lease, error) {
+	g, err := p.take(ctx, w, h)
+	if err != nil || g.conn == nil {
+		return nil, err
+	}
+	l := &Lease{pool: p, grip: g}
+	if w.tracked {
+		l.track()
+	}
+	return l, nil
+}
+
+// take gives h what is wished for: a connection, and the write slot with that of
 // the write lane. When no connection can be opened it goes on with those there are.
-// There is no lease if somebody else does the member's work.
-func (p *Pool) acquire(ctx context.Context, r request, h *holder) (*Lease, error) {
+// There is none if somebody else does the member's work. What was taken is given
+// back by give.
+func (p *Pool) take(ctx context.Context, w wish, h *holder) (grip, error) {
+	if p.cfg.Tracer == nil {
+		return p.takeFromAny(ctx, w, h, nil)
+	}
 	ctx, span := p.trace(ctx, TraceOp{Name: "acquire"})
+	g, err := p.takeFromAny(ctx, w, h, span)
+	span.finish(err)
+	return g, err
+}
+
+func (p *Pool) takeFromAny(ctx context.Context, w wish, h *holder, span *span) (grip, error) {
 	for {
-		l, err := p.acquireFrom(ctx, r, h, span)
+		g, err := p.takeFrom(ctx, w, h, span)
+		if err == nil {
+			return g, nil
+		}
 		none, ok := err.(*noConnectionError)
 		switch {
 		case !ok:
-			span.finish(err)
-			return l, err
-		case p.usesReadLane(r) && p.shrink(none.error): // one of those that are open comes back
-		case p.usesReadLane(r) && p.write != nil: // the writer's serves both
-			r.primary = true
+			return g, err
+		case p.usesReadLane(w) && p.shrink(none.error): // one of those that are open comes back
+		case p.usesReadLane(w) && p.write != nil: // the writer's serves both
+			w.primary = true
 		default:
-			err = p.fail(r.op, ErrUnhealthy, none.error)
-			span.finish(err)
-			return nil, err
+			return g, p.fail(w.op, ErrUnhealthy, none.error)
 		}
 	}
 }
@@ -55,7 +91,12 @@ func (p *Pool) acquire(ctx context.Context, r request, h *holder) (*Lease, error
 // It is errNotFree where it would have to wait, and fails if no connection can be
 // opened.
 func (p *Pool) tryAcquire(ctx context.Context, op string, want choice) (*Lease, error) {
-	return p.acquireFrom(housekeeping{ctx}, request{op: op, choice: want, noWait: true}, &holder{label: op, own: true}, nil)
+	h := holder{ctx: WithLabel(ctx, op), own: true}
+	g, err := p.takeFrom(housekeeping{ctx}, wish{op: op, choice: want, noWait: true}, &h, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Lease{pool: p, grip: g}, nil
 }
 
 // errNotFree says that somebody else has what is wanted.
@@ -64,19 +105,19 @@ var errNotFree = errors.New("in use")
 // noConnectionError says that a connection was needed and could not be opened.
 type noConnectionError struct{ error }
 
-func (p *Pool) usesReadLane(r request) bool { return p.read != nil && !r.primary }
+func (p *Pool) usesReadLane(w wish) bool { return p.read != nil && !w.primary }
 
-func (p *Pool) acquireFrom(ctx context.Context, r request, h *holder, span *span) (*Lease, error) {
+func (p *Pool) takeFrom(ctx context.Context, w wish, h *holder, span *span) (grip, error) {
 	from, access := p.read, lane.Shared
-	if !p.usesReadLane(r) {
-		r.primary, from, access = true, p.write, lane.Exclusive
+	if !p.usesReadLane(w) {
+		w.primary, from, access = true, p.write, lane.Exclusive
 	}
-	outcome, err := p.enterLane(ctx, from, access, r, span)
+	outcome, err := p.enterLane(ctx, from, access, w, span)
 	if err != nil {
-		return nil, err
+		return grip{}, err
 	}
 	if outcome != lane.Granted {
-		return nil, nil // the transaction that came along, or where its work was done, has its lease
+		return grip{}, nil // the transaction that came along, or where its work was done, has its lease
 	}
 	got := false
 	defer func() {
@@ -84,22 +125,25 @@ func (p *Pool) acquireFrom(ctx context.Context, r request, h *holder, span *span
 			from.Unlock(access)
 		}
 	}()
-	c, err := p.checkOut(ctx, r, h)
+	c, err := p.checkOut(ctx, w, h)
 	if err != nil {
-		return nil, err
+		return grip{}, err
 	}
 	got = true
-	if !r.noWait {
+	if !w.noWait {
 		p.counts.acquires.Add(1)
 	}
-	l := &Lease{pool: p, lane: from, access: access}
-	l.hold(c, h.tracked)
-	return l, nil
+	if access == lane.Exclusive {
+		c.holdSlot()
+	}
+	// Nobody changes the number meanwhile: it is the end of a lease that does, and the
+	// last one's is over.
+	return grip{conn: c, epoch: c.epoch, lane: from, access: access}, nil
 }
 
 // enterLane waits for a place in the lane.
-func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Access, r request, span *span) (lane.Outcome, error) {
-	if r.noWait {
+func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Access, w wish, span *span) (lane.Outcome, error) {
+	if w.noWait {
 		if !from.TryLock(access) {
 			return 0, errNotFree
 		}
@@ -116,25 +160,25 @@ func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Acces
 	how.Newcomer = true
 	outcome := lane.Granted
 	var err error
-	if r.member == nil {
+	if w.member == nil {
 		err = from.Lock(ctx, access, how)
 	} else {
-		outcome, err = from.LockWith(ctx, how, r.member)
+		outcome, err = from.LockWith(ctx, how, w.member)
 	}
 	span.waitedForLane(since)
 	if err != nil {
-		return 0, p.waitFailed(r.op, err)
+		return 0, p.waitFailed(w.op, err)
 	}
 	return outcome, nil
 }
 
 // checkOut takes a connection that is ready or opens one. The caller has the lane's
 // permission for it.
-func (p *Pool) checkOut(ctx context.Context, r request, h *holder) (c *conn, err error) {
+func (p *Pool) checkOut(ctx context.Context, w wish, h *holder) (c *conn, err error) {
 	h.since = p.clock()
-	c, ok := p.conns.lendReady(r.choice, h)
+	c, ok := p.conns.lendReady(w.choice, h)
 	switch {
-	case !ok && r.noWait:
+	case !ok && w.noWait:
 		return nil, errNotFree
 	case !ok:
 		return nil, p.fail("acquire", ErrClosed, nil)
@@ -144,12 +188,12 @@ func (p *Pool) checkOut(ctx context.Context, r request, h *holder) (c *conn, err
 	lent := false
 	defer func() {
 		if !lent { // or OnConnect panics
-			p.conns.giveUp(r.primary)
+			p.conns.giveUp(w.primary)
 		}
 	}()
-	c, err = p.connect(ctx, laterConnection, r.primary)
+	c, err = p.connect(ctx, laterConnection, w.primary)
 	if err == nil {
-		if lent = p.conns.lendNew(c, r.primary, h); lent {
+		if lent = p.conns.lendNew(c, w.primary, h); lent {
 			return c, nil
 		}
 		err = errors.Join(p.fail("acquire", ErrClosed, nil), c.shut())
@@ -158,7 +202,7 @@ func (p *Pool) checkOut(ctx context.Context, r request, h *holder) (c *conn, err
 	switch {
 	case ctx.Err() != nil, p.conns.isClosing(), errors.Is(err, ErrMoved), errors.Is(err, ErrDeadlock), errors.Is(err, ErrAcquireTimeout) && !refused:
 		return nil, err
-	case r.primary: // one of the readers' must do
+	case w.primary: // one of the readers' must do
 		if c = p.conns.lendReader(h); c != nil {
 			lent = true
 			return c, nil
@@ -167,18 +211,11 @@ func (p *Pool) checkOut(ctx context.Context, r request, h *holder) (c *conn, err
 	return nil, &noConnectionError{err}
 }
 
-// hold makes the lease that of a connection which was checked out.
-func (l *Lease) hold(c *conn, tracked bool) {
+// holdSlot gives the connection the write slot, which came with it.
+func (c *conn) holdSlot() {
 	c.mu.Lock()
-	c.epoch++
-	l.conn, l.epoch = c, c.epoch
-	if l.access == lane.Exclusive {
-		c.locks.slot, c.locks.leased, c.locks.kept = true, true, 1
-		l.pool.writer.Store(c)
-	}
-	if tracked {
-		l.track()
-	}
+	c.locks.slot, c.locks.leased, c.locks.kept = true, true, 1
+	c.pool.writer.Store(c)
 	c.mu.Unlock()
 }
 

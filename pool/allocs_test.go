@@ -4,8 +4,11 @@ package pool_test
 
 import (
 	"context"
+	"io"
 	"testing"
 
+	"github.com/sqlane/sqlane/internal/request"
+	"github.com/sqlane/sqlane/internal/sqlite"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 )
@@ -79,11 +82,67 @@ func TestAnExecAllocatesItsArgumentsACallAndAResult(t *testing.T) {
 	require.LessOrEqual(t, counted(t, func() error {
 		_, err := l.Exec(ctx, "UPDATE files SET size = ? WHERE id = ?", int64(1000), int64(1000))
 		return err
-	}), 6.0, "the arguments, the call, the result, and three that os.Stat makes of the file before a write")
+	}), 5.0, "the arguments, the result, and three that os.Stat makes of the file before a write")
 	require.LessOrEqual(t, counted(t, func() error {
 		_, err := l.Exec(ctx, "SELECT ?", int64(1000))
 		return err
-	}), 3.0, "the arguments, the call, the result")
+	}), 2.0, "the arguments, the result")
+}
+
+// withRequests is withFiles for requests, each on a connection of its own.
+func withRequests(t testing.TB) (context.Context, *pool.Pool) {
+	p := open(t, pool.Config{})
+	run(t, p, "CREATE TABLE files (id INTEGER PRIMARY KEY, name TEXT, size INTEGER);"+
+		"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x < 1000) INSERT INTO files SELECT x, 'the name of file ' || x, 1000*x FROM c")
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return ctx, p
+}
+
+func TestARequestAllocatesTheTextsOfItsRowAlone(t *testing.T) {
+	ctx, p := withRequests(t)
+	on := readers(p)
+	r := requested("SELECT id, size FROM files WHERE id = ?", sqlite.IntegerOf(500))
+	one := func() error { return on.RunOne(ctx, r) }
+	require.Zero(t, counted(t, one), "to take a connection, to run a statement and to give it back takes none")
+	r = requested("SELECT id, name, name, size FROM files WHERE name = ?", sqlite.TextOf("the name of file 1"))
+	require.LessOrEqual(t, counted(t, one), 1.0, "its texts")
+	require.Equal(t, "the name of file 1", r.Row[2].Text())
+}
+
+func TestRowsOfARequestAllocateTheirTextsAlone(t *testing.T) {
+	ctx, p := withRequests(t)
+	on, r, row := readers(p), requested("SELECT id, name, name, size FROM files"), make([]sqlite.Value, 4)
+	require.LessOrEqual(t, counted(t, func() error {
+		rows, err := on.RunMany(ctx, r)
+		for err == nil {
+			err = rows.NextRow(row)
+		}
+		if err != io.EOF {
+			return err
+		}
+		return rows.Close()
+	}), 1000+3.0, "one a row; the lease, the rows, and both together")
+}
+
+func TestAWritingRequestAllocatesItsResult(t *testing.T) {
+	ctx, p := withRequests(t)
+	r := requested("UPDATE files SET size = ? WHERE id = ?", sqlite.IntegerOf(1000), sqlite.IntegerOf(1000))
+	require.NoError(t, p.StoreInTx(ctx, pool.Immediate, func(ctx context.Context, tx pool.StoreTx) error {
+		on := tx.(request.Runner)
+		require.LessOrEqual(t, counted(t, func() error {
+			_, err := on.RunExec(ctx, r)
+			return err
+		}), 1.0, "the result")
+		returning := requested("UPDATE files SET size = ? WHERE id = ? RETURNING size", sqlite.IntegerOf(1000), sqlite.IntegerOf(1000))
+		require.Zero(t, counted(t, func() error { return on.RunOne(ctx, returning) }))
+		return nil
+	}))
+	on := writers(p)
+	require.LessOrEqual(t, counted(t, func() error {
+		_, err := on.RunExec(ctx, r)
+		return err
+	}), 5.0, "the result, the statement with its place in the queue, and what os.Stat says of the file")
 }
 
 // The benchmarks below are a pair: what the same statement costs without

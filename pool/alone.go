@@ -18,10 +18,10 @@ func (a *alone) mayCommit() bool {
 	return !a.refused && !a.ended
 }
 
-// runAlone runs the statement of a member that has the write lane by the lease, and
-// ends that. It reports false, and has done nothing, if it takes a transaction.
-func (p *Pool) runAlone(l *Lease, m *member) (done bool) {
-	c := l.conn
+// runAlone runs the statement of a member that has the write lane by g, and gives
+// that back. It reports false, and has done nothing, if it takes a transaction.
+func (p *Pool) runAlone(g grip, m *member) (done bool) {
+	c := g.conn
 	c.mu.Lock()
 	a := c.mayRunAlone(m)
 	c.guard.alone = a
@@ -35,15 +35,15 @@ func (p *Pool) runAlone(l *Lease, m *member) (done bool) {
 		c.guard.alone = nil
 		c.mu.Unlock()
 		if !again {
-			l.Release()
+			p.give(g)
 		}
 	}()
-	m.err = m.single.run(c, l.call(m.ctx))
+	m.err = m.single.run(c, g.call(m.ctx))
 	switch again = a.refused; {
 	case again:
 		m.err = nil
 		c.mu.Lock()
-		c.refuseAlone(m.single.query)
+		c.refuseAlone(m.single.Text)
 		c.mu.Unlock()
 	case m.err != nil:
 		p.counts.rolledBack.Add(1)
@@ -63,11 +63,12 @@ func (c *conn) mayRunAlone(m *member) *alone {
 	if p.excluding || len(c.guard.attached.databases) > 0 || p.write.Queued() > 0 || p.batching.lastShared.Load() || m.ctx.Err() != nil || !c.plain(m) {
 		return nil
 	}
-	s := c.db.Known(m.single.query)
-	if c.refused[m.single.query] >= maxRefusals || !s.Whole() {
+	s := c.db.Known(m.single.Text)
+	if c.refused[m.single.Text] >= maxRefusals || !s.Whole() {
 		return nil
 	}
-	return &alone{stmt: s}
+	m.single.alone = alone{stmt: s}
+	return &m.single.alone
 }
 
 // maxRefusals is how often a statement may run in vain. SQLite compiles some again

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"database/sql/driver"
 	"fmt"
 	"os"
 	"slices"
@@ -78,11 +77,11 @@ func (c *conn) preparedForAttached(s *sqlite.Stmt) {
 
 // attachedNow is called after a statement that may have changed what is attached,
 // or how.
-func (c *conn) attachedNow(s *sqlite.Stmt, args []driver.NamedValue) error {
+func (c *conn) attachedNow(s *sqlite.Stmt, args []sqlite.Argument) error {
 	names := []string{s.Effects.Attached}
 	for _, arg := range args {
-		if text, ok := arg.Value.(string); ok && s.Effects.Attached == "" {
-			names = append(names, text)
+		if arg.Kind == sqlite.Text && s.Effects.Attached == "" {
+			names = append(names, arg.Text())
 		}
 	}
 	private := s.Effects.Attached != "" || len(names) > 1 || strings.Contains(s.Text, "''") // else it is an expression

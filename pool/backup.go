@@ -77,7 +77,9 @@ func (p *Pool) backup(ctx context.Context, path string) (err error) {
 	}
 	// The snapshot lasts as long as the transaction; without one every commit
 	// would make the copy start anew.
-	err = p.snapshot(ctx, func(ctx context.Context, tx *Tx) error { return tx.copyTo(ctx, partial) })
+	h := holder{ctx: ctx}
+	h.depth = runtime.Callers(3, h.frames(p, 1))
+	err = p.snapshot(ctx, func(ctx context.Context, tx *Tx) error { return tx.copyTo(ctx, partial) }, &h)
 	if err != nil {
 		return err
 	}
@@ -205,7 +207,7 @@ func (t *Tx) copyTo(ctx context.Context, path string) (err error) {
 		return err
 	}
 	c := t.conn
-	if err := c.beginCopy(t.call(ctx), path); err != nil {
+	if err := c.beginCopy(new(t.call(ctx)), path); err != nil {
 		return err
 	}
 	defer func() {
@@ -215,7 +217,7 @@ func (t *Tx) copyTo(ctx context.Context, path string) (err error) {
 	}()
 	for more, done := true, 0; more; {
 		_, span := t.pool.trace(ctx, TraceOp{Name: "backup", Done: done, Total: pages})
-		more, done, err = c.copyPages(t.call(ctx))
+		more, done, err = c.copyPages(new(t.call(ctx)))
 		span.finish(err)
 		if err != nil {
 			return err

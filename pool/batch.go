@@ -25,32 +25,38 @@ func (p *Pool) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 	if outer := p.TxFromContext(ctx); outer != nil {
 		return outer.Savepoint(ctx, fn)
 	}
+	h := holder{ctx: ctx}
+	h.depth = runtime.Callers(2, h.frames(p, 2)) // StoreBatch is one of its callers
+	return p.batch(ctx, fn, &h)
+}
+
+func (p *Pool) batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) error, h *holder) error {
 	ctx, span := p.trace(ctx, TraceOp{Name: "batch"})
 	var err error
 	defer func() { span.finish(err) }()
-	err = p.batchOne(ctx, member{fn: fn}, span)
+	err = p.batchOne(ctx, &member{fn: fn}, span, h)
 	return err
 }
 
-func (p *Pool) batchOne(ctx context.Context, m member, span *span) error {
+func (p *Pool) batchOne(ctx context.Context, m *member, span *span, h *holder) error {
 	if p.write == nil {
 		return p.fail("batch", ErrReadOnly, nil)
 	}
 	m.ctx = ctx
-	b, err := p.joinBatch(ctx, &m, span)
+	b, err := p.joinBatch(ctx, m, span, h)
 	switch {
 	case err != nil:
 		return err
 	case b == nil:
 		err = m.err
 	default:
-		err = b.turn(&m)
+		err = b.turn(m)
 	}
 	if !errors.Is(err, errRunAlone) {
 		return err
 	}
 	p.counts.retries.Add(1)
-	if err = p.runTx(ctx, Immediate, false, m.fn); err == nil {
+	if err = p.runTx(ctx, Immediate, false, m.work(), h); err == nil {
 		p.counts.batches.Add(1)
 		p.counts.batchMembers.Add(1)
 	}
@@ -93,28 +99,31 @@ type batch struct {
 type member struct {
 	ctx    context.Context
 	fn     func(context.Context, *Tx) error
-	single *single // If there is one, fn is this statement, which others may run.
+	single *single // If there is one, it is instead of fn, and others may run it.
 	handed *batch  // The member was handed this batch's open transaction together with the lane, if any.
 	err    error   // It is what became of the statement if another member ran it, or if it ran alone.
+}
+
+// work is what the member does in a transaction.
+func (m *member) work() func(context.Context, *Tx) error {
+	if m.single != nil {
+		return m.single.in
+	}
+	return m.fn
 }
 
 // joinBatch waits for the write lane, and returns the transaction that came
 // along with it or a new one. If somebody else runs the member's statement
 // meanwhile, or if that needs no transaction, it returns none when all is over.
-func (p *Pool) joinBatch(ctx context.Context, m *member, span *span) (*batch, error) {
-	h := holder{label: labelOf(ctx)}
-	skip := 4 // Batch, and what it calls
-	if m.single != nil {
-		skip = 5 // Writer's methods are one more
-	}
-	h.depth = runtime.Callers(skip, p.frames(&h))
-	l, err := p.acquire(ctx, request{op: "batch", choice: choice{primary: true}, member: m}, &h)
-	if err != nil || l == nil {
+func (p *Pool) joinBatch(ctx context.Context, m *member, span *span, h *holder) (*batch, error) {
+	g, err := p.take(ctx, wish{op: "batch", choice: choice{primary: true}, member: m}, h)
+	if err != nil || g.conn == nil {
 		return m.handed, err
 	}
-	if p.runAlone(l, m) {
+	if p.runAlone(g, m) {
 		return nil, nil
 	}
+	l := &Lease{pool: p, grip: g}
 	tx, err := l.begin(ctx, Immediate, false, span)
 	if err != nil {
 		l.Release()
@@ -168,7 +177,7 @@ func (b *batch) run(m *member) error {
 			b.broken = true
 			return err
 		}
-		return tx.run(m.ctx, m.fn, func(_ context.Context, keep bool) error {
+		return tx.run(m.ctx, m.work(), func(_ context.Context, keep bool) error {
 			err := tx.closePart(keep)
 			b.broken = !keep || err != nil
 			return err
@@ -179,7 +188,7 @@ func (b *batch) run(m *member) error {
 		return err
 	}
 	tx.noInterrupt = true // others' work is pending: an interrupted write would take it along
-	return tx.run(m.ctx, m.fn, func(ctx context.Context, keep bool) error {
+	return tx.run(m.ctx, m.work(), func(ctx context.Context, keep bool) error {
 		return tx.closeSavepoint(context.WithoutCancel(ctx), keep)
 	})
 }
@@ -198,7 +207,7 @@ func (b *batch) runSingle(m *member, noInterrupt bool) error {
 	cl.noInterrupt = noInterrupt
 	var before, compiled int32
 	c.mu.Lock()
-	s := c.db.Known(m.single.query) // nil if the connection was closed just now
+	s := c.db.Known(m.single.Text) // nil if the connection was closed just now
 	if s != nil {
 		before, compiled = c.db.TotalChanges(), s.Recompiled()
 	}
@@ -230,7 +239,7 @@ func (c *conn) plain(m *member) bool {
 	if m.single == nil || c.pool.source.callsProgram {
 		return false
 	}
-	s := c.db.Known(m.single.query)
+	s := c.db.Known(m.single.Text)
 	return s != nil && s.Effects == sqlite.Effects{}
 }
 

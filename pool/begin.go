@@ -13,25 +13,25 @@ func (p *Pool) Begin(ctx context.Context, level Level) (*Tx, error) {
 	if level > Exclusive {
 		return nil, p.fail("begin", ErrConfig, nil, level.String())
 	}
-	_, tx, err := p.begin(ctx, level, false)
+	h := holder{ctx: ctx}
+	h.depth = runtime.Callers(2, h.frames(p, 1))
+	_, tx, err := p.begin(ctx, level, false, &h)
 	if err != nil {
 		return nil, err
 	}
 	tx.manual = true
-	tx.conn.mu.Lock()
 	tx.lease.track()
-	tx.conn.mu.Unlock()
 	return tx, nil
 }
 
 // begin takes a lease and begins a transaction on it. The context that it
 // returns is the transaction's for the tracer.
-func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool) (context.Context, *Tx, error) {
+func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool, h *holder) (context.Context, *Tx, error) {
 	if p.write == nil && level != Deferred {
 		return ctx, nil, p.failTx("begin", level, ErrReadOnly, nil)
 	}
 	ctx, span := p.trace(ctx, TraceOp{Name: "transaction", Level: level})
-	tx, err := p.beginTraced(ctx, level, slotFirst, span)
+	tx, err := p.beginTraced(ctx, level, slotFirst, span, h)
 	if err != nil {
 		span.finish(err)
 		return ctx, nil, err
@@ -39,10 +39,8 @@ func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool) (context.
 	return ctx, tx, nil
 }
 
-func (p *Pool) beginTraced(ctx context.Context, level Level, slotFirst bool, span *span) (*Tx, error) {
-	h := holder{label: labelOf(ctx)}
-	h.depth = runtime.Callers(4, p.frames(&h)) // past InTx and what it calls
-	l, err := p.acquire(ctx, request{op: "begin", choice: choice{primary: level != Deferred}}, &h)
+func (p *Pool) beginTraced(ctx context.Context, level Level, slotFirst bool, span *span, h *holder) (*Tx, error) {
+	l, err := p.acquire(ctx, wish{op: "begin", choice: choice{primary: level != Deferred}}, h)
 	if err != nil {
 		var e *Error
 		if errors.As(err, &e) {
@@ -64,17 +62,17 @@ func (l *Lease) begin(ctx context.Context, level Level, slotFirst bool, span *sp
 	defer c.mu.Unlock()
 	cl := l.call(ctx)
 	cl.kind, cl.span = poolCall, span
-	if err := c.admit(cl); err != nil {
+	if err := c.admit(&cl); err != nil {
 		return nil, err
 	}
 	begun := level
 	if slotFirst {
-		if err := c.locks.hold(c, cl); err != nil { // the lease's end drops it
+		if err := c.locks.hold(c, &cl); err != nil { // the lease's end drops it
 			return nil, err
 		}
 		begun = max(level, Immediate) // or another process could come between again
 	}
-	if err := c.control(cl, beginWords[begun]); err != nil {
+	if err := c.control(&cl, beginWords[begun]); err != nil {
 		return nil, err
 	}
 	return &Tx{pool: l.pool, conn: c, lease: l, level: level, part: part{serial: c.guard.push()}, span: span}, nil

@@ -43,6 +43,12 @@ const (
 	uncancellableCall
 )
 
+// reading makes the call one that may not write.
+func (cl call) reading() call {
+	cl.readOnly = true
+	return cl
+}
+
 // ownCall is a statement of the pool's own, which nothing stops.
 func ownCall() *call {
 	return &call{Context: context.Background(), part: outside, kind: uncancellableCall}

@@ -12,12 +12,12 @@ import (
 // running is what a connection executes right now, for the watcher to see.
 type running struct {
 	call         atomic.Pointer[call] // SQLite executes something for this call; nil if for none.
-	interrupting sync.Mutex           // It is held while interrupting, so that no interrupt comes late.
+	interrupting sync.Mutex           // It is held while the watcher looks, so that no interrupt comes late.
 	looked       atomic.Bool          // The mutex is held, or will be.
 }
 
-// end waits for an interrupt that is under way: the watcher announces itself
-// before it looks at call, so either it finds nothing or it is seen here.
+// end waits for a look or an interrupt that is under way: the watcher announces
+// itself before it looks at call, so either it finds nothing or it is seen here.
 func (r *running) end() {
 	r.call.Store(nil)
 	if r.looked.Load() {
@@ -64,18 +64,19 @@ func (c *conn) abort(s *sqlite.Stmt) {
 // false if nothing runs that could be cancelled.
 func (c *conn) overdue(interruptAll bool) (watched bool) {
 	r := &c.running
+	if r.call.Load() == nil {
+		return false
+	}
+	r.interrupting.Lock()
+	defer r.interrupting.Unlock()
+	r.looked.Store(true) // before it looks at the call, which is used again after the end
+	defer r.looked.Store(false)
 	cl := r.call.Load()
 	if cl == nil || cl.uncancellable() {
 		return false
 	}
 	if interruptAll || cl.interruptible() && cl.Context.Err() != nil {
-		r.interrupting.Lock()
-		defer r.interrupting.Unlock()
-		r.looked.Store(true)
-		defer r.looked.Store(false)
-		if r.call.Load() == cl { // still
-			c.db.Interrupt()
-		}
+		c.db.Interrupt()
 	}
 	return cl.interruptible()
 }

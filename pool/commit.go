@@ -71,7 +71,7 @@ func (t *Tx) finish(ctx context.Context, keep bool) error {
 	if keep {
 		if err = errors.Join(ctx.Err(), rowsErr); err == nil {
 			c.guard.committing = true
-			err = c.control(cl, "COMMIT")
+			err = c.control(&cl, "COMMIT")
 			c.guard.committing = false
 		}
 		if err == nil {

@@ -76,8 +76,9 @@ type Config struct {
 	// at. Default: 30s. Negative: never.
 	HealthCheckInterval time.Duration
 	// LeakThreshold is how long a lease may be held before it is logged, with
-	// the stack that took it. Default: 0, not logged; the innermost functions of
-	// the stack, which timeouts and abandoned leases name, are kept all the same.
+	// the stack that took it. Default: 0, not logged; what timeouts and abandoned
+	// leases name is kept all the same: the function that took it, or the query for
+	// which a generated method did.
 	LeakThreshold time.Duration
 
 	// StatementCacheSize is how many prepared statements a connection keeps.

@@ -1,12 +1,13 @@
 package pool
 
 import (
-	"database/sql/driver"
+	"context"
 	"errors"
 	"slices"
 	"sync"
 
 	"github.com/sqlane/sqlane/internal/bridge"
+	"github.com/sqlane/sqlane/internal/request"
 	"github.com/sqlane/sqlane/internal/sqlite"
 	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -27,6 +28,7 @@ type conn struct {
 	// caller: leases and transactions end while rows are open. Waiting for a lane
 	// happens under it. It guards the fields below.
 	mu       sync.Mutex
+	current  call            // It is that of the statement which runs, if that ends with its call.
 	epoch    uint64          // It counts leases: a statement of an earlier one may not run.
 	open     []*rows         // These rows are not closed yet.
 	row      []sqlite.Value  // A row is read here on its way to database/sql.
@@ -103,22 +105,39 @@ func (c *conn) endInterrupted(why error) {
 	}
 }
 
+// begin lets a call have the connection, until end: it is the connection's own, so
+// that a statement which ends with the call needs no memory for it.
+func (c *conn) begin(cl call) *call {
+	c.mu.Lock()
+	c.current = cl
+	return &c.current
+}
+
+func (c *conn) end() {
+	c.current = call{} // nobody's context is kept
+	c.mu.Unlock()
+}
+
 // exec runs a statement or a script to its end.
-func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (_ driver.Result, err error) {
+func (c *conn) exec(cl call, query string, args []sqlite.Argument) (_ sqlite.Result, err error) {
 	if c.pool.cfg.Tracer != nil {
-		c.traced(cl, query, args)
+		cl.Context, cl.span = c.traced(cl.Context, query, args)
 		defer func() { cl.span.finish(err) }()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	now := c.begin(cl)
+	defer c.end()
+	return c.execLocked(now, query, args)
+}
+
+func (c *conn) execLocked(cl *call, query string, args []sqlite.Argument) (none sqlite.Result, err error) {
 	if ended, err := c.endLostText(cl, query); ended {
-		return driver.RowsAffected(0), err
+		return none, err
 	}
 	if err := c.admit(cl); err != nil {
-		return nil, err
+		return none, err
 	}
-	if args, err = sqlite.TimeFormat(c.pool.cfg.TimeFormat).Written(args); err != nil {
-		return nil, err
+	if err := sqlite.TimeFormat(c.pool.cfg.TimeFormat).Check(args); err != nil {
+		return none, err
 	}
 	if s := c.cached(query); s != nil {
 		return c.complete(cl, s, args)
@@ -127,13 +146,13 @@ func (c *conn) exec(cl *call, query string, args []driver.NamedValue) (_ driver.
 	if len(parts) == 1 {
 		s, err := c.prepare(cl, query, parts[0])
 		if err != nil {
-			return nil, err
+			return none, err
 		}
 		return c.complete(cl, s, args)
 	}
 	shares, err := sqlite.Share(parts, args)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	return c.execScript(cl, parts, shares)
 }
@@ -151,25 +170,34 @@ func (c *conn) cached(text string) *sqlite.Stmt {
 }
 
 // complete runs a statement to its end.
-func (c *conn) complete(cl *call, s *sqlite.Stmt, args []driver.NamedValue) (did sqlite.Result, err error) {
-	if err = c.enter(cl, s, args); err != nil {
+func (c *conn) complete(cl *call, s *sqlite.Stmt, args []sqlite.Argument) (did sqlite.Result, err error) {
+	err = c.through(cl, s, args, false, func() (err error) {
+		did, err = s.Complete(args)
+		return err
+	})
+	return did, err
+}
+
+// through has a statement run, and keeps account of what it did. The statement is
+// given back if it fails, and unless it is kept.
+func (c *conn) through(cl *call, s *sqlite.Stmt, args []sqlite.Argument, keep bool, f func() error) error {
+	if err := c.enter(cl, s, args); err != nil {
 		c.db.Release(s)
 		c.locks.settle(c)
-		return did, err
+		return err
 	}
 	if s.Effects.Control() {
 		c.readWritersAhead()
 	}
-	err = c.run(cl, s, func() (err error) {
-		did, err = s.Complete(args)
-		return err
-	})
+	err := c.run(cl, s, f)
 	if err == nil && s.Effects.Attaches {
 		err = c.attachedNow(s, args)
 	}
-	c.db.Release(s)
+	if err != nil || !keep {
+		c.db.Release(s)
+	}
 	c.accountForText(s)
-	return did, c.leave(cl, err)
+	return c.leave(cl, err)
 }
 
 // accountForText notices a transaction that was begun or ended as text.
@@ -191,21 +219,21 @@ func (c *conn) run(cl *call, s *sqlite.Stmt, f func() error) error {
 }
 
 // traced begins the span of a query.
-func (c *conn) traced(cl *call, query string, args []driver.NamedValue) {
+func (c *conn) traced(ctx context.Context, query string, args []sqlite.Argument) (context.Context, *span) {
 	op := TraceOp{Name: "query", SQL: query}
 	if c.pool.cfg.TraceArguments {
-		for _, a := range args {
-			op.Args = append(op.Args, a.Value)
+		for i := range args {
+			op.Args = append(op.Args, args[i].Driver())
 		}
 	}
-	cl.Context, cl.span = c.pool.trace(cl.Context, op)
+	return c.pool.trace(ctx, op)
 }
 
 // execScript runs statements one after the other, each with its share of the
 // arguments, with the write slot held from the first to the last. What ran before
 // a failure stays done. The rows affected are the last statement's, and the last id
 // is that of the row which the script inserted last.
-func (c *conn) execScript(cl *call, parts []string, shares [][]driver.NamedValue) (res sqlite.Result, err error) {
+func (c *conn) execScript(cl *call, parts []string, shares [][]sqlite.Argument) (res sqlite.Result, err error) {
 	if len(parts) == 0 {
 		return res, nil
 	}
@@ -232,96 +260,118 @@ func (c *conn) execScript(cl *call, parts []string, shares [][]driver.NamedValue
 
 // query runs a statement that returns rows. Of a script, the last statement's
 // rows are returned.
-func (c *conn) query(cl *call, query string, args []driver.NamedValue) (cursor, error) {
+func (c *conn) query(cl call, query string, args []sqlite.Argument) (cursor, error) {
 	return c.queryAt(new(rows), cl, query, args)
 }
 
 // queryAt is query with the rows, if there are any, where the caller has room for
 // them.
-func (c *conn) queryAt(r *rows, cl *call, query string, args []driver.NamedValue) (_ cursor, err error) {
+func (c *conn) queryAt(r *rows, cl call, query string, args []sqlite.Argument) (_ cursor, err error) {
 	if c.pool.cfg.Tracer != nil {
-		c.traced(cl, query, args)
+		cl.Context, cl.span = c.traced(cl.Context, query, args)
 		defer func() {
 			if err != nil { // else it goes on until the rows are closed
 				cl.span.finish(err)
 			}
 		}()
 	}
+	r.call = cl
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.queryLocked(r, cl, query, args)
-}
-
-// queryLocked is queryAt for those who hold mu.
-func (c *conn) queryLocked(r *rows, cl *call, query string, args []driver.NamedValue) (_ cursor, err error) {
-	if ended, err := c.endLostText(cl, query); err != nil {
+	found, err := c.last(&r.call, query, args, r)
+	switch {
+	case err != nil:
 		return nil, err
-	} else if ended {
-		return c.noRows(cl), nil
-	}
-	if err := c.admit(cl); err != nil {
-		return nil, err
-	}
-	if args, err = sqlite.TimeFormat(c.pool.cfg.TimeFormat).Written(args); err != nil {
-		return nil, err
-	}
-	s := c.cached(query)
-	if s == nil {
-		parts := sqlite.Split(query)
-		var shares [][]driver.NamedValue
-		if len(parts) != 1 {
-			if shares, err = sqlite.Share(parts, args); err != nil {
-				return nil, err
-			}
-		}
-		if len(parts) == 0 {
-			return c.noRows(cl), nil
-		}
-		if n := len(parts) - 1; n > 0 {
-			if err := c.locks.hold(c, cl); err != nil {
-				return nil, err
-			}
-			defer c.locks.drop(c)
-			if _, err := c.execScript(cl, parts[:n], shares); err != nil {
-				return nil, err
-			}
-			if err := c.admit(cl); err != nil {
-				return nil, err
-			}
-			query, parts, args = "", parts[n:], shares[n]
-		}
-		var err error
-		if s, err = c.prepare(cl, query, parts[0]); err != nil {
-			return nil, err
-		}
-	}
-	if err := c.queryOne(r, cl, s, args); err != nil {
-		return nil, err
+	case !found:
+		cl.span.finish(nil)
+		return new(noRows), nil
 	}
 	return r, nil
 }
 
-func (c *conn) queryOne(r *rows, cl *call, s *sqlite.Stmt, args []driver.NamedValue) error {
-	if err := c.enter(cl, s, args); err != nil {
-		c.db.Release(s)
-		c.locks.settle(c)
+// one runs a statement to its end, and reads its first row, if there is one.
+func (c *conn) one(cl call, r *request.Request) (err error) {
+	if c.pool.cfg.Tracer != nil {
+		cl.Context, cl.span = c.traced(cl.Context, r.Text, r.Args)
+		defer func() { cl.span.finish(err) }()
+	}
+	r.Found = false
+	now := c.begin(cl)
+	defer c.end()
+	_, err = c.last(now, r.Text, r.Args, (*firstRow)(r))
+	return err
+}
+
+// taker takes what it wants of a statement, and leaves it with the connection.
+type taker interface {
+	take(c *conn, cl *call, s *sqlite.Stmt, args []sqlite.Argument) error
+}
+
+// last has to take of a statement, or of a script's last one when the others have
+// run. It reports false if there is no statement. The caller holds mu.
+func (c *conn) last(cl *call, query string, args []sqlite.Argument, to taker) (found bool, err error) {
+	if ended, err := c.endLostText(cl, query); ended {
+		return false, err
+	}
+	if err := c.admit(cl); err != nil {
+		return false, err
+	}
+	if err := sqlite.TimeFormat(c.pool.cfg.TimeFormat).Check(args); err != nil {
+		return false, err
+	}
+	s := c.cached(query)
+	if s == nil {
+		parts := sqlite.Split(query)
+		var shares [][]sqlite.Argument
+		if len(parts) != 1 {
+			if shares, err = sqlite.Share(parts, args); err != nil {
+				return false, err
+			}
+		}
+		if len(parts) == 0 {
+			return false, nil
+		}
+		if n := len(parts) - 1; n > 0 {
+			if err := c.locks.hold(c, cl); err != nil {
+				return false, err
+			}
+			defer c.locks.drop(c)
+			if _, err := c.execScript(cl, parts[:n], shares); err != nil {
+				return false, err
+			}
+			if err := c.admit(cl); err != nil {
+				return false, err
+			}
+			query, parts, args = "", parts[n:], shares[n]
+		}
+		if s, err = c.prepare(cl, query, parts[0]); err != nil {
+			return false, err
+		}
+	}
+	return true, to.take(c, cl, s, args)
+}
+
+// take implements taker: the rows go on.
+func (r *rows) take(c *conn, cl *call, s *sqlite.Stmt, args []sqlite.Argument) error {
+	err := c.through(cl, s, args, true, func() error { return s.Open(args) })
+	if err == nil {
+		r.Header, r.conn, r.stmt = s.Header(), c, s
+		c.open = append(c.open, r)
+	}
+	return err
+}
+
+// firstRow is a request for one row.
+type firstRow request.Request
+
+// take implements taker.
+func (r *firstRow) take(c *conn, cl *call, s *sqlite.Stmt, args []sqlite.Argument) error {
+	return c.through(cl, s, args, false, func() (err error) {
+		r.Row, r.Found, err = s.One(args, r.Row)
+		header := s.Header()
+		r.Columns = header.Columns()
 		return err
-	}
-	if s.Effects.Control() {
-		c.readWritersAhead()
-	}
-	err := c.run(cl, s, func() error { return s.Open(args) })
-	if err == nil && s.Effects.Attaches {
-		err = c.attachedNow(s, args)
-	}
-	c.accountForText(s)
-	if err != nil {
-		c.db.Release(s)
-		return c.leave(cl, err)
-	}
-	*r = rows{Header: s.Header(), conn: c, call: cl, stmt: s}
-	c.open = append(c.open, r)
-	return c.leave(cl, nil)
+	})
 }
 
 // word runs one of the pool's own statements and returns its first column as text.
@@ -330,8 +380,8 @@ func (c *conn) word(cl *call, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r := new(rows)
-	if err := c.queryOne(r, cl, s, nil); err != nil {
+	r := &rows{call: *cl}
+	if err := r.take(c, &r.call, s, nil); err != nil {
 		return "", err
 	}
 	value := make([]sqlite.Value, 1)

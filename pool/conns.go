@@ -172,6 +172,7 @@ func (s *conns) giveBack(c *conn, why reason) {
 // makeIdle makes one ready for the next.
 func (s *conns) makeIdle(c *conn) {
 	c.life.status = connIdle
+	c.life.holder.ctx = nil
 	if !c.life.holder.own { // maintenance's look is no use
 		c.life.idleSince = 0
 	}

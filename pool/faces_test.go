@@ -46,6 +46,11 @@ func (f preparing) QueryRowContext(ctx context.Context, query string, args ...an
 	return s.QueryRowContext(ctx, args...)
 }
 
+// byRequest sends each statement as generated methods do.
+func byRequest(p *pool.Pool, on pool.DBTX) pool.RequestFace {
+	return pool.RequestFace{Requests: pool.ByRequest(p, on, "a query")}
+}
+
 // onEveryFace runs a test once for each way to send a statement, on a pool of its
 // own.
 func onEveryFace(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.Pool, on face)) {
@@ -73,9 +78,16 @@ func onEveryFace(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.
 				return nil
 			}))
 		},
-		"Writer":       func(_ *testing.T, p *pool.Pool, test func(face)) { test(p.Writer()) },
-		"DB":           func(_ *testing.T, p *pool.Pool, test func(face)) { test(p.DB()) },
-		"DB, prepared": func(_ *testing.T, p *pool.Pool, test func(face)) { test(preparing{p.DB()}) },
+		"Tx, by request": func(t *testing.T, p *pool.Pool, test func(face)) {
+			require.NoError(t, p.StoreInTx(ctx, pool.Immediate, func(_ context.Context, tx pool.StoreTx) error {
+				test(byRequest(p, tx))
+				return nil
+			}))
+		},
+		"Writer, by request": func(_ *testing.T, p *pool.Pool, test func(face)) { test(byRequest(p, p.StoreWriter())) },
+		"Writer":             func(_ *testing.T, p *pool.Pool, test func(face)) { test(p.Writer()) },
+		"DB":                 func(_ *testing.T, p *pool.Pool, test func(face)) { test(p.DB()) },
+		"DB, prepared":       func(_ *testing.T, p *pool.Pool, test func(face)) { test(preparing{p.DB()}) },
 		"DB, in a transaction": func(t *testing.T, p *pool.Pool, test func(face)) {
 			tx, err := p.DB().BeginTx(ctx, nil)
 			require.NoError(t, err)

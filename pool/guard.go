@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"database/sql/driver"
 	"errors"
 	"slices"
 	"strings"
@@ -56,7 +55,7 @@ func (c *conn) admit(cl *call) error {
 }
 
 // enter does what must be done before a statement runs.
-func (c *conn) enter(cl *call, s *sqlite.Stmt, args []driver.NamedValue) error {
+func (c *conn) enter(cl *call, s *sqlite.Stmt, args []sqlite.Argument) error {
 	if err := s.Check(args); err != nil {
 		return err
 	}

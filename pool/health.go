@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 )
 
@@ -40,7 +41,9 @@ func (p *Pool) checkAnswer(ctx context.Context) error {
 }
 
 func (p *Pool) readSchema(ctx context.Context) error {
-	l, err := p.Acquire(ctx)
+	h := holder{ctx: ctx}
+	h.depth = runtime.Callers(4, h.frames(p, 2)) // past HealthCheck and what it calls
+	l, err := p.acquire(ctx, wish{op: "acquire"}, &h)
 	if err != nil {
 		return err
 	}

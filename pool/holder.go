@@ -10,28 +10,42 @@ import (
 
 // holder is who has a connection, for those who wait for one.
 type holder struct {
-	since    time.Duration // The connection was taken at this time, on the pool's clock.
-	label    string        // The taker's context has this label.
-	stack    [12]uintptr   // The innermost calls of the taker come first.
-	depth    int           // This many of them are known.
-	own      bool          // Maintenance looks after the connection; nobody uses it.
-	tracked  bool          // The lease is taken back if it becomes garbage.
-	reported bool          // It was logged that the lease is held for long.
+	since    time.Duration   // The connection was taken at this time, on the pool's clock.
+	ctx      context.Context // It is the taker's, which may have a label; nil once the connection is given back.
+	name     string          // The taker is this query; "" if that is not known.
+	stack    [12]uintptr     // The innermost calls of the taker come first.
+	depth    int             // This many of them are known.
+	own      bool            // Maintenance looks after the connection; nobody uses it.
+	reported bool            // It was logged that the lease is held for long.
 }
 
-// frames is where the stack of somebody who takes a lease goes. Each frame costs
-// as much as a lock, so without LeakThreshold only the innermost are kept: those
-// that name the taker.
-func (p *Pool) frames(h *holder) []uintptr {
+// frames is where the calls go that led to whoever takes a lease. To look at them at
+// all costs as much as some locks, and each one a part of that more, so it is those
+// few that name the taker; with LeakThreshold it is all.
+func (h *holder) frames(p *Pool, few int) []uintptr {
 	if p.cfg.LeakThreshold > 0 {
-		return h.stack[:]
+		few = len(h.stack)
 	}
-	return h.stack[:4]
+	return h.stack[:few]
 }
 
-// taker is the first function outside this package on the holder's stack.
+// holderOf is who runs a statement for the caller of this function's caller's caller.
+// If the query has a name, that is all that is needed.
+func (p *Pool) holderOf(ctx context.Context, query string) holder {
+	h := holder{ctx: ctx, name: query}
+	if query == "" || p.cfg.LeakThreshold > 0 {
+		h.depth = runtime.Callers(4, h.frames(p, 4))
+	}
+	return h
+}
+
+// taker is the query that the holder runs, or the first function outside this package
+// on its stack.
 func (h *holder) taker() string {
-	if h.depth == 0 {
+	switch {
+	case h.name != "":
+		return h.name
+	case h.depth == 0:
 		return "the pool itself"
 	}
 	frames := runtime.CallersFrames(h.stack[:h.depth])
@@ -47,9 +61,13 @@ func (h *holder) taker() string {
 	}
 }
 
-// stackText is the whole stack, a line for each function.
+// stackText is what is known of the stack, a line for each function, behind the
+// query's name.
 func (h *holder) stackText() string {
 	var b strings.Builder
+	if h.name != "" {
+		fmt.Fprintln(&b, h.name)
+	}
 	frames := runtime.CallersFrames(h.stack[:h.depth])
 	for more := h.depth > 0; more; {
 		var f runtime.Frame
@@ -70,6 +88,9 @@ func WithLabel(ctx context.Context, label string) context.Context {
 }
 
 func labelOf(ctx context.Context) string {
+	if ctx == nil {
+		return ""
+	}
 	label, _ := ctx.Value(labelKey{}).(string)
 	return label
 }

@@ -28,13 +28,15 @@ func (p *Pool) InTx(ctx context.Context, level Level, fn func(ctx context.Contex
 	if outer := p.TxFromContext(ctx); outer != nil {
 		return outer.nest(ctx, level, fn)
 	}
-	err := p.runTx(ctx, level, false, fn)
+	h := holder{ctx: ctx}
+	h.depth = runtime.Callers(2, h.frames(p, 2)) // StoreInTx is one of its callers
+	err := p.runTx(ctx, level, false, fn, &h)
 	if errors.Is(err, ErrConflict) && IsRepeatable(opts...) {
 		if ended := ctx.Err(); ended != nil {
 			return p.failTx("begin", level, nil, ended)
 		}
 		p.counts.retries.Add(1)
-		err = p.runTx(ctx, level, true, fn)
+		err = p.runTx(ctx, level, true, fn, &h)
 	}
 	return err
 }
@@ -50,12 +52,14 @@ func (p *Pool) View(ctx context.Context, fn func(ctx context.Context, tx *Tx) er
 		}
 		return view.run(ctx, fn, func(_ context.Context, keep bool) error { return view.closePart(keep) })
 	}
-	return p.snapshot(ctx, fn)
+	h := holder{ctx: ctx}
+	h.depth = runtime.Callers(2, h.frames(p, 2)) // StoreView is one of its callers
+	return p.snapshot(ctx, fn, &h)
 }
 
 // snapshot is View beside whatever transaction ctx carries.
-func (p *Pool) snapshot(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	ctx, tx, err := p.begin(ctx, Deferred, false)
+func (p *Pool) snapshot(ctx context.Context, fn func(ctx context.Context, tx *Tx) error, h *holder) error {
+	ctx, tx, err := p.begin(ctx, Deferred, false, h)
 	if err != nil {
 		return err
 	}
@@ -63,8 +67,8 @@ func (p *Pool) snapshot(ctx context.Context, fn func(ctx context.Context, tx *Tx
 	return tx.run(ctx, fn, tx.end)
 }
 
-func (p *Pool) runTx(ctx context.Context, level Level, slotFirst bool, fn func(context.Context, *Tx) error) error {
-	ctx, tx, err := p.begin(ctx, level, slotFirst)
+func (p *Pool) runTx(ctx context.Context, level Level, slotFirst bool, fn func(context.Context, *Tx) error, h *holder) error {
+	ctx, tx, err := p.begin(ctx, level, slotFirst, h)
 	if err != nil {
 		return err
 	}

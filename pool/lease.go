@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"sync/atomic"
-
-	"github.com/sqlane/sqlane/internal/lane"
 )
 
 // Lease is a connection in its caller's hands, from Acquire to Release. Each
@@ -13,18 +11,11 @@ import (
 // goroutines; statements of several run one after the other.
 //
 // A lease that becomes garbage before its Release is taken back, and logged
-// with the stack that acquired it.
+// with the function that acquired it (see Config.LeakThreshold).
 type Lease struct {
-	pool     *Pool
-	conn     *conn
-	epoch    uint64      // Statements run on the connection while its number is this one.
-	lane     *lane.Lane  // The lease holds this lane.
-	access   lane.Access // It holds the lane in this way.
+	pool *Pool
+	grip
 	released atomic.Bool // The first Release sets it, of several that may come at the same time.
-}
-
-func (l *Lease) call(ctx context.Context) *call {
-	return &call{Context: ctx, epoch: l.epoch, part: outside}
 }
 
 // ExecContext runs a statement or a script. A writing statement waits for the

@@ -18,7 +18,7 @@ func (p *Pool) onConnect(ctx context.Context, c *conn) (err error) {
 	defer p.conns.called(0)
 	c.setEarly(true)
 	defer c.setEarly(false)
-	l := &Lease{pool: p, conn: c, epoch: c.epoch}
+	l := &Lease{pool: p, grip: grip{conn: c, epoch: c.epoch}}
 	l.released.Store(true) // it is not to be given back
 	if !own {
 		return p.cfg.OnConnect(ctx, l)

@@ -3,13 +3,14 @@ package pool
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"io"
 	"slices"
 	"sync"
 
 	"github.com/sqlane/sqlane/internal/bridge"
+	"github.com/sqlane/sqlane/internal/request"
+	"github.com/sqlane/sqlane/internal/scan"
 	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
@@ -108,7 +109,7 @@ func (w Writer) Query(ctx context.Context, query string, args ...any) (Rows, err
 	if tx := w.pool.TxFromContext(ctx); tx != nil {
 		return tx.Query(ctx, query, args...)
 	}
-	s, err := w.run(ctx, query, args, true)
+	s, err := w.query(ctx, query, args)
 	if err != nil {
 		return nil, err
 	}
@@ -117,16 +118,9 @@ func (w Writer) Query(ctx context.Context, query string, args ...any) (Rows, err
 
 // QueryRow is Query for at most one row. A writing statement is run to its end.
 func (w Writer) QueryRow(ctx context.Context, query string, args ...any) Row {
-	if tx := w.pool.TxFromContext(ctx); tx != nil {
-		return tx.QueryRow(ctx, query, args...)
-	}
-	s, err := w.run(ctx, query, args, true)
-	if err != nil {
-		return &readRow{err: err}
-	}
-	r := &readRow{bridge: w.pool.bridge, names: s.Columns(), none: s.count == 0}
-	if !r.none {
-		r.row = s.values[:s.Count()]
+	r := newReadRow(w.pool.bridge, query, args)
+	if r.err == nil {
+		r.err = w.one(ctx, &r.request)
 	}
 	return r
 }
@@ -134,7 +128,6 @@ func (w Writer) QueryRow(ctx context.Context, query string, args ...any) Row {
 // runningRows are the rows of a connection, in one allocation.
 type runningRows struct {
 	openRows
-	call  call
 	rows  rows
 	first [fewColumns]sqlite.Value
 }
@@ -145,14 +138,14 @@ const (
 	fewArguments = 4
 )
 
-func (c *conn) queryRows(cl *call, query string, args []any) (Rows, error) {
-	values, err := namedValues(args)
+func (c *conn) queryRows(cl call, query string, args []any) (Rows, error) {
+	values, err := argumentsOf(args)
 	if err != nil {
 		return nil, err
 	}
-	r := &runningRows{call: *cl}
+	r := new(runningRows)
 	r.bridge = c.pool.bridge
-	if r.from, err = c.queryAt(&r.rows, &r.call, query, values); err != nil {
+	if r.from, err = c.queryAt(&r.rows, cl, query, values); err != nil {
 		return nil, err
 	}
 	if n := r.rows.Count(); n <= fewColumns {
@@ -166,8 +159,8 @@ func (c *conn) queryRows(cl *call, query string, args []any) (Rows, error) {
 type openRows struct {
 	bridge *bridge.Bridge
 
-	mu     sync.Mutex // guards what follows, but for the values of row, which are the reader's
-	from   cursor     // the conn.mu of which is taken under mu
+	mu     sync.Mutex   // guards what follows, but for the values of row, which are the reader's
+	from   request.Rows // the conn.mu of which is taken under mu
 	row    []sqlite.Value
 	read   bool // row is one
 	closed bool
@@ -184,7 +177,7 @@ func (r *openRows) Next() bool {
 	if r.row == nil {
 		r.row = make([]sqlite.Value, len(r.from.Columns()))
 	}
-	err := r.from.next(r.row)
+	err := r.from.NextRow(r.row)
 	if err != nil {
 		_ = r.end(err)
 		return false
@@ -201,10 +194,10 @@ func (r *openRows) Scan(dest ...any) error {
 	switch {
 	case err != nil:
 		return err
-	case hasRawBytes(dest):
+	case scan.HasRawBytes(dest):
 		return errors.New("sql: RawBytes isn't allowed on Rows.Scan here; use []byte")
 	}
-	return scanRow(r.bridge, r.from.Columns(), row, dest)
+	return scan.Row(r.bridge, r.from.Columns(), row, dest)
 }
 
 func (r *openRows) mayScan() error {
@@ -262,74 +255,30 @@ func (r *openRows) Columns() ([]string, error) {
 	return slices.Clone(r.from.Columns()), nil // theirs are the statement's
 }
 
-// runningRow is a row of a connection, and what it takes to read it, in one
-// allocation.
-type runningRow struct {
-	readRow
-	call  call
-	rows  rows
-	first [fewColumns]sqlite.Value
-	args  [fewArguments]driver.NamedValue
-}
-
-func (c *conn) queryRow(cl *call, query string, args []any) Row {
-	r := &runningRow{call: *cl}
-	r.bridge = c.pool.bridge
-	values, err := appendNamedValues(r.args[:0], args)
-	if err == nil {
-		err = c.readFirst(r, query, values)
-	}
-	r.err = err
-	return &r.readRow
-}
-
-// readFirst reads the first row, and ends the statement.
-func (c *conn) readFirst(r *runningRow, query string, args []driver.NamedValue) (err error) {
-	cl := &r.call
-	if c.pool.cfg.Tracer != nil {
-		c.traced(cl, query, args)
-		defer func() { cl.span.finish(err) }()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	from, err := c.queryLocked(&r.rows, cl, query, args)
-	if err != nil {
-		return err
-	}
-	if from != &r.rows { // there is no statement
-		r.none = true
-		return nil
-	}
-	ended := false
-	defer func() {
-		if !ended { // a panic or Goexit is passing through, of a function that SQL calls
-			_ = r.rows.end(nil)
-		}
-	}()
-	r.names = r.rows.Columns()
-	if n := len(r.names); n <= fewColumns {
-		r.row = r.first[:n]
-	} else {
-		r.row = make([]sqlite.Value, n)
-	}
-	err = r.rows.read(r.row)
-	if err == io.EOF {
-		r.none, err = true, nil
-	}
-	ended = true
-	if closing := r.rows.end(nil); err == nil {
-		err = closing
-	}
-	return err
-}
-
-// readRow is a row that was read, if there was one.
+// readRow is a request for one row that was run, in one allocation.
 type readRow struct {
-	bridge *bridge.Bridge
-	names  []string
-	row    []sqlite.Value
-	none   bool
-	err    error // the statement's
+	bridge  *bridge.Bridge
+	request request.Request
+	err     error // the statement's
+	first   [fewColumns]sqlite.Value
+	args    [fewArguments]sqlite.Argument
+}
+
+// newReadRow returns the row of a statement that is still to be run, unless its
+// arguments are at fault.
+func newReadRow(b *bridge.Bridge, query string, args []any) *readRow {
+	r := &readRow{bridge: b}
+	r.request.Text, r.request.Row = query, r.first[:0]
+	r.request.Args, r.err = appendArguments(r.args[:0], args)
+	return r
+}
+
+func (c *conn) queryRow(cl call, query string, args []any) Row {
+	r := newReadRow(c.pool.bridge, query, args)
+	if r.err == nil {
+		r.err = c.one(cl, &r.request)
+	}
+	return r
 }
 
 // Scan implements Row.
@@ -337,10 +286,10 @@ func (r *readRow) Scan(dest ...any) error {
 	switch {
 	case r.err != nil:
 		return r.err
-	case hasRawBytes(dest):
+	case scan.HasRawBytes(dest):
 		return errors.New("sql: RawBytes isn't allowed on Row.Scan") // database/sql's words
-	case r.none:
+	case !r.request.Found:
 		return sql.ErrNoRows
 	}
-	return scanRow(r.bridge, r.names, r.row, dest)
+	return scan.Row(r.bridge, r.request.Columns, r.request.Row, dest)
 }

@@ -21,10 +21,10 @@ func (l *Lease) Raw(ctx context.Context, fn func(conn driver.Conn) error) error 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cl := l.call(ctx)
-	if err := c.admit(cl); err != nil {
+	if err := c.admit(&cl); err != nil {
 		return err
 	}
-	if err := c.locks.hold(c, cl); err != nil {
+	if err := c.locks.hold(c, &cl); err != nil {
 		return err
 	}
 	defer c.takeBack()
@@ -76,7 +76,7 @@ func (f *facadeConn) reach(fn func(c *conn) error) error {
 	c := f.lease.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.admit(f.call(context.Background())); err != nil {
+	if err := c.admit(new(f.call(context.Background()))); err != nil {
 		return err
 	}
 	return fn(c)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"runtime"
+
+	"github.com/sqlane/sqlane/internal/bridge"
+	"github.com/sqlane/sqlane/internal/request"
 )
 
 // Reader runs single reading statements, each on a lease of its own, which it gives
@@ -24,70 +26,37 @@ func (p *Pool) Reader() Reader { return Reader{p} }
 
 // ExecContext runs a statement or a script and drops the rows that it returns.
 func (r Reader) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		return tx.conn.runExec(tx.call(ctx).reading(), query, args)
-	}
-	l, err := r.lease(ctx, false)
+	values, err := argumentsOf(args)
 	if err != nil {
 		return nil, err
 	}
-	defer l.Release()
-	return l.conn.runExec(l.call(ctx).reading(), query, args)
+	return r.exec(ctx, &request.Request{Text: query, Args: values})
 }
 
 // QueryContext runs a statement that returns rows.
 func (r Reader) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		return tx.conn.runQuery(tx.call(ctx).reading(), query, args)
-	}
-	read, c, err := r.open(ctx, query, args)
+	read, b, err := r.query(ctx, query, args)
 	if err != nil {
 		return nil, err
 	}
-	return c.bridge.Rows(read)
-}
-
-// open runs a statement on a lease, which its rows give back.
-func (r Reader) open(ctx context.Context, query string, args []any) (read cursor, c *conn, err error) {
-	values, err := namedValues(args)
-	if err != nil {
-		return nil, nil, err
-	}
-	l, err := r.lease(ctx, true)
-	if err != nil {
-		return nil, nil, err
-	}
-	kept := false
-	defer func() {
-		if !kept { // or a function of the program's panics
-			l.Release()
-		}
-	}()
-	if read, err = l.conn.query(l.call(ctx).reading(), query, values); err != nil {
-		return nil, nil, err
-	}
-	if open, ok := read.(*rows); ok {
-		kept = true
-		read = &leasedRows{open, l}
-	}
-	return read, l.conn, nil
+	return b.Rows(read)
 }
 
 // QueryRowContext is QueryContext for at most one row; Scan reports the errors.
 func (r Reader) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	values, err := namedValues(args)
+	values, err := argumentsOf(args)
 	if err != nil {
 		return r.pool.bridge.Row(nil, err)
 	}
 	if tx := r.pool.TxFromContext(ctx); tx != nil {
 		return tx.conn.bridge.First(tx.conn.query(tx.call(ctx).reading(), query, values))
 	}
-	l, err := r.lease(ctx, false)
+	g, err := r.take(ctx, "")
 	if err != nil {
 		return r.pool.bridge.Row(nil, err)
 	}
-	defer l.Release()
-	return l.conn.bridge.First(l.conn.query(l.call(ctx).reading(), query, values))
+	defer r.pool.give(g)
+	return g.conn.bridge.First(g.conn.query(g.call(ctx).reading(), query, values))
 }
 
 // Exec implements Querier.
@@ -100,24 +69,20 @@ func (r Reader) Query(ctx context.Context, query string, args ...any) (Rows, err
 	if tx := r.pool.TxFromContext(ctx); tx != nil {
 		return tx.conn.queryRows(tx.call(ctx).reading(), query, args)
 	}
-	read, c, err := r.open(ctx, query, args)
+	read, b, err := r.query(ctx, query, args)
 	if err != nil {
 		return nil, err
 	}
-	return &openRows{bridge: c.bridge, from: read}, nil
+	return &openRows{bridge: b, from: read}, nil
 }
 
 // QueryRow implements Querier.
 func (r Reader) QueryRow(ctx context.Context, query string, args ...any) Row {
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
-		return tx.conn.queryRow(tx.call(ctx).reading(), query, args)
+	row := newReadRow(r.pool.bridge, query, args)
+	if row.err == nil {
+		row.err = r.one(ctx, &row.request)
 	}
-	l, err := r.lease(ctx, false)
-	if err != nil {
-		return &readRow{err: err}
-	}
-	defer l.Release()
-	return l.conn.queryRow(l.call(ctx).reading(), query, args)
+	return row
 }
 
 // PrepareContext is refused: the connection that a statement runs on is not known
@@ -126,17 +91,70 @@ func (r Reader) PrepareContext(context.Context, string) (*sql.Stmt, error) {
 	return nil, r.pool.fail("prepare", errors.ErrUnsupported, nil, "a Reader has no connection to prepare on; use a Lease or a Tx")
 }
 
-// lease takes a lease for the caller of a method.
-func (r Reader) lease(ctx context.Context, tracked bool) (*Lease, error) {
-	h := holder{label: labelOf(ctx), tracked: tracked}
-	h.depth = runtime.Callers(3, r.pool.frames(&h))
-	return r.pool.acquire(ctx, request{op: "acquire"}, &h)
+func (r Reader) exec(ctx context.Context, q *request.Request) (sql.Result, error) {
+	if tx := r.pool.TxFromContext(ctx); tx != nil {
+		return result(tx.conn.exec(tx.call(ctx).reading(), q.Text, q.Args))
+	}
+	g, err := r.take(ctx, q.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.pool.give(g)
+	return result(g.conn.exec(g.call(ctx).reading(), q.Text, q.Args))
 }
 
-// reading makes the call one that may not write.
-func (cl *call) reading() *call {
-	cl.readOnly = true
-	return cl
+func (r Reader) one(ctx context.Context, q *request.Request) error {
+	if tx := r.pool.TxFromContext(ctx); tx != nil {
+		return tx.conn.one(tx.call(ctx).reading(), q)
+	}
+	g, err := r.take(ctx, q.Name)
+	if err != nil {
+		return err
+	}
+	defer r.pool.give(g) // also if a function of the program's panics
+	return g.conn.one(g.call(ctx).reading(), q)
+}
+
+// take takes a connection for one call, which gives it back.
+func (r Reader) take(ctx context.Context, name string) (grip, error) {
+	h := r.pool.holderOf(ctx, name)
+	return r.pool.take(ctx, wish{op: "acquire"}, &h)
+}
+
+func (r Reader) query(ctx context.Context, query string, args []any) (cursor, *bridge.Bridge, error) {
+	values, err := argumentsOf(args)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.many(ctx, &request.Request{Text: query, Args: values})
+}
+
+// many opens rows, and returns the bridge that is theirs. Outside a transaction they
+// have a lease of their own, and give it back.
+func (r Reader) many(ctx context.Context, q *request.Request) (read cursor, b *bridge.Bridge, err error) {
+	if tx := r.pool.TxFromContext(ctx); tx != nil {
+		read, err = tx.conn.query(tx.call(ctx).reading(), q.Text, q.Args)
+		return read, tx.conn.bridge, err
+	}
+	h := r.pool.holderOf(ctx, q.Name)
+	l, err := r.pool.acquire(ctx, wish{op: "acquire", tracked: true}, &h)
+	if err != nil {
+		return nil, nil, err
+	}
+	kept := false
+	defer func() {
+		if !kept { // or a function of the program's panics
+			l.Release()
+		}
+	}()
+	if read, err = l.conn.query(l.call(ctx).reading(), q.Text, q.Args); err != nil {
+		return nil, nil, err
+	}
+	if open, ok := read.(*rows); ok {
+		kept = true
+		read = &leasedRows{open, l}
+	}
+	return read, l.conn.bridge, nil
 }
 
 // leasedRows give their lease back when they are closed. The connection knows the

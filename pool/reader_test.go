@@ -18,9 +18,19 @@ const three = "SELECT column1 FROM (VALUES (1), (2), (3))"
 
 // readings are the ways to send a statement through a Reader and be done with it.
 func readings(p *pool.Pool) map[string]func(ctx context.Context, query string, args ...any) error {
-	r := p.Reader()
+	all := readingsOf(p.Reader())
+	for name, read := range readingsOf(byRequest(p, p.StoreReader())) {
+		all[name+" by request"] = read
+	}
+	return all
+}
+
+func readingsOf(r face) map[string]func(ctx context.Context, query string, args ...any) error {
 	return map[string]func(ctx context.Context, query string, args ...any) error{
-		"Exec": func(ctx context.Context, query string, args ...any) error { return do(ctx, r, query, args...) },
+		"Exec": func(ctx context.Context, query string, args ...any) error {
+			_, err := r.ExecContext(ctx, query, args...)
+			return err
+		},
 		"Query": func(ctx context.Context, query string, args ...any) error {
 			rows, err := r.QueryContext(ctx, query, args...)
 			if err != nil {

@@ -11,13 +11,14 @@ import (
 // lease are ErrReleased. It is idempotent.
 func (l *Lease) Release() {
 	if l.released.CompareAndSwap(false, true) {
-		l.pool.checkIn(l.conn, l.epoch, l.lane, l.access)
+		l.pool.give(l.grip)
 	}
 }
 
-// checkIn takes a connection back: cleaned if it can be, replaced if not.
-func (p *Pool) checkIn(c *conn, epoch uint64, from *lane.Lane, had lane.Access) {
-	switch why := c.endLease(epoch, had); why {
+// give takes a connection back: cleaned if it can be, replaced if not.
+func (p *Pool) give(g grip) {
+	c := g.conn
+	switch why := c.endLease(g.epoch, g.access); why {
 	case isGone:
 		p.conns.endLease()
 	case isBroken: // closed at once: it may hold locks that it cannot give back
@@ -28,8 +29,8 @@ func (p *Pool) checkIn(c *conn, epoch uint64, from *lane.Lane, had lane.Access) 
 	default:
 		p.conns.giveBack(c, why)
 	}
-	from.Unlock(had)
-	if had == lane.Exclusive {
+	g.lane.Unlock(g.access)
+	if g.access == lane.Exclusive {
 		p.wroteSomething()
 	}
 }

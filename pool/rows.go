@@ -12,8 +12,8 @@ import (
 // cursor is rows that are read one after the other: by Scan, or by database/sql.
 type cursor interface {
 	driver.Rows
-	// next reads the next row; it is io.EOF after the last one.
-	next(row []sqlite.Value) error
+	// NextRow reads the next row; it is io.EOF after the last one.
+	NextRow(row []sqlite.Value) error
 }
 
 // rows are a running statement. They end when they are closed, or when the
@@ -21,7 +21,7 @@ type cursor interface {
 type rows struct {
 	sqlite.Header // It is as it was when the statement began, which may run again with other columns.
 	conn          *conn
-	call          *call
+	call          call
 	stmt          *sqlite.Stmt
 	rest          [][]sqlite.Value // These rows were read ahead.
 	finished      bool             // The statement has ended, but there may be a rest.
@@ -52,7 +52,8 @@ func box(dest []driver.Value, row []sqlite.Value) {
 	}
 }
 
-func (r *rows) next(row []sqlite.Value) error {
+// NextRow implements cursor and request.Rows.
+func (r *rows) NextRow(row []sqlite.Value) error {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
 	return r.read(row)
@@ -94,12 +95,12 @@ func (r *rows) step(row []sqlite.Value) error {
 	}
 	returned := false
 	defer func() { r.finished = r.finished || !returned }() // by a panic; conn.abort has ended the statement
-	err := r.conn.interruptible(r.call, r.stmt, func() error { return r.stmt.Next(row) })
+	err := r.conn.interruptible(&r.call, r.stmt, func() error { return r.stmt.Next(row) })
 	returned = true
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	r.failed = r.conn.leave(r.call, err)
+	r.failed = r.conn.leave(&r.call, err)
 	return r.failed
 }
 
@@ -164,7 +165,7 @@ func (r *rows) end(reason error) error {
 	if alone := c.guard.alone; alone != nil {
 		alone.ended = reason != nil || r.failed != nil
 	}
-	err := c.leave(r.call, r.finish())
+	err := c.leave(&r.call, r.finish())
 	if r.call.span != nil {
 		r.call.span.finish(errors.Join(r.failed, err))
 	}
@@ -174,13 +175,7 @@ func (r *rows) end(reason error) error {
 // noRows is what a text without a statement returns.
 type noRows struct{ sqlite.Header }
 
-// noRows is the end of a query without any.
-func (c *conn) noRows(cl *call) *noRows {
-	cl.span.finish(nil)
-	return new(noRows)
-}
-
-func (*noRows) Columns() []string         { return []string{} }
-func (*noRows) Next([]driver.Value) error { return io.EOF }
-func (*noRows) next([]sqlite.Value) error { return io.EOF }
-func (*noRows) Close() error              { return nil }
+func (*noRows) Columns() []string            { return []string{} }
+func (*noRows) Next([]driver.Value) error    { return io.EOF }
+func (*noRows) NextRow([]sqlite.Value) error { return io.EOF }
+func (*noRows) Close() error                 { return nil }

@@ -31,7 +31,7 @@ func (t *Tx) openPart(readOnly bool) (*Tx, error) {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.admit(t.call(context.Background())); err != nil {
+	if err := c.admit(new(t.call(context.Background()))); err != nil {
 		return nil, err
 	}
 	return t.inner(readOnly), nil
@@ -67,10 +67,10 @@ func (t *Tx) openSavepoint(ctx context.Context) (*Tx, error) {
 	defer c.mu.Unlock()
 	cl := t.call(ctx)
 	cl.kind = poolCall
-	if err := c.admit(cl); err != nil {
+	if err := c.admit(&cl); err != nil {
 		return nil, t.pool.failTx("savepoint", t.level, nil, err)
 	}
-	if err := c.control(cl, savepointWords(len(c.guard.serials)).open); err != nil {
+	if err := c.control(&cl, savepointWords(len(c.guard.serials)).open); err != nil {
 		return nil, t.pool.failTx("savepoint", t.level, nil, err)
 	}
 	return t.inner(t.readOnly), nil

@@ -96,7 +96,7 @@ func scanned(scan func(dest ...any) error, kind reflect.Type) (into any, failure
 	return dest.Elem().Interface(), failure
 }
 
-// natively are the ways to send a statement without database/sql.
+// natively are the ways to send a statement without database/sql, by request too.
 func natively(t *testing.T, p *pool.Pool, test func(name string, on pool.Querier)) {
 	l := acquire(t, p)
 	test("Lease", l)
@@ -110,6 +110,12 @@ func natively(t *testing.T, p *pool.Pool, test func(name string, on pool.Querier
 		test("Writer in a transaction", inContext{ctx, p.Writer()})
 		return nil
 	}))
+	test("Writer", pool.ByRequest(p, p.StoreWriter(), "a query"))
+	require.NoError(t, p.StoreInTx(t.Context(), pool.Immediate, func(ctx context.Context, tx pool.StoreTx) error {
+		test("Tx", pool.ByRequest(p, tx, "a query"))
+		test("Writer in a transaction", inContext{ctx, pool.ByRequest(p, p.StoreWriter(), "a query")})
+		return nil
+	}))
 }
 
 // nativelyReading is natively for tests that only read: on a Reader too.
@@ -118,8 +124,10 @@ func nativelyReading(t *testing.T, p *pool.Pool, test func(name string, on pool.
 	test("Reader", p.Reader())
 	require.NoError(t, p.View(t.Context(), func(ctx context.Context, _ *pool.Tx) error {
 		test("Reader in a transaction", inContext{ctx, p.Reader()})
+		test("Reader in a transaction", inContext{ctx, pool.ByRequest(p, p.StoreReader(), "a query")})
 		return nil
 	}))
+	test("Reader", pool.ByRequest(p, p.StoreReader(), "a query"))
 }
 
 // inContext sends each statement with that context.

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/sqlane/sqlane/internal/lane"
+	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
 // DB returns database/sql's face of the pool, for what was made for *sql.DB:
@@ -115,9 +116,9 @@ func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
 	if c, err := f.join(); c != nil || err != nil {
 		return c, err
 	}
-	h := holder{label: labelOf(ctx), tracked: true}
+	h := holder{ctx: ctx}
 	h.depth = runtime.Callers(2, h.stack[:]) // the taker is behind much of database/sql
-	l, err := f.pool.acquire(ctx, request{op: "acquire"}, &h)
+	l, err := f.pool.acquire(ctx, wish{op: "acquire", tracked: true}, &h)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +155,7 @@ var _ interface {
 	driver.SessionResetter
 } = (*facadeConn)(nil)
 
-func (f *facadeConn) call(ctx context.Context) *call {
+func (f *facadeConn) call(ctx context.Context) call {
 	if f.tx != nil {
 		cl := f.tx.call(ctx)
 		cl.kind = savepointCall
@@ -170,9 +171,16 @@ func (f *facadeConn) ExecContext(ctx context.Context, query string, args []drive
 	if err := f.begin(ctx, query); err != nil {
 		return nil, err
 	}
-	res, err := f.lease.conn.exec(f.call(ctx), query, args)
+	values, err := sqlite.Arguments(args)
+	var res sqlite.Result
+	if err == nil {
+		res, err = f.lease.conn.exec(f.call(ctx), query, values)
+	}
 	f.end(err)
-	return res, err
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
 }
 
 // QueryContext implements driver.QueryerContext.
@@ -180,7 +188,11 @@ func (f *facadeConn) QueryContext(ctx context.Context, query string, args []driv
 	if err := f.begin(ctx, query); err != nil {
 		return nil, err
 	}
-	rows, err := f.lease.conn.query(f.call(ctx), query, args)
+	values, err := sqlite.Arguments(args)
+	var rows cursor
+	if err == nil {
+		rows, err = f.lease.conn.query(f.call(ctx), query, values)
+	}
 	f.end(err)
 	return rows, err
 }

@@ -19,20 +19,28 @@ type stmt struct {
 
 // at gives the statement the context it is run with. database/sql hands over
 // the caller's own here.
-func (s *stmt) at(ctx context.Context) *call {
+func (s *stmt) at(ctx context.Context) call {
 	cl := s.call
 	cl.Context = ctx
-	return &cl
+	return cl
 }
 
 // ExecContext implements driver.StmtExecContext.
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return s.conn.exec(s.at(ctx), s.text, args)
+	values, err := sqlite.Arguments(args)
+	if err != nil {
+		return nil, err
+	}
+	return result(s.conn.exec(s.at(ctx), s.text, values))
 }
 
 // QueryContext implements driver.StmtQueryContext.
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return s.conn.query(s.at(ctx), s.text, args)
+	values, err := sqlite.Arguments(args)
+	if err != nil {
+		return nil, err
+	}
+	return s.conn.query(s.at(ctx), s.text, values)
 }
 
 // Close implements driver.Stmt.
@@ -49,22 +57,22 @@ func (s *stmt) Query([]driver.Value) (driver.Rows, error) { return nil, driver.E
 
 // prepareText compiles the statement, to tell at once if it is faulty, and leaves
 // it to the cache.
-func (c *conn) prepareText(cl *call, query string) (*stmt, error) {
+func (c *conn) prepareText(cl call, query string) (*stmt, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	made := &stmt{conn: c, text: query, call: *cl}
+	made := &stmt{conn: c, text: query, call: cl}
 	made.call.Context = nil
-	if c.endOfLostText(cl, query) != "" {
+	if c.endOfLostText(&cl, query) != "" {
 		return made, nil
 	}
-	if err := c.admit(cl); err != nil {
+	if err := c.admit(&cl); err != nil {
 		return nil, err
 	}
 	if parts := sqlite.Split(query); len(parts) == 1 {
 		s := c.cached(query)
 		if s == nil {
 			var err error
-			if s, err = c.prepare(cl, query, parts[0]); err != nil {
+			if s, err = c.prepare(&cl, query, parts[0]); err != nil {
 				return nil, err
 			}
 		}

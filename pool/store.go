@@ -84,10 +84,10 @@ var (
 )
 
 // StoreReader is Reader, for [Store].
-func (p *Pool) StoreReader() DBTX { return p.Reader() }
+func (p *Pool) StoreReader() DBTX { return storeReader{p.Reader()} }
 
 // StoreWriter is Writer, for [Store].
-func (p *Pool) StoreWriter() DBTX { return p.Writer() }
+func (p *Pool) StoreWriter() DBTX { return storeWriter{p.Writer()} }
 
 // StoreInTx is InTx, for [Store].
 func (p *Pool) StoreInTx(ctx context.Context, level Level, fn func(ctx context.Context, tx StoreTx) error, opts ...TxOption) error {

@@ -25,7 +25,8 @@ type TraceOp struct {
 	Level Level
 	// SQL is a query's text, as its caller wrote it.
 	SQL string
-	// Args are a query's arguments; nil unless Config.TraceArguments is set.
+	// Args are a query's arguments, as database/sql's drivers are given them, but that
+	// true is 1 and times are in UTC; nil unless Config.TraceArguments is set.
 	Args []any
 	// Done and Total count a backup's pages.
 	Done, Total int

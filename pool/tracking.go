@@ -1,10 +1,6 @@
 package pool
 
-import (
-	"weak"
-
-	"github.com/sqlane/sqlane/internal/lane"
-)
+import "weak"
 
 // tracking is how maintenance notices that a lease became garbage before its
 // Release. Most leases are given back long before anybody looks, so Acquire only
@@ -13,15 +9,15 @@ import (
 type tracking struct {
 	lease  *Lease              // This is the lease until maintenance comes by.
 	weakly weak.Pointer[Lease] // From then on it is known by this.
-	epoch  uint64              // It is the lease's own; 0 if there is none to be tracked.
-	lane   *lane.Lane          // It is the lease's own.
-	access lane.Access         // It is the lease's own.
+	grip                       // It is the lease's own; its epoch is 0 if there is none to be tracked.
 }
 
 // track has the lease reclaimed if it becomes garbage. Leases that functions
-// of this package end themselves need none of it. The caller holds conn.mu.
+// of this package end themselves need none of it.
 func (l *Lease) track() {
-	l.conn.tracking = tracking{lease: l, epoch: l.epoch, lane: l.lane, access: l.access}
+	l.conn.mu.Lock()
+	l.conn.tracking = tracking{lease: l, grip: l.grip}
+	l.conn.mu.Unlock()
 	if m := &l.pool.maintenance; m.resting.Load() && m.resting.CompareAndSwap(true, false) {
 		l.pool.bell.ring()
 	}

@@ -41,8 +41,8 @@ func (t *Tx) run(ctx context.Context, fn func(context.Context, *Tx) error, end f
 	return end(ctx, true)
 }
 
-func (t *Tx) call(ctx context.Context) *call {
-	return &call{Context: ctx, epoch: t.lease.epoch, part: t.part}
+func (t *Tx) call(ctx context.Context) call {
+	return call{Context: ctx, epoch: t.lease.epoch, part: t.part}
 }
 
 // uncancellable is the call of the transaction's own last statements, which run
@@ -50,7 +50,7 @@ func (t *Tx) call(ctx context.Context) *call {
 func (t *Tx) uncancellable() *call {
 	cl := t.call(context.Background())
 	cl.kind = uncancellableCall
-	return cl
+	return &cl
 }
 
 // ExecContext runs a statement or a script in the transaction.

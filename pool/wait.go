@@ -48,7 +48,9 @@ func (p *Pool) holders() string {
 	connections := len(held)
 	for _, l := range now.apart {
 		if l.conn == p.writer.Load() || l.conn.locks.shared.Load() {
-			l.label = cmp.Or(l.label, "a transaction left open on a *sql.DB")
+			if labelOf(l.ctx) == "" {
+				l.ctx = WithLabel(l.ctx, "a transaction left open on a *sql.DB")
+			}
 			held = append(held, l)
 		}
 	}
@@ -57,8 +59,8 @@ func (p *Pool) holders() string {
 	fmt.Fprintf(&b, "%d of %d connections are held", connections, p.cfg.MaxConns)
 	for _, h := range held {
 		fmt.Fprintf(&b, ", by %s for %v", h.taker(), (p.clock() - h.since).Round(time.Millisecond))
-		if h.label != "" {
-			fmt.Fprintf(&b, " (%s)", h.label)
+		if label := labelOf(h.ctx); label != "" {
+			fmt.Fprintf(&b, " (%s)", label)
 		}
 	}
 	if now.calling > 0 {

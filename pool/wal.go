@@ -54,7 +54,7 @@ func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 	if h, ok := p.oldestReader(); ok && size > logWarning && h.since != m.log.warned {
 		m.log.warned = h.since
 		p.cfg.Logger.Warn("a reader keeps the write-ahead log from starting anew", "path", p.path, "wal_bytes", size,
-			"age", p.clock()-h.since, "label", h.label, "stack", h.stackText())
+			"age", p.clock()-h.since, "label", labelOf(h.ctx), "stack", h.stackText())
 	}
 }
 
@@ -62,7 +62,7 @@ func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 // begins it anew, if the readers let it within the limit. It waits for them
 // itself, between attempts: SQLite's own waiting knows no context.
 func (p *Pool) restartLog(ctx context.Context, limit time.Duration) (done bool, err error) {
-	l, err := p.acquire(housekeeping{ctx}, request{op: "checkpoint", choice: choice{primary: true}}, &holder{label: "checkpoint"})
+	l, err := p.acquire(housekeeping{ctx}, wish{op: "checkpoint", choice: choice{primary: true}}, &holder{ctx: WithLabel(ctx, "checkpoint")})
 	if err != nil {
 		return false, err
 	}

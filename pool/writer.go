@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/sqlane/sqlane/internal/request"
 	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
@@ -28,14 +29,11 @@ func (p *Pool) Writer() Writer { return Writer{p} }
 
 // ExecContext runs a statement or a script.
 func (w Writer) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	if tx := w.pool.TxFromContext(ctx); tx != nil {
-		return tx.ExecContext(ctx, query, args...)
-	}
-	s, err := w.run(ctx, query, args, false)
+	values, err := argumentsOf(args)
 	if err != nil {
 		return nil, err
 	}
-	return s.result, nil
+	return w.exec(ctx, &request.Request{Text: query, Args: values})
 }
 
 // QueryContext runs a statement that returns rows.
@@ -43,7 +41,7 @@ func (w Writer) QueryContext(ctx context.Context, query string, args ...any) (*s
 	if tx := w.pool.TxFromContext(ctx); tx != nil {
 		return tx.QueryContext(ctx, query, args...)
 	}
-	s, err := w.run(ctx, query, args, true)
+	s, err := w.query(ctx, query, args)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +53,7 @@ func (w Writer) QueryRowContext(ctx context.Context, query string, args ...any) 
 	if tx := w.pool.TxFromContext(ctx); tx != nil {
 		return tx.QueryRowContext(ctx, query, args...)
 	}
-	s, err := w.run(ctx, query, args, true)
+	s, err := w.query(ctx, query, args)
 	return w.pool.bridge.Row(s, err)
 }
 
@@ -65,17 +63,48 @@ func (w Writer) PrepareContext(context.Context, string) (*sql.Stmt, error) {
 	return nil, w.pool.fail("prepare", errors.ErrUnsupported, nil, "a Writer has no connection to prepare on; use a Lease or a Tx")
 }
 
-func (w Writer) run(ctx context.Context, query string, args []any, rows bool) (*single, error) {
-	values, err := namedValues(args)
+func (w Writer) exec(ctx context.Context, q *request.Request) (sql.Result, error) {
+	if tx := w.pool.TxFromContext(ctx); tx != nil {
+		return result(tx.conn.exec(tx.call(ctx), q.Text, q.Args))
+	}
+	s, err := w.run(ctx, q, noRow)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := sqlite.TimeFormat(w.pool.cfg.TimeFormat).Written(values); err != nil { // here it concerns nobody else
+	return s.result, nil
+}
+
+func (w Writer) one(ctx context.Context, q *request.Request) error {
+	if tx := w.pool.TxFromContext(ctx); tx != nil {
+		return tx.conn.one(tx.call(ctx), q)
+	}
+	_, err := w.run(ctx, q, firstRowOnly)
+	return err
+}
+
+func (w Writer) query(ctx context.Context, query string, args []any) (*single, error) {
+	values, err := argumentsOf(args)
+	if err != nil {
 		return nil, err
 	}
-	s := &single{query: query, args: values, wantsRows: rows}
-	if w.pool.cfg.Tracer != nil { // each query is told in the goroutine that asked for it
-		return s, w.pool.Batch(ctx, s.in)
+	return w.run(ctx, &request.Request{Text: query, Args: values}, everyRow)
+}
+
+// run returns when the statement is durable, whoever has run it: until then nobody
+// else may use the request.
+func (w Writer) run(ctx context.Context, q *request.Request, wants wantedRows) (*single, error) {
+	if err := sqlite.TimeFormat(w.pool.cfg.TimeFormat).Check(q.Args); err != nil { // here it concerns nobody else
+		return nil, err
 	}
-	return s, w.pool.batchOne(ctx, member{fn: s.in, single: s}, nil)
+	s := &single{Request: q, wants: wants}
+	s.member.single = s
+	h := w.pool.holderOf(ctx, q.Name)
+	var err error
+	if w.pool.cfg.Tracer != nil { // each query is told in the goroutine that asked for it
+		err = w.pool.batch(ctx, s.in, &h)
+	} else {
+		err = w.pool.batchOne(ctx, &s.member, nil, &h)
+	}
+	s.Request = nil // it is its caller's again, while the rows go on
+	return s, err
 }

@@ -29,7 +29,7 @@ const insert = "INSERT INTO n VALUES (?, 0)"
 
 // send runs a statement where only the error counts.
 func send(ctx context.Context, p *pool.Pool, query string, args ...any) error {
-	_, err := p.Writer().ExecContext(ctx, query, args...)
+	_, err := pool.ByRequest(p, p.StoreWriter(), "").Exec(ctx, query, args...)
 	return err
 }
 

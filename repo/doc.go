@@ -17,6 +17,16 @@
 // together: see [pool.Writer]. [Reader] has the reading methods alone; a
 // [Repo.View] is given no more. [Statements] are the queries' texts.
 //
+// A query for several rows has an iterator beside its list, which holds one row and a
+// connection while a loop is in it, and gives that back when the loop is left:
+//
+//	for file, err := range r.LargestFilesSeq(ctx, 1_000_000) {
+//		...
+//	}
+//
+// In a transaction, the context's too, such a loop ends with it. The writing ones have
+// read all their rows before the first, since their work is durable then.
+//
 // All errors of queries can be told apart with errors.Is: see package dberr.
 //
 // cmd/repogen writes this package from package gen, and writes the same for any

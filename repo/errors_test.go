@@ -57,8 +57,23 @@ func call(ctx context.Context, on any, method string) (any, error) {
 		args = append(args, arg)
 	}
 	out := m.Call(args)
+	if len(out) == 1 {
+		return all(out[0])
+	}
 	err, _ := out[1].Interface().(error)
 	return out[0].Interface(), err
+}
+
+// all are the rows of an iterator, and its error.
+func all(seq reflect.Value) (any, error) {
+	rows := reflect.New(reflect.SliceOf(seq.Type().In(0).In(0))).Elem()
+	for row, err := range seq.Seq2() {
+		if !err.IsNil() {
+			return rows.Interface(), err.Interface().(error)
+		}
+		rows = reflect.Append(rows, row)
+	}
+	return rows.Interface(), nil
 }
 
 func fill(v reflect.Value, field string) {
@@ -123,6 +138,11 @@ func answers(ctx context.Context, t *testing.T, on any) map[string]any {
 		require.NotEmpty(t, answer, "%s: the comparison would say nothing", method)
 		all[method] = answer
 	}
+	for method, answer := range all {
+		if list, ok := strings.CutSuffix(method, "Seq"); ok {
+			require.Equal(t, all[list], answer, "an iterator has the rows of its list")
+		}
+	}
 	return all
 }
 
@@ -145,11 +165,17 @@ func TestReaderHasEveryReadingMethodAndNoWritingOne(t *testing.T) {
 		require.Equal(t, before, answers(t.Context(), t, r))
 	})
 	for m := range reader.Methods() {
-		same, ok := querier.MethodByName(m.Name)
+		same, ok := querier.MethodByName(strings.TrimSuffix(m.Name, "Seq"))
 		require.True(t, ok, "%s is no query", m.Name)
-		require.Equal(t, same.Type, m.Type, m.Name)
+		if !strings.HasSuffix(m.Name, "Seq") {
+			require.Equal(t, same.Type, m.Type, m.Name)
+			require.Equal(t, m.Type.Out(0).Kind() == reflect.Slice, slices.Contains(names(reader), m.Name+"Seq"), "%s has an iterator if it has rows", m.Name)
+		}
 	}
-	require.Less(t, reader.NumMethod(), querier.NumMethod())
+	for _, method := range names(querier) {
+		require.False(t, strings.HasSuffix(method, "Seq"), method)
+		require.True(t, isReading(method) || !isReading(method+"Seq"), method)
+	}
 }
 
 func TestWhatAViewIsGivenCannotBeTurnedIntoAWriter(t *testing.T) {
@@ -271,7 +297,7 @@ func TestEveryMethodNamesItselfInItsError(t *testing.T) {
 		for _, method := range methods {
 			_, err := call(t.Context(), on, method)
 			require.ErrorIs(t, err, sentinel, method)
-			require.True(t, strings.HasPrefix(err.Error(), method+": "), err)
+			require.True(t, strings.HasPrefix(err.Error(), strings.TrimSuffix(method, "Seq")+": "), err)
 			var e *pool.Error
 			require.ErrorAs(t, err, &e, method)
 		}

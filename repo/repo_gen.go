@@ -4,10 +4,12 @@ package repo
 
 import (
 	"context"
+	"iter"
 
 	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/gen"
+	"github.com/sqlane/sqlane/native"
 	"github.com/sqlane/sqlane/pool"
 )
 
@@ -37,8 +39,8 @@ type Tx struct {
 
 // reads has a method for each query that only reads, writes one for each other.
 type (
-	reads  struct{ db gen.DBTX }
-	writes struct{ db gen.DBTX }
+	reads  struct{ db native.DB }
+	writes struct{ db native.DB }
 )
 
 // Reader has the queries that only read.
@@ -62,57 +64,99 @@ type Reader interface {
 	GetSchemaVersion(ctx context.Context) (int64, error)
 	// LargestFiles returns the largest files.
 	LargestFiles(ctx context.Context, count int64) ([]gen.File, error)
+	// LargestFilesSeq is LargestFiles a row at a time. Leaving the loop ends the query; an error comes last.
+	LargestFilesSeq(ctx context.Context, count int64) iter.Seq2[gen.File, error]
 	// LargestFolders returns the directories that hold most.
 	LargestFolders(ctx context.Context, count int64) ([]gen.File, error)
+	// LargestFoldersSeq is LargestFolders a row at a time. Leaving the loop ends the query; an error comes last.
+	LargestFoldersSeq(ctx context.Context, count int64) iter.Seq2[gen.File, error]
 	// LastLog returns the latest run that ended in an operation.
 	LastLog(ctx context.Context, operation column.Operation) (gen.IndexingLog, error)
 	// ListAncestors returns the directories that a directory lies in, the nearest first.
 	ListAncestors(ctx context.Context, id int64) ([]gen.ListAncestorsRow, error)
+	// ListAncestorsSeq is ListAncestors a row at a time. Leaving the loop ends the query; an error comes last.
+	ListAncestorsSeq(ctx context.Context, id int64) iter.Seq2[gen.ListAncestorsRow, error]
 	// ListBookmarks returns all access grants, ordered by path.
 	ListBookmarks(ctx context.Context) ([]gen.PermissionBookmark, error)
+	// ListBookmarksSeq is ListBookmarks a row at a time. Leaving the loop ends the query; an error comes last.
+	ListBookmarksSeq(ctx context.Context) iter.Seq2[gen.PermissionBookmark, error]
 	// ListDirectory returns a page of a directory's entries, ordered by name. The
 	// next page begins after the last entry's name_lower and id; the first one after
 	// the empty name and 0.
 	ListDirectory(ctx context.Context, arg gen.ListDirectoryParams) ([]gen.File, error)
+	// ListDirectorySeq is ListDirectory a row at a time. Leaving the loop ends the query; an error comes last.
+	ListDirectorySeq(ctx context.Context, arg gen.ListDirectoryParams) iter.Seq2[gen.File, error]
 	// ListEntries returns what an indexing run compares, of all entries of a directory.
 	ListEntries(ctx context.Context, directoryID int64) ([]gen.ListEntriesRow, error)
+	// ListEntriesSeq is ListEntries a row at a time. Leaving the loop ends the query; an error comes last.
+	ListEntriesSeq(ctx context.Context, directoryID int64) iter.Seq2[gen.ListEntriesRow, error]
 	// ListFileTypes returns all types, ordered by extension.
 	ListFileTypes(ctx context.Context) ([]gen.FileType, error)
+	// ListFileTypesSeq is ListFileTypes a row at a time. Leaving the loop ends the query; an error comes last.
+	ListFileTypesSeq(ctx context.Context) iter.Seq2[gen.FileType, error]
 	// ListFileTypesByCategory returns a category's types, ordered by extension.
 	ListFileTypesByCategory(ctx context.Context, category column.Category) ([]gen.FileType, error)
+	// ListFileTypesByCategorySeq is ListFileTypesByCategory a row at a time. Leaving the loop ends the query; an error comes last.
+	ListFileTypesByCategorySeq(ctx context.Context, category column.Category) iter.Seq2[gen.FileType, error]
 	// ListFilesByCategory returns the files whose type is of a category, the largest first.
 	ListFilesByCategory(ctx context.Context, arg gen.ListFilesByCategoryParams) ([]gen.ListFilesByCategoryRow, error)
+	// ListFilesByCategorySeq is ListFilesByCategory a row at a time. Leaving the loop ends the query; an error comes last.
+	ListFilesByCategorySeq(ctx context.Context, arg gen.ListFilesByCategoryParams) iter.Seq2[gen.ListFilesByCategoryRow, error]
 	// ListFilesByDate returns the files modified between two times, the first
 	// included, the second not, and either one open if it is the zero time; the
 	// oldest first.
 	ListFilesByDate(ctx context.Context, arg gen.ListFilesByDateParams) ([]gen.File, error)
+	// ListFilesByDateSeq is ListFilesByDate a row at a time. Leaving the loop ends the query; an error comes last.
+	ListFilesByDateSeq(ctx context.Context, arg gen.ListFilesByDateParams) iter.Seq2[gen.File, error]
 	// ListFilesByExtension returns the entries with an extension (lower case, no dot).
 	ListFilesByExtension(ctx context.Context, arg gen.ListFilesByExtensionParams) ([]gen.File, error)
+	// ListFilesByExtensionSeq is ListFilesByExtension a row at a time. Leaving the loop ends the query; an error comes last.
+	ListFilesByExtensionSeq(ctx context.Context, arg gen.ListFilesByExtensionParams) iter.Seq2[gen.File, error]
 	// ListFilesByIDs returns the entries with the given ids, in the order of the ids.
 	ListFilesByIDs(ctx context.Context, ids []int64) ([]gen.File, error)
+	// ListFilesByIDsSeq is ListFilesByIDs a row at a time. Leaving the loop ends the query; an error comes last.
+	ListFilesByIDsSeq(ctx context.Context, ids []int64) iter.Seq2[gen.File, error]
 	// ListFilesBySize returns the files between two sizes, both included and either
 	// one open if it is nil, the smallest first.
 	ListFilesBySize(ctx context.Context, arg gen.ListFilesBySizeParams) ([]gen.File, error)
+	// ListFilesBySizeSeq is ListFilesBySize a row at a time. Leaving the loop ends the query; an error comes last.
+	ListFilesBySizeSeq(ctx context.Context, arg gen.ListFilesBySizeParams) iter.Seq2[gen.File, error]
 	// ListIncludedDirectories returns the directories to be indexed, the most
 	// important first.
 	ListIncludedDirectories(ctx context.Context) ([]gen.Directory, error)
+	// ListIncludedDirectoriesSeq is ListIncludedDirectories a row at a time. Leaving the loop ends the query; an error comes last.
+	ListIncludedDirectoriesSeq(ctx context.Context) iter.Seq2[gen.Directory, error]
 	// ListSubdirectories returns a directory's children, ordered by path.
 	ListSubdirectories(ctx context.Context, parentID int64) ([]gen.Directory, error)
+	// ListSubdirectoriesSeq is ListSubdirectories a row at a time. Leaving the loop ends the query; an error comes last.
+	ListSubdirectoriesSeq(ctx context.Context, parentID int64) iter.Seq2[gen.Directory, error]
 	// ListTabs returns all search categories in their order.
 	ListTabs(ctx context.Context) ([]gen.Tab, error)
+	// ListTabsSeq is ListTabs a row at a time. Leaving the loop ends the query; an error comes last.
+	ListTabsSeq(ctx context.Context) iter.Seq2[gen.Tab, error]
 	// NewestFiles returns the files modified last.
 	NewestFiles(ctx context.Context, count int64) ([]gen.File, error)
+	// NewestFilesSeq is NewestFiles a row at a time. Leaving the loop ends the query; an error comes last.
+	NewestFilesSeq(ctx context.Context, count int64) iter.Seq2[gen.File, error]
 	// RecentLog returns the latest runs, the newest first.
 	RecentLog(ctx context.Context, count int64) ([]gen.IndexingLog, error)
+	// RecentLogSeq is RecentLog a row at a time. Leaving the loop ends the query; an error comes last.
+	RecentLogSeq(ctx context.Context, count int64) iter.Seq2[gen.IndexingLog, error]
 	// SearchFilesByPrefix returns the entries whose lower-cased name begins with the
 	// prefix, ordered by name.
 	SearchFilesByPrefix(ctx context.Context, arg gen.SearchFilesByPrefixParams) ([]gen.File, error)
+	// SearchFilesByPrefixSeq is SearchFilesByPrefix a row at a time. Leaving the loop ends the query; an error comes last.
+	SearchFilesByPrefixSeq(ctx context.Context, arg gen.SearchFilesByPrefixParams) iter.Seq2[gen.File, error]
 	// SearchFilesBySubstring returns the entries whose lower-cased name contains the
 	// text, taken literally: LIKE's wildcards in it are escaped here.
 	SearchFilesBySubstring(ctx context.Context, arg gen.SearchFilesBySubstringParams) ([]gen.File, error)
+	// SearchFilesBySubstringSeq is SearchFilesBySubstring a row at a time. Leaving the loop ends the query; an error comes last.
+	SearchFilesBySubstringSeq(ctx context.Context, arg gen.SearchFilesBySubstringParams) iter.Seq2[gen.File, error]
 	// SummarizeCategories returns the number of files and their total size for each
 	// category; files without a type count as other.
 	SummarizeCategories(ctx context.Context) ([]gen.SummarizeCategoriesRow, error)
+	// SummarizeCategoriesSeq is SummarizeCategories a row at a time. Leaving the loop ends the query; an error comes last.
+	SummarizeCategoriesSeq(ctx context.Context) iter.Seq2[gen.SummarizeCategoriesRow, error]
 }
 
 var (
@@ -124,7 +168,7 @@ var (
 // New returns the repository on a store, such as a [pool.Pool]. The store stays the
 // caller's to close.
 func New(s pool.Store) *Repo {
-	return &Repo{reads{s.StoreReader()}, writes{s.StoreWriter()}, s}
+	return &Repo{reads{native.On(s.StoreReader())}, writes{native.On(s.StoreWriter())}, s}
 }
 
 // InTx runs fn in a transaction: committed if fn returns nil, rolled back if it
@@ -164,7 +208,8 @@ type work struct {
 }
 
 func (w *work) run(ctx context.Context, tx pool.StoreTx) error {
-	err := w.fn(ctx, &Tx{reads{tx}, writes{tx}, tx})
+	db := native.On(tx)
+	err := w.fn(ctx, &Tx{reads{db}, writes{db}, tx})
 	w.failed = err != nil
 	return err
 }
@@ -179,415 +224,730 @@ func (w *work) outcome(op string, err error) error {
 
 // AppendLog records an indexing run.
 func (q *writes) AppendLog(ctx context.Context, arg gen.AppendLogParams) (gen.IndexingLog, error) {
-	result, err := gen.New(q.db).AppendLog(ctx, arg)
-	return result, dberr.Wrap("AppendLog", err)
+	var i gen.IndexingLog
+	c := q.db.Call("AppendLog", sqlAppendLog).Valuer(arg.Timestamp.Value).Text(string(arg.Operation)).Text(arg.Path).
+		Int(arg.FileCount).Int(int64(arg.Duration)).One(ctx, 6)
+	readIndexingLog(c, &i)
+	return i, c.End()
 }
 
 // CountFiles returns how many files and how many directories are indexed below a
 // directory, itself left out, and the total size of the files.
 func (q *reads) CountFiles(ctx context.Context, directory string) (gen.CountFilesRow, error) {
-	result, err := gen.New(q.db).CountFiles(ctx, directory)
-	return result, dberr.Wrap("CountFiles", err)
+	var i gen.CountFilesRow
+	c := q.db.Call("CountFiles", sqlCountFiles).Text(directory).One(ctx, 3)
+	readCountFilesRow(c, &i)
+	return i, c.End()
 }
 
 // CreateTab adds a search category behind the others. The filter is JSON.
 func (q *writes) CreateTab(ctx context.Context, arg gen.CreateTabParams) (gen.Tab, error) {
-	result, err := gen.New(q.db).CreateTab(ctx, arg)
-	return result, dberr.Wrap("CreateTab", err)
+	var i gen.Tab
+	c := q.db.Call("CreateTab", sqlCreateTab).Text(arg.Name).Text(arg.FilterDef).One(ctx, 5)
+	readTab(c, &i)
+	return i, c.End()
 }
 
 // DeleteBookmark deletes the access grant for a path.
 func (q *writes) DeleteBookmark(ctx context.Context, path string) (int64, error) {
-	result, err := gen.New(q.db).DeleteBookmark(ctx, path)
-	return result, dberr.Wrap("DeleteBookmark", err)
+	return q.db.Call("DeleteBookmark", sqlDeleteBookmark).Text(path).ExecRows(ctx)
 }
 
 // DeleteDirectories deletes a directory and everything below it, with the
 // entries in them. The directory's own entry, in its parent, stays.
 func (q *writes) DeleteDirectories(ctx context.Context, path string) (int64, error) {
-	result, err := gen.New(q.db).DeleteDirectories(ctx, path)
-	return result, dberr.Wrap("DeleteDirectories", err)
+	return q.db.Call("DeleteDirectories", sqlDeleteDirectories).Text(path).ExecRows(ctx)
 }
 
 // DeleteFiles deletes entries by their ids.
 func (q *writes) DeleteFiles(ctx context.Context, ids []int64) (int64, error) {
-	result, err := gen.New(q.db).DeleteFiles(ctx, ids)
-	return result, dberr.Wrap("DeleteFiles", err)
+	c := q.db.Call("DeleteFiles", sqlDeleteFiles(len(ids)))
+	for _, v := range ids {
+		c.Int(v)
+	}
+	return c.ExecRows(ctx)
 }
 
 // DeleteTab deletes a search category.
 func (q *writes) DeleteTab(ctx context.Context, id int64) (int64, error) {
-	result, err := gen.New(q.db).DeleteTab(ctx, id)
-	return result, dberr.Wrap("DeleteTab", err)
+	return q.db.Call("DeleteTab", sqlDeleteTab).Int(id).ExecRows(ctx)
 }
 
 // DeleteUnseenFiles deletes the entries below a directory that were not met
 // since a time.
 func (q *writes) DeleteUnseenFiles(ctx context.Context, arg gen.DeleteUnseenFilesParams) (int64, error) {
-	result, err := gen.New(q.db).DeleteUnseenFiles(ctx, arg)
-	return result, dberr.Wrap("DeleteUnseenFiles", err)
+	return q.db.Call("DeleteUnseenFiles", sqlDeleteUnseenFiles).Text(arg.Directory).Valuer(arg.SeenBefore.Value).ExecRows(ctx)
 }
 
 // GetBookmark returns the access grant for a path.
 func (q *reads) GetBookmark(ctx context.Context, path string) (gen.PermissionBookmark, error) {
-	result, err := gen.New(q.db).GetBookmark(ctx, path)
-	return result, dberr.Wrap("GetBookmark", err)
+	var i gen.PermissionBookmark
+	c := q.db.Call("GetBookmark", sqlGetBookmark).Text(path).One(ctx, 4)
+	readPermissionBookmark(c, &i)
+	return i, c.End()
 }
 
 // GetDirectory returns a directory by its id.
 func (q *reads) GetDirectory(ctx context.Context, id int64) (gen.Directory, error) {
-	result, err := gen.New(q.db).GetDirectory(ctx, id)
-	return result, dberr.Wrap("GetDirectory", err)
+	var i gen.Directory
+	c := q.db.Call("GetDirectory", sqlGetDirectory).Int(id).One(ctx, 7)
+	readDirectory(c, &i)
+	return i, c.End()
 }
 
 // GetDirectoryByPath returns a directory by its path.
 func (q *reads) GetDirectoryByPath(ctx context.Context, path string) (gen.Directory, error) {
-	result, err := gen.New(q.db).GetDirectoryByPath(ctx, path)
-	return result, dberr.Wrap("GetDirectoryByPath", err)
+	var i gen.Directory
+	c := q.db.Call("GetDirectoryByPath", sqlGetDirectoryByPath).Text(path).One(ctx, 7)
+	readDirectory(c, &i)
+	return i, c.End()
 }
 
 // GetFile returns an entry by its id.
 func (q *reads) GetFile(ctx context.Context, id int64) (gen.File, error) {
-	result, err := gen.New(q.db).GetFile(ctx, id)
-	return result, dberr.Wrap("GetFile", err)
+	var i gen.File
+	c := q.db.Call("GetFile", sqlGetFile).Int(id).One(ctx, 15)
+	readFile(c, &i)
+	return i, c.End()
 }
 
 // GetFileByPath returns an entry by its path.
 func (q *reads) GetFileByPath(ctx context.Context, path string) (gen.File, error) {
-	result, err := gen.New(q.db).GetFileByPath(ctx, path)
-	return result, dberr.Wrap("GetFileByPath", err)
+	var i gen.File
+	c := q.db.Call("GetFileByPath", sqlGetFileByPath).Text(path).One(ctx, 15)
+	readFile(c, &i)
+	return i, c.End()
 }
 
 // GetFileTypeByExtension returns what an extension means.
 func (q *reads) GetFileTypeByExtension(ctx context.Context, extension string) (gen.FileType, error) {
-	result, err := gen.New(q.db).GetFileTypeByExtension(ctx, extension)
-	return result, dberr.Wrap("GetFileTypeByExtension", err)
+	var i gen.FileType
+	c := q.db.Call("GetFileTypeByExtension", sqlGetFileTypeByExtension).Text(extension).One(ctx, 4)
+	readFileType(c, &i)
+	return i, c.End()
 }
 
 // GetSchemaVersion returns the number of the newest migration that is applied.
 func (q *reads) GetSchemaVersion(ctx context.Context) (int64, error) {
-	result, err := gen.New(q.db).GetSchemaVersion(ctx)
-	return result, dberr.Wrap("GetSchemaVersion", err)
+	var i int64
+	c := q.db.Call("GetSchemaVersion", sqlGetSchemaVersion).One(ctx, 1)
+	native.Int(c, &i)
+	return i, c.End()
 }
 
 // LargestFiles returns the largest files.
 func (q *reads) LargestFiles(ctx context.Context, count int64) ([]gen.File, error) {
-	result, err := gen.New(q.db).LargestFiles(ctx, count)
-	return result, dberr.Wrap("LargestFiles", err)
+	return native.All(ctx, q.db.Call("LargestFiles", sqlLargestFiles).Int(count), 15, []gen.File{}, readFile)
+}
+
+// LargestFilesSeq is LargestFiles a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) LargestFilesSeq(ctx context.Context, count int64) iter.Seq2[gen.File, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("LargestFiles", sqlLargestFiles).Int(count) }, 15, readFile)
 }
 
 // LargestFolders returns the directories that hold most.
 func (q *reads) LargestFolders(ctx context.Context, count int64) ([]gen.File, error) {
-	result, err := gen.New(q.db).LargestFolders(ctx, count)
-	return result, dberr.Wrap("LargestFolders", err)
+	return native.All(ctx, q.db.Call("LargestFolders", sqlLargestFolders).Int(count), 15, []gen.File{}, readFile)
+}
+
+// LargestFoldersSeq is LargestFolders a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) LargestFoldersSeq(ctx context.Context, count int64) iter.Seq2[gen.File, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("LargestFolders", sqlLargestFolders).Int(count) }, 15, readFile)
 }
 
 // LastLog returns the latest run that ended in an operation.
 func (q *reads) LastLog(ctx context.Context, operation column.Operation) (gen.IndexingLog, error) {
-	result, err := gen.New(q.db).LastLog(ctx, operation)
-	return result, dberr.Wrap("LastLog", err)
+	var i gen.IndexingLog
+	c := q.db.Call("LastLog", sqlLastLog).Text(string(operation)).One(ctx, 6)
+	readIndexingLog(c, &i)
+	return i, c.End()
 }
 
 // ListAncestors returns the directories that a directory lies in, the nearest first.
 func (q *reads) ListAncestors(ctx context.Context, id int64) ([]gen.ListAncestorsRow, error) {
-	result, err := gen.New(q.db).ListAncestors(ctx, id)
-	return result, dberr.Wrap("ListAncestors", err)
+	return native.All(ctx, q.db.Call("ListAncestors", sqlListAncestors).Int(id), 7, []gen.ListAncestorsRow{}, readListAncestorsRow)
+}
+
+// ListAncestorsSeq is ListAncestors a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListAncestorsSeq(ctx context.Context, id int64) iter.Seq2[gen.ListAncestorsRow, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListAncestors", sqlListAncestors).Int(id) }, 7, readListAncestorsRow)
 }
 
 // ListBookmarks returns all access grants, ordered by path.
 func (q *reads) ListBookmarks(ctx context.Context) ([]gen.PermissionBookmark, error) {
-	result, err := gen.New(q.db).ListBookmarks(ctx)
-	return result, dberr.Wrap("ListBookmarks", err)
+	return native.All(ctx, q.db.Call("ListBookmarks", sqlListBookmarks), 4, []gen.PermissionBookmark{}, readPermissionBookmark)
+}
+
+// ListBookmarksSeq is ListBookmarks a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListBookmarksSeq(ctx context.Context) iter.Seq2[gen.PermissionBookmark, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListBookmarks", sqlListBookmarks) }, 4, readPermissionBookmark)
 }
 
 // ListDirectory returns a page of a directory's entries, ordered by name. The
 // next page begins after the last entry's name_lower and id; the first one after
 // the empty name and 0.
 func (q *reads) ListDirectory(ctx context.Context, arg gen.ListDirectoryParams) ([]gen.File, error) {
-	result, err := gen.New(q.db).ListDirectory(ctx, arg)
-	return result, dberr.Wrap("ListDirectory", err)
+	return native.All(ctx, q.callListDirectory(arg), 15, []gen.File{}, readFile)
+}
+
+// ListDirectorySeq is ListDirectory a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListDirectorySeq(ctx context.Context, arg gen.ListDirectoryParams) iter.Seq2[gen.File, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callListDirectory(arg) }, 15, readFile)
+}
+
+func (q *reads) callListDirectory(arg gen.ListDirectoryParams) *native.Call {
+	return q.db.Call("ListDirectory", sqlListDirectory).Int(arg.DirectoryID).Text(arg.AfterName).Int(arg.AfterID).
+		Int(arg.Count)
 }
 
 // ListEntries returns what an indexing run compares, of all entries of a directory.
 func (q *reads) ListEntries(ctx context.Context, directoryID int64) ([]gen.ListEntriesRow, error) {
-	result, err := gen.New(q.db).ListEntries(ctx, directoryID)
-	return result, dberr.Wrap("ListEntries", err)
+	return native.All(ctx, q.db.Call("ListEntries", sqlListEntries).Int(directoryID), 5, []gen.ListEntriesRow{}, readListEntriesRow)
+}
+
+// ListEntriesSeq is ListEntries a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListEntriesSeq(ctx context.Context, directoryID int64) iter.Seq2[gen.ListEntriesRow, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListEntries", sqlListEntries).Int(directoryID) }, 5, readListEntriesRow)
 }
 
 // ListFileTypes returns all types, ordered by extension.
 func (q *reads) ListFileTypes(ctx context.Context) ([]gen.FileType, error) {
-	result, err := gen.New(q.db).ListFileTypes(ctx)
-	return result, dberr.Wrap("ListFileTypes", err)
+	return native.All(ctx, q.db.Call("ListFileTypes", sqlListFileTypes), 4, []gen.FileType{}, readFileType)
+}
+
+// ListFileTypesSeq is ListFileTypes a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListFileTypesSeq(ctx context.Context) iter.Seq2[gen.FileType, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListFileTypes", sqlListFileTypes) }, 4, readFileType)
 }
 
 // ListFileTypesByCategory returns a category's types, ordered by extension.
 func (q *reads) ListFileTypesByCategory(ctx context.Context, category column.Category) ([]gen.FileType, error) {
-	result, err := gen.New(q.db).ListFileTypesByCategory(ctx, category)
-	return result, dberr.Wrap("ListFileTypesByCategory", err)
+	return native.All(ctx, q.db.Call("ListFileTypesByCategory", sqlListFileTypesByCategory).Text(string(category)), 4, []gen.FileType{}, readFileType)
+}
+
+// ListFileTypesByCategorySeq is ListFileTypesByCategory a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListFileTypesByCategorySeq(ctx context.Context, category column.Category) iter.Seq2[gen.FileType, error] {
+	return native.Seq(ctx, func() *native.Call {
+		return q.db.Call("ListFileTypesByCategory", sqlListFileTypesByCategory).Text(string(category))
+	}, 4, readFileType)
 }
 
 // ListFilesByCategory returns the files whose type is of a category, the largest first.
 func (q *reads) ListFilesByCategory(ctx context.Context, arg gen.ListFilesByCategoryParams) ([]gen.ListFilesByCategoryRow, error) {
-	result, err := gen.New(q.db).ListFilesByCategory(ctx, arg)
-	return result, dberr.Wrap("ListFilesByCategory", err)
+	return native.All(ctx, q.callListFilesByCategory(arg), 15, []gen.ListFilesByCategoryRow{}, readListFilesByCategoryRow)
+}
+
+// ListFilesByCategorySeq is ListFilesByCategory a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListFilesByCategorySeq(ctx context.Context, arg gen.ListFilesByCategoryParams) iter.Seq2[gen.ListFilesByCategoryRow, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callListFilesByCategory(arg) }, 15, readListFilesByCategoryRow)
+}
+
+func (q *reads) callListFilesByCategory(arg gen.ListFilesByCategoryParams) *native.Call {
+	return q.db.Call("ListFilesByCategory", sqlListFilesByCategory).Text(string(arg.Category)).Int(arg.Count)
 }
 
 // ListFilesByDate returns the files modified between two times, the first
 // included, the second not, and either one open if it is the zero time; the
 // oldest first.
 func (q *reads) ListFilesByDate(ctx context.Context, arg gen.ListFilesByDateParams) ([]gen.File, error) {
-	result, err := gen.New(q.db).ListFilesByDate(ctx, arg)
-	return result, dberr.Wrap("ListFilesByDate", err)
+	return native.All(ctx, q.callListFilesByDate(arg), 15, []gen.File{}, readFile)
+}
+
+// ListFilesByDateSeq is ListFilesByDate a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListFilesByDateSeq(ctx context.Context, arg gen.ListFilesByDateParams) iter.Seq2[gen.File, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callListFilesByDate(arg) }, 15, readFile)
+}
+
+func (q *reads) callListFilesByDate(arg gen.ListFilesByDateParams) *native.Call {
+	return q.db.Call("ListFilesByDate", sqlListFilesByDate).Valuer(arg.Since.Value).Valuer(arg.Before.Value).
+		Int(arg.Count)
 }
 
 // ListFilesByExtension returns the entries with an extension (lower case, no dot).
 func (q *reads) ListFilesByExtension(ctx context.Context, arg gen.ListFilesByExtensionParams) ([]gen.File, error) {
-	result, err := gen.New(q.db).ListFilesByExtension(ctx, arg)
-	return result, dberr.Wrap("ListFilesByExtension", err)
+	return native.All(ctx, q.callListFilesByExtension(arg), 15, []gen.File{}, readFile)
+}
+
+// ListFilesByExtensionSeq is ListFilesByExtension a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListFilesByExtensionSeq(ctx context.Context, arg gen.ListFilesByExtensionParams) iter.Seq2[gen.File, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callListFilesByExtension(arg) }, 15, readFile)
+}
+
+func (q *reads) callListFilesByExtension(arg gen.ListFilesByExtensionParams) *native.Call {
+	return q.db.Call("ListFilesByExtension", sqlListFilesByExtension).Text(arg.Extension).Int(arg.Count)
 }
 
 // ListFilesByIDs returns the entries with the given ids, in the order of the ids.
 func (q *reads) ListFilesByIDs(ctx context.Context, ids []int64) ([]gen.File, error) {
-	result, err := gen.New(q.db).ListFilesByIDs(ctx, ids)
-	return result, dberr.Wrap("ListFilesByIDs", err)
+	return native.All(ctx, q.callListFilesByIDs(ids), 15, []gen.File{}, readFile)
+}
+
+// ListFilesByIDsSeq is ListFilesByIDs a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListFilesByIDsSeq(ctx context.Context, ids []int64) iter.Seq2[gen.File, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callListFilesByIDs(ids) }, 15, readFile)
+}
+
+func (q *reads) callListFilesByIDs(ids []int64) *native.Call {
+	c := q.db.Call("ListFilesByIDs", sqlListFilesByIDs(len(ids)))
+	for _, v := range ids {
+		c.Int(v)
+	}
+	return c
 }
 
 // ListFilesBySize returns the files between two sizes, both included and either
 // one open if it is nil, the smallest first.
 func (q *reads) ListFilesBySize(ctx context.Context, arg gen.ListFilesBySizeParams) ([]gen.File, error) {
-	result, err := gen.New(q.db).ListFilesBySize(ctx, arg)
-	return result, dberr.Wrap("ListFilesBySize", err)
+	return native.All(ctx, q.callListFilesBySize(arg), 15, []gen.File{}, readFile)
+}
+
+// ListFilesBySizeSeq is ListFilesBySize a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListFilesBySizeSeq(ctx context.Context, arg gen.ListFilesBySizeParams) iter.Seq2[gen.File, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callListFilesBySize(arg) }, 15, readFile)
+}
+
+func (q *reads) callListFilesBySize(arg gen.ListFilesBySizeParams) *native.Call {
+	return q.db.Call("ListFilesBySize", sqlListFilesBySize).Any(arg.MinSize).Any(arg.MaxSize).Int(arg.Count)
 }
 
 // ListIncludedDirectories returns the directories to be indexed, the most
 // important first.
 func (q *reads) ListIncludedDirectories(ctx context.Context) ([]gen.Directory, error) {
-	result, err := gen.New(q.db).ListIncludedDirectories(ctx)
-	return result, dberr.Wrap("ListIncludedDirectories", err)
+	return native.All(ctx, q.db.Call("ListIncludedDirectories", sqlListIncludedDirectories), 7, []gen.Directory{}, readDirectory)
+}
+
+// ListIncludedDirectoriesSeq is ListIncludedDirectories a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListIncludedDirectoriesSeq(ctx context.Context) iter.Seq2[gen.Directory, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListIncludedDirectories", sqlListIncludedDirectories) }, 7, readDirectory)
 }
 
 // ListSubdirectories returns a directory's children, ordered by path.
 func (q *reads) ListSubdirectories(ctx context.Context, parentID int64) ([]gen.Directory, error) {
-	result, err := gen.New(q.db).ListSubdirectories(ctx, parentID)
-	return result, dberr.Wrap("ListSubdirectories", err)
+	return native.All(ctx, q.db.Call("ListSubdirectories", sqlListSubdirectories).Int(parentID), 7, []gen.Directory{}, readDirectory)
+}
+
+// ListSubdirectoriesSeq is ListSubdirectories a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListSubdirectoriesSeq(ctx context.Context, parentID int64) iter.Seq2[gen.Directory, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListSubdirectories", sqlListSubdirectories).Int(parentID) }, 7, readDirectory)
 }
 
 // ListTabs returns all search categories in their order.
 func (q *reads) ListTabs(ctx context.Context) ([]gen.Tab, error) {
-	result, err := gen.New(q.db).ListTabs(ctx)
-	return result, dberr.Wrap("ListTabs", err)
+	return native.All(ctx, q.db.Call("ListTabs", sqlListTabs), 5, []gen.Tab{}, readTab)
+}
+
+// ListTabsSeq is ListTabs a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListTabsSeq(ctx context.Context) iter.Seq2[gen.Tab, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListTabs", sqlListTabs) }, 5, readTab)
 }
 
 // MarkFileSeen notes that an entry was met, unchanged.
 func (q *writes) MarkFileSeen(ctx context.Context, arg gen.MarkFileSeenParams) (int64, error) {
-	result, err := gen.New(q.db).MarkFileSeen(ctx, arg)
-	return result, dberr.Wrap("MarkFileSeen", err)
+	return q.db.Call("MarkFileSeen", sqlMarkFileSeen).Valuer(arg.SeenAt.Value).Text(arg.Path).ExecRows(ctx)
 }
 
 // MoveDirectory gives one directory its new parent, after RenameDirectories has
 // given it its path.
 func (q *writes) MoveDirectory(ctx context.Context, arg gen.MoveDirectoryParams) (int64, error) {
-	result, err := gen.New(q.db).MoveDirectory(ctx, arg)
-	return result, dberr.Wrap("MoveDirectory", err)
+	return q.db.Call("MoveDirectory", sqlMoveDirectory).Any(arg.ParentID).Text(arg.Path).ExecRows(ctx)
 }
 
 // MoveFile gives one entry its new directory and name, after RenameFiles has
 // given it its path.
 func (q *writes) MoveFile(ctx context.Context, arg gen.MoveFileParams) (int64, error) {
-	result, err := gen.New(q.db).MoveFile(ctx, arg)
-	return result, dberr.Wrap("MoveFile", err)
+	return q.db.Call("MoveFile", sqlMoveFile).Int(arg.DirectoryID).Text(arg.Name).Text(arg.NameLower).Text(arg.Extension).
+		Text(arg.Path).ExecRows(ctx)
 }
 
 // MoveTab puts a search category at a position, counted from 0, and the others
 // around it in their order. The rows exist: the INSERT is an UPDATE from a query.
 func (q *writes) MoveTab(ctx context.Context, arg gen.MoveTabParams) (int64, error) {
-	result, err := gen.New(q.db).MoveTab(ctx, arg)
-	return result, dberr.Wrap("MoveTab", err)
+	return q.db.Call("MoveTab", sqlMoveTab).Int(arg.ID).Int(arg.Position).ExecRows(ctx)
 }
 
 // NewestFiles returns the files modified last.
 func (q *reads) NewestFiles(ctx context.Context, count int64) ([]gen.File, error) {
-	result, err := gen.New(q.db).NewestFiles(ctx, count)
-	return result, dberr.Wrap("NewestFiles", err)
+	return native.All(ctx, q.db.Call("NewestFiles", sqlNewestFiles).Int(count), 15, []gen.File{}, readFile)
+}
+
+// NewestFilesSeq is NewestFiles a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) NewestFilesSeq(ctx context.Context, count int64) iter.Seq2[gen.File, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("NewestFiles", sqlNewestFiles).Int(count) }, 15, readFile)
 }
 
 // PruneLog deletes the runs before a time.
 func (q *writes) PruneLog(ctx context.Context, timestamp column.Time) (int64, error) {
-	result, err := gen.New(q.db).PruneLog(ctx, timestamp)
-	return result, dberr.Wrap("PruneLog", err)
+	return q.db.Call("PruneLog", sqlPruneLog).Valuer(timestamp.Value).ExecRows(ctx)
 }
 
 // PutBookmark stores an access grant for a path, in place of an older one.
 func (q *writes) PutBookmark(ctx context.Context, arg gen.PutBookmarkParams) (gen.PermissionBookmark, error) {
-	result, err := gen.New(q.db).PutBookmark(ctx, arg)
-	return result, dberr.Wrap("PutBookmark", err)
+	var i gen.PermissionBookmark
+	c := q.db.Call("PutBookmark", sqlPutBookmark).Text(arg.Path).Blob(arg.Bookmark).Valuer(arg.CreatedAt.Value).One(ctx, 4)
+	readPermissionBookmark(c, &i)
+	return i, c.End()
 }
 
 // RecentLog returns the latest runs, the newest first.
 func (q *reads) RecentLog(ctx context.Context, count int64) ([]gen.IndexingLog, error) {
-	result, err := gen.New(q.db).RecentLog(ctx, count)
-	return result, dberr.Wrap("RecentLog", err)
+	return native.All(ctx, q.db.Call("RecentLog", sqlRecentLog).Int(count), 6, []gen.IndexingLog{}, readIndexingLog)
+}
+
+// RecentLogSeq is RecentLog a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) RecentLogSeq(ctx context.Context, count int64) iter.Seq2[gen.IndexingLog, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("RecentLog", sqlRecentLog).Int(count) }, 6, readIndexingLog)
 }
 
 // RenameDirectories gives a directory and everything below it another path.
 func (q *writes) RenameDirectories(ctx context.Context, arg gen.RenameDirectoriesParams) (int64, error) {
-	result, err := gen.New(q.db).RenameDirectories(ctx, arg)
-	return result, dberr.Wrap("RenameDirectories", err)
+	return q.db.Call("RenameDirectories", sqlRenameDirectories).Text(arg.NewPath).Text(arg.OldPath).ExecRows(ctx)
 }
 
 // RenameFiles gives an entry and everything below it another path. Rename the
 // directories along with it, in one transaction: RenameDirectories.
 func (q *writes) RenameFiles(ctx context.Context, arg gen.RenameFilesParams) (int64, error) {
-	result, err := gen.New(q.db).RenameFiles(ctx, arg)
-	return result, dberr.Wrap("RenameFiles", err)
+	return q.db.Call("RenameFiles", sqlRenameFiles).Text(arg.NewPath).Text(arg.OldPath).ExecRows(ctx)
 }
 
 // SearchFilesByPrefix returns the entries whose lower-cased name begins with the
 // prefix, ordered by name.
 func (q *reads) SearchFilesByPrefix(ctx context.Context, arg gen.SearchFilesByPrefixParams) ([]gen.File, error) {
-	result, err := gen.New(q.db).SearchFilesByPrefix(ctx, arg)
-	return result, dberr.Wrap("SearchFilesByPrefix", err)
+	return native.All(ctx, q.db.Call("SearchFilesByPrefix", sqlSearchFilesByPrefix).Text(arg.Prefix).Int(arg.Count), 15, []gen.File{}, readFile)
+}
+
+// SearchFilesByPrefixSeq is SearchFilesByPrefix a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SearchFilesByPrefixSeq(ctx context.Context, arg gen.SearchFilesByPrefixParams) iter.Seq2[gen.File, error] {
+	return native.Seq(ctx, func() *native.Call {
+		return q.db.Call("SearchFilesByPrefix", sqlSearchFilesByPrefix).Text(arg.Prefix).Int(arg.Count)
+	}, 15, readFile)
 }
 
 // SearchFilesBySubstring returns the entries whose lower-cased name contains the
 // text, taken literally: LIKE's wildcards in it are escaped here.
 func (q *reads) SearchFilesBySubstring(ctx context.Context, arg gen.SearchFilesBySubstringParams) ([]gen.File, error) {
-	result, err := gen.New(q.db).SearchFilesBySubstring(ctx, arg)
-	return result, dberr.Wrap("SearchFilesBySubstring", err)
+	return native.All(ctx, q.callSearchFilesBySubstring(arg), 15, []gen.File{}, readFile)
+}
+
+// SearchFilesBySubstringSeq is SearchFilesBySubstring a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SearchFilesBySubstringSeq(ctx context.Context, arg gen.SearchFilesBySubstringParams) iter.Seq2[gen.File, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callSearchFilesBySubstring(arg) }, 15, readFile)
+}
+
+func (q *reads) callSearchFilesBySubstring(arg gen.SearchFilesBySubstringParams) *native.Call {
+	return q.db.Call("SearchFilesBySubstring", sqlSearchFilesBySubstring).Text(arg.Part).Int(arg.Count)
 }
 
 // SetDirectoryPermission notes whether the directory may be read.
 func (q *writes) SetDirectoryPermission(ctx context.Context, arg gen.SetDirectoryPermissionParams) (int64, error) {
-	result, err := gen.New(q.db).SetDirectoryPermission(ctx, arg)
-	return result, dberr.Wrap("SetDirectoryPermission", err)
+	return q.db.Call("SetDirectoryPermission", sqlSetDirectoryPermission).Text(string(arg.PermissionState)).Int(arg.ID).ExecRows(ctx)
 }
 
 // SetDirectoryRule says whether and how a directory is indexed.
 func (q *writes) SetDirectoryRule(ctx context.Context, arg gen.SetDirectoryRuleParams) (int64, error) {
-	result, err := gen.New(q.db).SetDirectoryRule(ctx, arg)
-	return result, dberr.Wrap("SetDirectoryRule", err)
+	return q.db.Call("SetDirectoryRule", sqlSetDirectoryRule).Bool(arg.Included).Int(arg.Priority).Bool(arg.Recursive).
+		Int(arg.ID).ExecRows(ctx)
 }
 
 // SetFolderSizes computes the folder size of every directory entry at or below a
 // directory from what lies in it, all levels down, and returns how many changed.
 // The rows exist: the INSERT is an UPDATE from a query, and only that.
 func (q *writes) SetFolderSizes(ctx context.Context, directory string) (int64, error) {
-	result, err := gen.New(q.db).SetFolderSizes(ctx, directory)
-	return result, dberr.Wrap("SetFolderSizes", err)
+	return q.db.Call("SetFolderSizes", sqlSetFolderSizes).Text(directory).ExecRows(ctx)
 }
 
 // SetTabFilter replaces a search category's filter, which is JSON.
 func (q *writes) SetTabFilter(ctx context.Context, arg gen.SetTabFilterParams) (int64, error) {
-	result, err := gen.New(q.db).SetTabFilter(ctx, arg)
-	return result, dberr.Wrap("SetTabFilter", err)
+	return q.db.Call("SetTabFilter", sqlSetTabFilter).Text(arg.FilterDef).Int(arg.ID).ExecRows(ctx)
 }
 
 // SetTabVisible shows or hides a search category.
 func (q *writes) SetTabVisible(ctx context.Context, arg gen.SetTabVisibleParams) (int64, error) {
-	result, err := gen.New(q.db).SetTabVisible(ctx, arg)
-	return result, dberr.Wrap("SetTabVisible", err)
+	return q.db.Call("SetTabVisible", sqlSetTabVisible).Bool(arg.Visible).Int(arg.ID).ExecRows(ctx)
 }
 
 // SummarizeCategories returns the number of files and their total size for each
 // category; files without a type count as other.
 func (q *reads) SummarizeCategories(ctx context.Context) ([]gen.SummarizeCategoriesRow, error) {
-	result, err := gen.New(q.db).SummarizeCategories(ctx)
-	return result, dberr.Wrap("SummarizeCategories", err)
+	return native.All(ctx, q.db.Call("SummarizeCategories", sqlSummarizeCategories), 3, []gen.SummarizeCategoriesRow{}, readSummarizeCategoriesRow)
+}
+
+// SummarizeCategoriesSeq is SummarizeCategories a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SummarizeCategoriesSeq(ctx context.Context) iter.Seq2[gen.SummarizeCategoriesRow, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("SummarizeCategories", sqlSummarizeCategories) }, 3, readSummarizeCategoriesRow)
 }
 
 // UpsertDirectories records directories as UpsertDirectory does, all of them or
 // none. They are a JSON array of objects with the columns' names as keys: path
 // and parent_id.
 func (q *writes) UpsertDirectories(ctx context.Context, directories string) (int64, error) {
-	result, err := gen.New(q.db).UpsertDirectories(ctx, directories)
-	return result, dberr.Wrap("UpsertDirectories", err)
+	return q.db.Call("UpsertDirectories", sqlUpsertDirectories).Text(directories).ExecRows(ctx)
 }
 
 // UpsertDirectory records a directory under its path and returns the row. The
 // rule and the permission state of a directory that is known stay.
 func (q *writes) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryParams) (gen.Directory, error) {
-	result, err := gen.New(q.db).UpsertDirectory(ctx, arg)
-	return result, dberr.Wrap("UpsertDirectory", err)
+	var i gen.Directory
+	c := q.db.Call("UpsertDirectory", sqlUpsertDirectory).Text(arg.Path).Any(arg.ParentID).One(ctx, 7)
+	readDirectory(c, &i)
+	return i, c.End()
 }
 
 // UpsertFile records an entry under its path and returns the row. The id, the
 // creation date and the folder size of an entry that is known stay.
 func (q *writes) UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (gen.File, error) {
-	result, err := gen.New(q.db).UpsertFile(ctx, arg)
-	return result, dberr.Wrap("UpsertFile", err)
+	var i gen.File
+	c := q.db.Call("UpsertFile", sqlUpsertFile).Int(arg.DirectoryID).Text(arg.Path).Text(arg.Name).Text(arg.NameLower).
+		Text(arg.Extension).Bool(arg.IsDirectory).Any(arg.Size).Valuer(arg.DateCreated.Value).
+		Valuer(arg.DateModified.Value).Text(string(arg.CloudProvider)).Text(string(arg.CloudStatus)).
+		Valuer(arg.IndexedAt.Value).One(ctx, 15)
+	readFile(c, &i)
+	return i, c.End()
 }
 
 // UpsertFileType says what an extension (lower case, no dot) means.
 func (q *writes) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams) (gen.FileType, error) {
-	result, err := gen.New(q.db).UpsertFileType(ctx, arg)
-	return result, dberr.Wrap("UpsertFileType", err)
+	var i gen.FileType
+	c := q.db.Call("UpsertFileType", sqlUpsertFileType).Text(arg.Extension).Text(arg.TypeName).
+		Text(string(arg.Category)).One(ctx, 4)
+	readFileType(c, &i)
+	return i, c.End()
 }
 
 // UpsertFiles records entries as UpsertFile does, all of them or none. They are a
 // JSON array of objects with the columns' names as keys, times in nanoseconds.
 // OFFSET keeps SQLite from making an entry's text anew for each of its columns.
 func (q *writes) UpsertFiles(ctx context.Context, entries string) (int64, error) {
-	result, err := gen.New(q.db).UpsertFiles(ctx, entries)
-	return result, dberr.Wrap("UpsertFiles", err)
+	return q.db.Call("UpsertFiles", sqlUpsertFiles).Text(entries).ExecRows(ctx)
+}
+
+func readIndexingLog(c *native.Call, i *gen.IndexingLog) {
+	native.Int(c, &i.ID)
+	c.Scan(i.Timestamp.Scan)
+	native.Text(c, &i.Operation)
+	native.Text(c, &i.Path)
+	native.Int(c, &i.FileCount)
+	native.Int(c, &i.Duration)
+}
+
+func readCountFilesRow(c *native.Call, i *gen.CountFilesRow) {
+	native.Int(c, &i.Files)
+	native.Int(c, &i.Directories)
+	native.Int(c, &i.TotalSize)
+}
+
+func readTab(c *native.Call, i *gen.Tab) {
+	native.Int(c, &i.ID)
+	native.Text(c, &i.Name)
+	native.Text(c, &i.FilterDef)
+	native.Int(c, &i.Position)
+	native.Bool(c, &i.Visible)
+}
+
+func readPermissionBookmark(c *native.Call, i *gen.PermissionBookmark) {
+	native.Int(c, &i.ID)
+	native.Text(c, &i.Path)
+	native.Blob(c, &i.Bookmark)
+	c.Scan(i.CreatedAt.Scan)
+}
+
+func readDirectory(c *native.Call, i *gen.Directory) {
+	native.Int(c, &i.ID)
+	native.Text(c, &i.Path)
+	native.Pointer(c, &i.ParentID, native.Int)
+	native.Bool(c, &i.Included)
+	native.Int(c, &i.Priority)
+	native.Bool(c, &i.Recursive)
+	native.Text(c, &i.PermissionState)
+}
+
+func readFile(c *native.Call, i *gen.File) {
+	native.Int(c, &i.ID)
+	native.Int(c, &i.DirectoryID)
+	native.Text(c, &i.Path)
+	native.Text(c, &i.Name)
+	native.Text(c, &i.NameLower)
+	native.Text(c, &i.Extension)
+	native.Pointer(c, &i.FileTypeID, native.Int)
+	native.Bool(c, &i.IsDirectory)
+	native.Pointer(c, &i.Size, native.Int)
+	c.Scan(i.DateCreated.Scan)
+	c.Scan(i.DateModified.Scan)
+	native.Text(c, &i.CloudProvider)
+	native.Text(c, &i.CloudStatus)
+	c.Scan(i.IndexedAt.Scan)
+	native.Pointer(c, &i.FolderSize, native.Int)
+}
+
+func readFileType(c *native.Call, i *gen.FileType) {
+	native.Int(c, &i.ID)
+	native.Text(c, &i.Extension)
+	native.Text(c, &i.TypeName)
+	native.Text(c, &i.Category)
+}
+
+func readListAncestorsRow(c *native.Call, i *gen.ListAncestorsRow) {
+	native.Int(c, &i.Directory.ID)
+	native.Text(c, &i.Directory.Path)
+	native.Pointer(c, &i.Directory.ParentID, native.Int)
+	native.Bool(c, &i.Directory.Included)
+	native.Int(c, &i.Directory.Priority)
+	native.Bool(c, &i.Directory.Recursive)
+	native.Text(c, &i.Directory.PermissionState)
+}
+
+func readListEntriesRow(c *native.Call, i *gen.ListEntriesRow) {
+	native.Int(c, &i.ID)
+	native.Text(c, &i.Path)
+	native.Bool(c, &i.IsDirectory)
+	native.Pointer(c, &i.Size, native.Int)
+	c.Scan(i.DateModified.Scan)
+}
+
+func readListFilesByCategoryRow(c *native.Call, i *gen.ListFilesByCategoryRow) {
+	native.Int(c, &i.File.ID)
+	native.Int(c, &i.File.DirectoryID)
+	native.Text(c, &i.File.Path)
+	native.Text(c, &i.File.Name)
+	native.Text(c, &i.File.NameLower)
+	native.Text(c, &i.File.Extension)
+	native.Pointer(c, &i.File.FileTypeID, native.Int)
+	native.Bool(c, &i.File.IsDirectory)
+	native.Pointer(c, &i.File.Size, native.Int)
+	c.Scan(i.File.DateCreated.Scan)
+	c.Scan(i.File.DateModified.Scan)
+	native.Text(c, &i.File.CloudProvider)
+	native.Text(c, &i.File.CloudStatus)
+	c.Scan(i.File.IndexedAt.Scan)
+	native.Pointer(c, &i.File.FolderSize, native.Int)
+}
+
+func readSummarizeCategoriesRow(c *native.Call, i *gen.SummarizeCategoriesRow) {
+	native.Text(c, &i.Category)
+	native.Int(c, &i.Files)
+	native.Int(c, &i.TotalSize)
 }
 
 // Statements returns the queries.
 func Statements() []pool.Statement {
 	return []pool.Statement{
-		{Name: "AppendLog", SQL: "-- name: AppendLog :one\nINSERT INTO indexing_log (timestamp, operation, path, file_count, duration)\nVALUES (?1, ?2, ?3, ?4, ?5)\nRETURNING id, timestamp, operation, path, file_count, duration\n"},
-		{Name: "CountFiles", Reads: true, SQL: "-- name: CountFiles :one\nSELECT CAST(coalesce(sum(is_directory = 0), 0) AS INTEGER) AS files,\n       CAST(coalesce(sum(is_directory), 0) AS INTEGER) AS directories,\n       CAST(coalesce(sum(CASE WHEN is_directory = 0 THEN size END), 0) AS INTEGER) AS total_size\nFROM files\nWHERE path > rtrim(?1, '/') || '/' AND path < rtrim(?1, '/') || '0'\n"},
-		{Name: "CreateTab", SQL: "-- name: CreateTab :one\nINSERT INTO tabs (name, filter_def, position)\nSELECT ?1, ?2, coalesce(max(position) + 1, 0) FROM tabs\nRETURNING id, name, filter_def, position, visible\n"},
-		{Name: "DeleteBookmark", SQL: "-- name: DeleteBookmark :execrows\nDELETE FROM permission_bookmarks WHERE path = ?\n"},
-		{Name: "DeleteDirectories", SQL: "-- name: DeleteDirectories :execrows\nDELETE FROM directories\nWHERE path = ?1 OR (path > rtrim(?1, '/') || '/' AND path < rtrim(?1, '/') || '0')\n"},
-		{Name: "DeleteFiles", SQL: "-- name: DeleteFiles :execrows\nDELETE FROM files WHERE id IN (?)\n"},
-		{Name: "DeleteTab", SQL: "-- name: DeleteTab :execrows\nDELETE FROM tabs WHERE id = ?\n"},
-		{Name: "DeleteUnseenFiles", SQL: "-- name: DeleteUnseenFiles :execrows\nDELETE FROM files\nWHERE path > rtrim(?1, '/') || '/' AND path < rtrim(?1, '/') || '0'\n  AND indexed_at < ?2\n"},
-		{Name: "GetBookmark", Reads: true, SQL: "-- name: GetBookmark :one\nSELECT id, path, bookmark, created_at FROM permission_bookmarks WHERE path = ?\n"},
-		{Name: "GetDirectory", Reads: true, SQL: "-- name: GetDirectory :one\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE id = ?\n"},
-		{Name: "GetDirectoryByPath", Reads: true, SQL: "-- name: GetDirectoryByPath :one\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE path = ?\n"},
-		{Name: "GetFile", Reads: true, SQL: "-- name: GetFile :one\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE id = ?\n"},
-		{Name: "GetFileByPath", Reads: true, SQL: "-- name: GetFileByPath :one\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE path = ?\n"},
-		{Name: "GetFileTypeByExtension", Reads: true, SQL: "-- name: GetFileTypeByExtension :one\nSELECT id, extension, type_name, category FROM file_types WHERE extension = ?\n"},
-		{Name: "GetSchemaVersion", Reads: true, SQL: "-- name: GetSchemaVersion :one\nSELECT CAST(coalesce(max(version_id), 0) AS INTEGER) AS version FROM schema_version\n"},
-		{Name: "LargestFiles", Reads: true, SQL: "-- name: LargestFiles :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE is_directory = 0 AND size >= 0 ORDER BY size DESC LIMIT ?1\n"},
-		{Name: "LargestFolders", Reads: true, SQL: "-- name: LargestFolders :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE folder_size IS NOT NULL ORDER BY folder_size DESC LIMIT ?1\n"},
-		{Name: "LastLog", Reads: true, SQL: "-- name: LastLog :one\nSELECT id, timestamp, operation, path, file_count, duration FROM indexing_log WHERE operation = ? ORDER BY timestamp DESC, id DESC LIMIT 1\n"},
-		{Name: "ListAncestors", Reads: true, SQL: "-- name: ListAncestors :many\nWITH RECURSIVE up (id, parent_id, height) AS (\n    SELECT d.id, d.parent_id, 0 FROM directories AS d WHERE d.id = ?1\n    UNION ALL\n    SELECT d.id, d.parent_id, up.height + 1 FROM up CROSS JOIN directories AS d ON d.id = up.parent_id\n)\nSELECT d.id, d.path, d.parent_id, d.included, d.priority, d.\"recursive\", d.permission_state FROM up CROSS JOIN directories AS d ON d.id = up.id WHERE up.height > 0 ORDER BY up.height\n"},
-		{Name: "ListBookmarks", Reads: true, SQL: "-- name: ListBookmarks :many\nSELECT id, path, bookmark, created_at FROM permission_bookmarks ORDER BY path\n"},
-		{Name: "ListDirectory", Reads: true, SQL: "-- name: ListDirectory :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE directory_id = ?1\n  AND name_lower >= ?2\n  AND (name_lower > ?2 OR id > ?3)\nORDER BY name_lower, id\nLIMIT ?4\n"},
-		{Name: "ListEntries", Reads: true, SQL: "-- name: ListEntries :many\nSELECT id, path, is_directory, size, date_modified FROM files WHERE directory_id = ?\n"},
-		{Name: "ListFileTypes", Reads: true, SQL: "-- name: ListFileTypes :many\nSELECT id, extension, type_name, category FROM file_types ORDER BY extension\n"},
-		{Name: "ListFileTypesByCategory", Reads: true, SQL: "-- name: ListFileTypesByCategory :many\nSELECT id, extension, type_name, category FROM file_types WHERE category = ? ORDER BY extension\n"},
-		{Name: "ListFilesByCategory", Reads: true, SQL: "-- name: ListFilesByCategory :many\nSELECT f.id, f.directory_id, f.path, f.name, f.name_lower, f.extension, f.file_type_id, f.is_directory, f.size, f.date_created, f.date_modified, f.cloud_provider, f.cloud_status, f.indexed_at, f.folder_size FROM file_types AS t CROSS JOIN files AS f ON f.file_type_id = t.id\nWHERE t.category = ?1\nORDER BY f.size DESC, f.id\nLIMIT ?2\n"},
-		{Name: "ListFilesByDate", Reads: true, SQL: "-- name: ListFilesByDate :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE is_directory = 0\n  AND date_modified >= coalesce(?1, -9223372036854775807)\n  AND date_modified < coalesce(?2, 9223372036854775807)\nORDER BY date_modified, id\nLIMIT ?3\n"},
-		{Name: "ListFilesByExtension", Reads: true, SQL: "-- name: ListFilesByExtension :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE extension = ?1 ORDER BY name_lower, id LIMIT ?2\n"},
-		{Name: "ListFilesByIDs", Reads: true, SQL: "-- name: ListFilesByIDs :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE id IN (?) ORDER BY id\n"},
-		{Name: "ListFilesBySize", Reads: true, SQL: "-- name: ListFilesBySize :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE is_directory = 0\n  AND size >= coalesce(CAST(?1 AS INTEGER), 0)\n  AND size <= coalesce(CAST(?2 AS INTEGER), 9223372036854775807)\nORDER BY size, id\nLIMIT ?3\n"},
-		{Name: "ListIncludedDirectories", Reads: true, SQL: "-- name: ListIncludedDirectories :many\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE included = 1 ORDER BY priority DESC, path\n"},
-		{Name: "ListSubdirectories", Reads: true, SQL: "-- name: ListSubdirectories :many\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE parent_id = CAST(?1 AS INTEGER) ORDER BY path\n"},
-		{Name: "ListTabs", Reads: true, SQL: "-- name: ListTabs :many\nSELECT id, name, filter_def, position, visible FROM tabs ORDER BY position, id\n"},
-		{Name: "MarkFileSeen", SQL: "-- name: MarkFileSeen :execrows\nUPDATE files SET indexed_at = ?1 WHERE path = ?2\n"},
-		{Name: "MoveDirectory", SQL: "-- name: MoveDirectory :execrows\nUPDATE directories SET parent_id = ?1 WHERE path = ?2\n"},
-		{Name: "MoveFile", SQL: "-- name: MoveFile :execrows\nUPDATE files SET directory_id = ?1, name = ?2, name_lower = ?3,\n                 extension = ?4,\n                 file_type_id = (SELECT t.id FROM file_types AS t WHERE t.extension = ?4)\nWHERE path = ?5\n"},
-		{Name: "MoveTab", SQL: "-- name: MoveTab :execrows\nINSERT INTO tabs (id, name, filter_def, position, visible)\nSELECT t.id, t.name, t.filter_def,\n       CASE WHEN t.id = ?1 THEN min(max(0, CAST(?2 AS INTEGER)), (SELECT count(*) - 1 FROM tabs))\n            ELSE p.place - (p.place > moved.place) + (p.place - (p.place > moved.place) >= CAST(?2 AS INTEGER)) END,\n       t.visible\nFROM tabs AS t CROSS JOIN tab_places AS p ON p.id = t.id CROSS JOIN tab_places AS moved ON moved.id = ?1\nWHERE true\nON CONFLICT (id) DO UPDATE SET position = excluded.position\n"},
-		{Name: "NewestFiles", Reads: true, SQL: "-- name: NewestFiles :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE is_directory = 0 ORDER BY date_modified DESC LIMIT ?1\n"},
-		{Name: "PruneLog", SQL: "-- name: PruneLog :execrows\nDELETE FROM indexing_log WHERE timestamp < ?\n"},
-		{Name: "PutBookmark", SQL: "-- name: PutBookmark :one\nINSERT INTO permission_bookmarks (path, bookmark, created_at)\nVALUES (?1, ?2, ?3)\nON CONFLICT (path) DO UPDATE SET bookmark = excluded.bookmark, created_at = excluded.created_at\nRETURNING id, path, bookmark, created_at\n"},
-		{Name: "RecentLog", Reads: true, SQL: "-- name: RecentLog :many\nSELECT id, timestamp, operation, path, file_count, duration FROM indexing_log ORDER BY timestamp DESC, id DESC LIMIT ?1\n"},
-		{Name: "RenameDirectories", SQL: "-- name: RenameDirectories :execrows\nUPDATE directories SET path = ?1 || substr(path, length(CAST(?2 AS TEXT)) + 1)\nWHERE path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0')\n"},
-		{Name: "RenameFiles", SQL: "-- name: RenameFiles :execrows\nUPDATE files SET path = ?1 || substr(path, length(CAST(?2 AS TEXT)) + 1)\nWHERE path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0')\n"},
-		{Name: "SearchFilesByPrefix", Reads: true, SQL: "-- name: SearchFilesByPrefix :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE name_lower >= ?1 AND name_lower < ?1 || char(1114111)\nORDER BY name_lower, id\nLIMIT ?2\n"},
-		{Name: "SearchFilesBySubstring", Reads: true, SQL: "-- name: SearchFilesBySubstring :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE name_lower LIKE '%' || replace(replace(replace(CAST(?1 AS TEXT), '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '%' ESCAPE '\\'\nORDER BY name_lower, id\nLIMIT ?2\n"},
-		{Name: "SetDirectoryPermission", SQL: "-- name: SetDirectoryPermission :execrows\nUPDATE directories SET permission_state = ?1 WHERE id = ?2\n"},
-		{Name: "SetDirectoryRule", SQL: "-- name: SetDirectoryRule :execrows\nUPDATE directories SET included = ?1, priority = ?2, recursive = ?3\nWHERE id = ?4\n"},
-		{Name: "SetFolderSizes", SQL: "-- name: SetFolderSizes :execrows\nINSERT INTO files (id, directory_id, path, name, name_lower, is_directory, size, date_created, date_modified, indexed_at, folder_size)\nSELECT e.id, e.directory_id, e.path, e.name, e.name_lower, 1, 0, 0, 0, 0, t.size\nFROM folder_totals AS t CROSS JOIN files AS e ON e.path = t.path\nWHERE e.is_directory = 1 AND e.folder_size IS NOT t.size\n  AND (t.path = ?1 OR (t.path > rtrim(?1, '/') || '/' AND t.path < rtrim(?1, '/') || '0'))\nON CONFLICT (id) DO UPDATE SET folder_size = excluded.folder_size\n"},
-		{Name: "SetTabFilter", SQL: "-- name: SetTabFilter :execrows\nUPDATE tabs SET filter_def = ?1 WHERE id = ?2\n"},
-		{Name: "SetTabVisible", SQL: "-- name: SetTabVisible :execrows\nUPDATE tabs SET visible = ?1 WHERE id = ?2\n"},
-		{Name: "SummarizeCategories", Reads: true, SQL: "-- name: SummarizeCategories :many\nSELECT coalesce(t.category, 'other') AS category, count(*) AS files, CAST(coalesce(sum(f.size), 0) AS INTEGER) AS total_size\nFROM files AS f LEFT JOIN file_types AS t ON t.id = f.file_type_id\nWHERE f.is_directory = 0\nGROUP BY 1\nORDER BY 3 DESC, 1\n"},
-		{Name: "UpsertDirectories", SQL: "-- name: UpsertDirectories :execrows\nINSERT INTO directories (path, parent_id)\nSELECT d.value ->> 'path', d.value ->> 'parent_id' FROM json_each(CAST(?1 AS TEXT)) AS d\nWHERE true\nON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id)\n"},
-		{Name: "UpsertDirectory", SQL: "-- name: UpsertDirectory :one\nINSERT INTO directories (path, parent_id) VALUES (?1, ?2)\nON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id)\nRETURNING id, path, parent_id, included, priority, \"recursive\", permission_state\n"},
-		{Name: "UpsertFile", SQL: "-- name: UpsertFile :one\nINSERT INTO files (directory_id, path, name, name_lower, extension, file_type_id, is_directory, size,\n                   date_created, date_modified, cloud_provider, cloud_status, indexed_at)\nVALUES (?1, ?2, ?3, ?4, ?5,\n        (SELECT t.id FROM file_types AS t WHERE t.extension = ?5), ?6, ?7,\n        ?8, ?9, ?10, ?11, ?12)\nON CONFLICT (path) DO UPDATE SET\n    directory_id   = excluded.directory_id,\n    name           = excluded.name,\n    name_lower     = excluded.name_lower,\n    extension      = excluded.extension,\n    file_type_id   = excluded.file_type_id,\n    is_directory   = excluded.is_directory,\n    size           = excluded.size,\n    date_modified  = excluded.date_modified,\n    cloud_provider = excluded.cloud_provider,\n    cloud_status   = excluded.cloud_status,\n    indexed_at     = excluded.indexed_at,\n    folder_size    = CASE WHEN excluded.is_directory = 1 THEN files.folder_size END\nRETURNING id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size\n"},
-		{Name: "UpsertFileType", SQL: "-- name: UpsertFileType :one\nINSERT INTO file_types (extension, type_name, category)\nVALUES (?1, ?2, ?3)\nON CONFLICT (extension) DO UPDATE SET type_name = excluded.type_name, category = excluded.category\nRETURNING id, extension, type_name, category\n"},
-		{Name: "UpsertFiles", SQL: "-- name: UpsertFiles :execrows\nINSERT INTO files (directory_id, path, name, name_lower, extension, file_type_id, is_directory, size,\n                   date_created, date_modified, cloud_provider, cloud_status, indexed_at)\nSELECT e.entry ->> 'directory_id', e.entry ->> 'path', e.entry ->> 'name', e.entry ->> 'name_lower', e.entry ->> 'extension',\n       (SELECT t.id FROM file_types AS t WHERE t.extension = e.entry ->> 'extension'), e.entry ->> 'is_directory', e.entry ->> 'size',\n       e.entry ->> 'date_created', e.entry ->> 'date_modified', e.entry ->> 'cloud_provider', e.entry ->> 'cloud_status', e.entry ->> 'indexed_at'\nFROM (SELECT j.value AS entry FROM json_each(CAST(?1 AS TEXT)) AS j LIMIT -1 OFFSET 0) AS e\nWHERE true\nON CONFLICT (path) DO UPDATE SET\n    directory_id   = excluded.directory_id,\n    name           = excluded.name,\n    name_lower     = excluded.name_lower,\n    extension      = excluded.extension,\n    file_type_id   = excluded.file_type_id,\n    is_directory   = excluded.is_directory,\n    size           = excluded.size,\n    date_modified  = excluded.date_modified,\n    cloud_provider = excluded.cloud_provider,\n    cloud_status   = excluded.cloud_status,\n    indexed_at     = excluded.indexed_at,\n    folder_size    = CASE WHEN excluded.is_directory = 1 THEN files.folder_size END\n"},
+		{Name: "AppendLog", SQL: sqlAppendLog},
+		{Name: "CountFiles", Reads: true, SQL: sqlCountFiles},
+		{Name: "CreateTab", SQL: sqlCreateTab},
+		{Name: "DeleteBookmark", SQL: sqlDeleteBookmark},
+		{Name: "DeleteDirectories", SQL: sqlDeleteDirectories},
+		{Name: "DeleteFiles", SQL: sqlDeleteFiles(1)},
+		{Name: "DeleteTab", SQL: sqlDeleteTab},
+		{Name: "DeleteUnseenFiles", SQL: sqlDeleteUnseenFiles},
+		{Name: "GetBookmark", Reads: true, SQL: sqlGetBookmark},
+		{Name: "GetDirectory", Reads: true, SQL: sqlGetDirectory},
+		{Name: "GetDirectoryByPath", Reads: true, SQL: sqlGetDirectoryByPath},
+		{Name: "GetFile", Reads: true, SQL: sqlGetFile},
+		{Name: "GetFileByPath", Reads: true, SQL: sqlGetFileByPath},
+		{Name: "GetFileTypeByExtension", Reads: true, SQL: sqlGetFileTypeByExtension},
+		{Name: "GetSchemaVersion", Reads: true, SQL: sqlGetSchemaVersion},
+		{Name: "LargestFiles", Reads: true, SQL: sqlLargestFiles},
+		{Name: "LargestFolders", Reads: true, SQL: sqlLargestFolders},
+		{Name: "LastLog", Reads: true, SQL: sqlLastLog},
+		{Name: "ListAncestors", Reads: true, SQL: sqlListAncestors},
+		{Name: "ListBookmarks", Reads: true, SQL: sqlListBookmarks},
+		{Name: "ListDirectory", Reads: true, SQL: sqlListDirectory},
+		{Name: "ListEntries", Reads: true, SQL: sqlListEntries},
+		{Name: "ListFileTypes", Reads: true, SQL: sqlListFileTypes},
+		{Name: "ListFileTypesByCategory", Reads: true, SQL: sqlListFileTypesByCategory},
+		{Name: "ListFilesByCategory", Reads: true, SQL: sqlListFilesByCategory},
+		{Name: "ListFilesByDate", Reads: true, SQL: sqlListFilesByDate},
+		{Name: "ListFilesByExtension", Reads: true, SQL: sqlListFilesByExtension},
+		{Name: "ListFilesByIDs", Reads: true, SQL: sqlListFilesByIDs(1)},
+		{Name: "ListFilesBySize", Reads: true, SQL: sqlListFilesBySize},
+		{Name: "ListIncludedDirectories", Reads: true, SQL: sqlListIncludedDirectories},
+		{Name: "ListSubdirectories", Reads: true, SQL: sqlListSubdirectories},
+		{Name: "ListTabs", Reads: true, SQL: sqlListTabs},
+		{Name: "MarkFileSeen", SQL: sqlMarkFileSeen},
+		{Name: "MoveDirectory", SQL: sqlMoveDirectory},
+		{Name: "MoveFile", SQL: sqlMoveFile},
+		{Name: "MoveTab", SQL: sqlMoveTab},
+		{Name: "NewestFiles", Reads: true, SQL: sqlNewestFiles},
+		{Name: "PruneLog", SQL: sqlPruneLog},
+		{Name: "PutBookmark", SQL: sqlPutBookmark},
+		{Name: "RecentLog", Reads: true, SQL: sqlRecentLog},
+		{Name: "RenameDirectories", SQL: sqlRenameDirectories},
+		{Name: "RenameFiles", SQL: sqlRenameFiles},
+		{Name: "SearchFilesByPrefix", Reads: true, SQL: sqlSearchFilesByPrefix},
+		{Name: "SearchFilesBySubstring", Reads: true, SQL: sqlSearchFilesBySubstring},
+		{Name: "SetDirectoryPermission", SQL: sqlSetDirectoryPermission},
+		{Name: "SetDirectoryRule", SQL: sqlSetDirectoryRule},
+		{Name: "SetFolderSizes", SQL: sqlSetFolderSizes},
+		{Name: "SetTabFilter", SQL: sqlSetTabFilter},
+		{Name: "SetTabVisible", SQL: sqlSetTabVisible},
+		{Name: "SummarizeCategories", Reads: true, SQL: sqlSummarizeCategories},
+		{Name: "UpsertDirectories", SQL: sqlUpsertDirectories},
+		{Name: "UpsertDirectory", SQL: sqlUpsertDirectory},
+		{Name: "UpsertFile", SQL: sqlUpsertFile},
+		{Name: "UpsertFileType", SQL: sqlUpsertFileType},
+		{Name: "UpsertFiles", SQL: sqlUpsertFiles},
 	}
 }
+
+const sqlAppendLog = "-- name: AppendLog :one\nINSERT INTO indexing_log (timestamp, operation, path, file_count, duration)\nVALUES (?1, ?2, ?3, ?4, ?5)\nRETURNING id, timestamp, operation, path, file_count, duration\n"
+const sqlCountFiles = "-- name: CountFiles :one\nSELECT CAST(coalesce(sum(is_directory = 0), 0) AS INTEGER) AS files,\n       CAST(coalesce(sum(is_directory), 0) AS INTEGER) AS directories,\n       CAST(coalesce(sum(CASE WHEN is_directory = 0 THEN size END), 0) AS INTEGER) AS total_size\nFROM files\nWHERE path > rtrim(?1, '/') || '/' AND path < rtrim(?1, '/') || '0'\n"
+const sqlCreateTab = "-- name: CreateTab :one\nINSERT INTO tabs (name, filter_def, position)\nSELECT ?1, ?2, coalesce(max(position) + 1, 0) FROM tabs\nRETURNING id, name, filter_def, position, visible\n"
+const sqlDeleteBookmark = "-- name: DeleteBookmark :execrows\nDELETE FROM permission_bookmarks WHERE path = ?\n"
+const sqlDeleteDirectories = "-- name: DeleteDirectories :execrows\nDELETE FROM directories\nWHERE path = ?1 OR (path > rtrim(?1, '/') || '/' AND path < rtrim(?1, '/') || '0')\n"
+
+func sqlDeleteFiles(n1 int) string {
+	return native.Spread([]string{"-- name: DeleteFiles :execrows\nDELETE FROM files WHERE id IN (", ")\n"}, n1)
+}
+
+const sqlDeleteTab = "-- name: DeleteTab :execrows\nDELETE FROM tabs WHERE id = ?\n"
+const sqlDeleteUnseenFiles = "-- name: DeleteUnseenFiles :execrows\nDELETE FROM files\nWHERE path > rtrim(?1, '/') || '/' AND path < rtrim(?1, '/') || '0'\n  AND indexed_at < ?2\n"
+const sqlGetBookmark = "-- name: GetBookmark :one\nSELECT id, path, bookmark, created_at FROM permission_bookmarks WHERE path = ?\n"
+const sqlGetDirectory = "-- name: GetDirectory :one\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE id = ?\n"
+const sqlGetDirectoryByPath = "-- name: GetDirectoryByPath :one\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE path = ?\n"
+const sqlGetFile = "-- name: GetFile :one\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE id = ?\n"
+const sqlGetFileByPath = "-- name: GetFileByPath :one\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE path = ?\n"
+const sqlGetFileTypeByExtension = "-- name: GetFileTypeByExtension :one\nSELECT id, extension, type_name, category FROM file_types WHERE extension = ?\n"
+const sqlGetSchemaVersion = "-- name: GetSchemaVersion :one\nSELECT CAST(coalesce(max(version_id), 0) AS INTEGER) AS version FROM schema_version\n"
+const sqlLargestFiles = "-- name: LargestFiles :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE is_directory = 0 AND size >= 0 ORDER BY size DESC LIMIT ?1\n"
+const sqlLargestFolders = "-- name: LargestFolders :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE folder_size IS NOT NULL ORDER BY folder_size DESC LIMIT ?1\n"
+const sqlLastLog = "-- name: LastLog :one\nSELECT id, timestamp, operation, path, file_count, duration FROM indexing_log WHERE operation = ? ORDER BY timestamp DESC, id DESC LIMIT 1\n"
+const sqlListAncestors = "-- name: ListAncestors :many\nWITH RECURSIVE up (id, parent_id, height) AS (\n    SELECT d.id, d.parent_id, 0 FROM directories AS d WHERE d.id = ?1\n    UNION ALL\n    SELECT d.id, d.parent_id, up.height + 1 FROM up CROSS JOIN directories AS d ON d.id = up.parent_id\n)\nSELECT d.id, d.path, d.parent_id, d.included, d.priority, d.\"recursive\", d.permission_state FROM up CROSS JOIN directories AS d ON d.id = up.id WHERE up.height > 0 ORDER BY up.height\n"
+const sqlListBookmarks = "-- name: ListBookmarks :many\nSELECT id, path, bookmark, created_at FROM permission_bookmarks ORDER BY path\n"
+const sqlListDirectory = "-- name: ListDirectory :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE directory_id = ?1\n  AND name_lower >= ?2\n  AND (name_lower > ?2 OR id > ?3)\nORDER BY name_lower, id\nLIMIT ?4\n"
+const sqlListEntries = "-- name: ListEntries :many\nSELECT id, path, is_directory, size, date_modified FROM files WHERE directory_id = ?\n"
+const sqlListFileTypes = "-- name: ListFileTypes :many\nSELECT id, extension, type_name, category FROM file_types ORDER BY extension\n"
+const sqlListFileTypesByCategory = "-- name: ListFileTypesByCategory :many\nSELECT id, extension, type_name, category FROM file_types WHERE category = ? ORDER BY extension\n"
+const sqlListFilesByCategory = "-- name: ListFilesByCategory :many\nSELECT f.id, f.directory_id, f.path, f.name, f.name_lower, f.extension, f.file_type_id, f.is_directory, f.size, f.date_created, f.date_modified, f.cloud_provider, f.cloud_status, f.indexed_at, f.folder_size FROM file_types AS t CROSS JOIN files AS f ON f.file_type_id = t.id\nWHERE t.category = ?1\nORDER BY f.size DESC, f.id\nLIMIT ?2\n"
+const sqlListFilesByDate = "-- name: ListFilesByDate :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE is_directory = 0\n  AND date_modified >= coalesce(?1, -9223372036854775807)\n  AND date_modified < coalesce(?2, 9223372036854775807)\nORDER BY date_modified, id\nLIMIT ?3\n"
+const sqlListFilesByExtension = "-- name: ListFilesByExtension :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE extension = ?1 ORDER BY name_lower, id LIMIT ?2\n"
+
+func sqlListFilesByIDs(n1 int) string {
+	return native.Spread([]string{"-- name: ListFilesByIDs :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE id IN (", ") ORDER BY id\n"}, n1)
+}
+
+const sqlListFilesBySize = "-- name: ListFilesBySize :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE is_directory = 0\n  AND size >= coalesce(CAST(?1 AS INTEGER), 0)\n  AND size <= coalesce(CAST(?2 AS INTEGER), 9223372036854775807)\nORDER BY size, id\nLIMIT ?3\n"
+const sqlListIncludedDirectories = "-- name: ListIncludedDirectories :many\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE included = 1 ORDER BY priority DESC, path\n"
+const sqlListSubdirectories = "-- name: ListSubdirectories :many\nSELECT id, path, parent_id, included, priority, \"recursive\", permission_state FROM directories WHERE parent_id = CAST(?1 AS INTEGER) ORDER BY path\n"
+const sqlListTabs = "-- name: ListTabs :many\nSELECT id, name, filter_def, position, visible FROM tabs ORDER BY position, id\n"
+const sqlMarkFileSeen = "-- name: MarkFileSeen :execrows\nUPDATE files SET indexed_at = ?1 WHERE path = ?2\n"
+const sqlMoveDirectory = "-- name: MoveDirectory :execrows\nUPDATE directories SET parent_id = ?1 WHERE path = ?2\n"
+const sqlMoveFile = "-- name: MoveFile :execrows\nUPDATE files SET directory_id = ?1, name = ?2, name_lower = ?3,\n                 extension = ?4,\n                 file_type_id = (SELECT t.id FROM file_types AS t WHERE t.extension = ?4)\nWHERE path = ?5\n"
+const sqlMoveTab = "-- name: MoveTab :execrows\nINSERT INTO tabs (id, name, filter_def, position, visible)\nSELECT t.id, t.name, t.filter_def,\n       CASE WHEN t.id = ?1 THEN min(max(0, CAST(?2 AS INTEGER)), (SELECT count(*) - 1 FROM tabs))\n            ELSE p.place - (p.place > moved.place) + (p.place - (p.place > moved.place) >= CAST(?2 AS INTEGER)) END,\n       t.visible\nFROM tabs AS t CROSS JOIN tab_places AS p ON p.id = t.id CROSS JOIN tab_places AS moved ON moved.id = ?1\nWHERE true\nON CONFLICT (id) DO UPDATE SET position = excluded.position\n"
+const sqlNewestFiles = "-- name: NewestFiles :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files WHERE is_directory = 0 ORDER BY date_modified DESC LIMIT ?1\n"
+const sqlPruneLog = "-- name: PruneLog :execrows\nDELETE FROM indexing_log WHERE timestamp < ?\n"
+const sqlPutBookmark = "-- name: PutBookmark :one\nINSERT INTO permission_bookmarks (path, bookmark, created_at)\nVALUES (?1, ?2, ?3)\nON CONFLICT (path) DO UPDATE SET bookmark = excluded.bookmark, created_at = excluded.created_at\nRETURNING id, path, bookmark, created_at\n"
+const sqlRecentLog = "-- name: RecentLog :many\nSELECT id, timestamp, operation, path, file_count, duration FROM indexing_log ORDER BY timestamp DESC, id DESC LIMIT ?1\n"
+const sqlRenameDirectories = "-- name: RenameDirectories :execrows\nUPDATE directories SET path = ?1 || substr(path, length(CAST(?2 AS TEXT)) + 1)\nWHERE path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0')\n"
+const sqlRenameFiles = "-- name: RenameFiles :execrows\nUPDATE files SET path = ?1 || substr(path, length(CAST(?2 AS TEXT)) + 1)\nWHERE path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0')\n"
+const sqlSearchFilesByPrefix = "-- name: SearchFilesByPrefix :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE name_lower >= ?1 AND name_lower < ?1 || char(1114111)\nORDER BY name_lower, id\nLIMIT ?2\n"
+const sqlSearchFilesBySubstring = "-- name: SearchFilesBySubstring :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE name_lower LIKE '%' || replace(replace(replace(CAST(?1 AS TEXT), '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '%' ESCAPE '\\'\nORDER BY name_lower, id\nLIMIT ?2\n"
+const sqlSetDirectoryPermission = "-- name: SetDirectoryPermission :execrows\nUPDATE directories SET permission_state = ?1 WHERE id = ?2\n"
+const sqlSetDirectoryRule = "-- name: SetDirectoryRule :execrows\nUPDATE directories SET included = ?1, priority = ?2, recursive = ?3\nWHERE id = ?4\n"
+const sqlSetFolderSizes = "-- name: SetFolderSizes :execrows\nINSERT INTO files (id, directory_id, path, name, name_lower, is_directory, size, date_created, date_modified, indexed_at, folder_size)\nSELECT e.id, e.directory_id, e.path, e.name, e.name_lower, 1, 0, 0, 0, 0, t.size\nFROM folder_totals AS t CROSS JOIN files AS e ON e.path = t.path\nWHERE e.is_directory = 1 AND e.folder_size IS NOT t.size\n  AND (t.path = ?1 OR (t.path > rtrim(?1, '/') || '/' AND t.path < rtrim(?1, '/') || '0'))\nON CONFLICT (id) DO UPDATE SET folder_size = excluded.folder_size\n"
+const sqlSetTabFilter = "-- name: SetTabFilter :execrows\nUPDATE tabs SET filter_def = ?1 WHERE id = ?2\n"
+const sqlSetTabVisible = "-- name: SetTabVisible :execrows\nUPDATE tabs SET visible = ?1 WHERE id = ?2\n"
+const sqlSummarizeCategories = "-- name: SummarizeCategories :many\nSELECT coalesce(t.category, 'other') AS category, count(*) AS files, CAST(coalesce(sum(f.size), 0) AS INTEGER) AS total_size\nFROM files AS f LEFT JOIN file_types AS t ON t.id = f.file_type_id\nWHERE f.is_directory = 0\nGROUP BY 1\nORDER BY 3 DESC, 1\n"
+const sqlUpsertDirectories = "-- name: UpsertDirectories :execrows\nINSERT INTO directories (path, parent_id)\nSELECT d.value ->> 'path', d.value ->> 'parent_id' FROM json_each(CAST(?1 AS TEXT)) AS d\nWHERE true\nON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id)\n"
+const sqlUpsertDirectory = "-- name: UpsertDirectory :one\nINSERT INTO directories (path, parent_id) VALUES (?1, ?2)\nON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id)\nRETURNING id, path, parent_id, included, priority, \"recursive\", permission_state\n"
+const sqlUpsertFile = "-- name: UpsertFile :one\nINSERT INTO files (directory_id, path, name, name_lower, extension, file_type_id, is_directory, size,\n                   date_created, date_modified, cloud_provider, cloud_status, indexed_at)\nVALUES (?1, ?2, ?3, ?4, ?5,\n        (SELECT t.id FROM file_types AS t WHERE t.extension = ?5), ?6, ?7,\n        ?8, ?9, ?10, ?11, ?12)\nON CONFLICT (path) DO UPDATE SET\n    directory_id   = excluded.directory_id,\n    name           = excluded.name,\n    name_lower     = excluded.name_lower,\n    extension      = excluded.extension,\n    file_type_id   = excluded.file_type_id,\n    is_directory   = excluded.is_directory,\n    size           = excluded.size,\n    date_modified  = excluded.date_modified,\n    cloud_provider = excluded.cloud_provider,\n    cloud_status   = excluded.cloud_status,\n    indexed_at     = excluded.indexed_at,\n    folder_size    = CASE WHEN excluded.is_directory = 1 THEN files.folder_size END\nRETURNING id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size\n"
+const sqlUpsertFileType = "-- name: UpsertFileType :one\nINSERT INTO file_types (extension, type_name, category)\nVALUES (?1, ?2, ?3)\nON CONFLICT (extension) DO UPDATE SET type_name = excluded.type_name, category = excluded.category\nRETURNING id, extension, type_name, category\n"
+const sqlUpsertFiles = "-- name: UpsertFiles :execrows\nINSERT INTO files (directory_id, path, name, name_lower, extension, file_type_id, is_directory, size,\n                   date_created, date_modified, cloud_provider, cloud_status, indexed_at)\nSELECT e.entry ->> 'directory_id', e.entry ->> 'path', e.entry ->> 'name', e.entry ->> 'name_lower', e.entry ->> 'extension',\n       (SELECT t.id FROM file_types AS t WHERE t.extension = e.entry ->> 'extension'), e.entry ->> 'is_directory', e.entry ->> 'size',\n       e.entry ->> 'date_created', e.entry ->> 'date_modified', e.entry ->> 'cloud_provider', e.entry ->> 'cloud_status', e.entry ->> 'indexed_at'\nFROM (SELECT j.value AS entry FROM json_each(CAST(?1 AS TEXT)) AS j LIMIT -1 OFFSET 0) AS e\nWHERE true\nON CONFLICT (path) DO UPDATE SET\n    directory_id   = excluded.directory_id,\n    name           = excluded.name,\n    name_lower     = excluded.name_lower,\n    extension      = excluded.extension,\n    file_type_id   = excluded.file_type_id,\n    is_directory   = excluded.is_directory,\n    size           = excluded.size,\n    date_modified  = excluded.date_modified,\n    cloud_provider = excluded.cloud_provider,\n    cloud_status   = excluded.cloud_status,\n    indexed_at     = excluded.indexed_at,\n    folder_size    = CASE WHEN excluded.is_directory = 1 THEN files.folder_size END\n"

@@ -542,7 +542,7 @@ func TestAnOddQuerierIsRefused(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.org/a\n"), 0o644))
 		text := "package gen\n\nimport \"context\"\n\nconst odd = `-- name: Odd :exec\nSELECT 1`\n\ntype Querier interface {\n\t" + method + "\n}\n"
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "a.go"), []byte(text), 0o644))
-		_, err := read(dir)
+		_, err := read(dir, goList)
 		require.ErrorContains(t, err, "Odd")
 		require.ErrorContains(t, err, "neither an error nor a result and an error", method)
 	}

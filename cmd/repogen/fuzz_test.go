@@ -122,7 +122,7 @@ func (d *dictator) text() string {
 
 // exported finds what has been compiled of a package.
 var exported = sync.OnceValues(func() (map[string]string, error) {
-	out, err := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "../../dberr", "../../pool", "context", "database/sql", "time").Output()
+	out, err := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "../../dberr", "../../native", "../../pool", "context", "iter", "database/sql", "time").Output()
 	files := map[string]string{}
 	for line := range strings.Lines(string(out)) {
 		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")

@@ -300,7 +300,7 @@ var errUndo = errors.New("undo")
 func TestWhatSqlcNumbersWronglyIsNumberedRight(t *testing.T) {
 	p := withItems(t)
 	r := store.New(p)
-	own, err := read("testdata/numbering/gen")
+	own, err := read("testdata/numbering/gen", goList)
 	require.NoError(t, err)
 	require.Len(t, own.queries, len(numberings)+1, "all but DeleteItems, which has a test of its own")
 	for _, q := range own.queries {
@@ -351,7 +351,7 @@ func TestWhatSqlcNumbersWronglyIsNumberedRight(t *testing.T) {
 					requireIDs("Repo", got, err)
 				}
 			}
-			require.Equal(t, sqlcs, q.renumbered == nil, "repogen leaves alone what is right, and nothing else")
+			require.Equal(t, sqlcs, !q.renumbered, "repogen leaves alone what is right, and nothing else")
 		})
 	}
 }
@@ -475,17 +475,6 @@ func TestWhatIsNotOfSqlcsFormIsRefused(t *testing.T) {
 		dir := package1(t, map[string]string{"q.go": "package gen\n\nconst get = `-- name: Get :exec\n" + text + "\n\ntype Querier interface {\n\tGet(ctx context.Context) error\n}\n"})
 		requireRefused(t, "query Get: ", "-gen", dir, "-import", "example.org/gen")
 		requireRefused(t, want, "-gen", dir, "-import", "example.org/gen")
-	}
-}
-
-func TestDatabaseSQLIsCalledWhatNothingElseIs(t *testing.T) {
-	for want, p := range map[string]*sqlcPackage{
-		"sql":       {local: "gen"},
-		"db":        {local: "sql", imports: []imported{{"db", "database/sql"}}},
-		"stdsql":    {local: "sql"},
-		"stdstdsql": {local: "sql", imports: []imported{{"stdsql", "example.org/sql"}}},
-	} {
-		require.Equal(t, want, view{p: p}.SQL())
 	}
 }
 

@@ -13,6 +13,10 @@ import (
 //go:generate go tool -modfile=../../tools/go.mod sqlc generate -f testdata/shop/sqlc.yaml
 //go:generate go tool -modfile=../../tools/go.mod sqlc generate -f testdata/options/sqlc.yaml
 //go:generate go tool -modfile=../../tools/go.mod sqlc generate -f testdata/numbering/sqlc.yaml
+//go:generate go tool -modfile=../../tools/go.mod sqlc generate -f testdata/kinds/sqlc.yaml
+//go:generate go run . -gen testdata/kinds/plain/gen -out testdata/kinds/plain/store/store_gen.go
+//go:generate go run . -gen testdata/kinds/turned/gen -out testdata/kinds/turned/store/store_gen.go
+//go:generate go run . -gen testdata/altered/gen -out testdata/altered/store/store_gen.go
 //go:generate go run . -gen testdata/shop/gen -out testdata/shop/store/store_gen.go
 //go:generate go run . -gen testdata/numbering/gen -out testdata/numbering/store/store_gen.go
 
@@ -85,12 +89,13 @@ func TestEachOptionOfSqlcWorksOrIsRefusedByName(t *testing.T) {
 			require.NoError(t, os.CopyFS(gen, os.DirFS(filepath.Join("testdata/options", o.in))))
 			out := filepath.Join(gen, "store", "store.go")
 			require.NoError(t, os.Mkdir(filepath.Dir(out), 0o755))
-			code, _, stderr := repogen("-gen", gen, "-out", out)
+			code, told, stderr := repogen("-gen", gen, "-out", out, "-v")
 			require.Zero(t, code, stderr)
+			require.Empty(t, told, "every form that sqlc has is known")
 			text, err := os.ReadFile(out)
 			require.NoError(t, err)
-			require.Contains(t, string(text), "renumbered{q.db}.ListByID(", "a parameter stands behind its slice")
-			require.NotContains(t, string(text), "renumbered{q.db}.SetSizes(", "its slice is last")
+			require.Regexp(t, `func sqlListByID\(n1 int\) string {\n\treturn native.Numbered\(`, string(text), "a parameter stands behind its slice")
+			require.Regexp(t, `func sqlSetSizes\(n1 int\) string {\n\treturn native.Spread\(`, string(text), "its slice is last")
 		})
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "vet", "-mod=mod", "-tags=repogen", "./...")

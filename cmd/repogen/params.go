@@ -36,11 +36,11 @@ type argument struct {
 	path  ast.Expr // the slice in Go: a parameter of the method or a field of one
 }
 
-// renumbering is how the text of a query is made with the right numbers.
-type renumbering struct {
+// slicing is how the text of a query is made whose slices have so many elements.
+type slicing struct {
 	parts  []string // between the placeholders
-	params []int    // which argument each placeholder is, from 0
-	widths []string // how many values each argument is, in Go
+	params []int    // which argument each placeholder is, from 0; nil if only the slices are cut out, and come in order
+	slices []string // the slices among the arguments in Go, "" for one that is none
 }
 
 // placeholders finds the parameters of SQL text.
@@ -101,28 +101,33 @@ func (q *query) setParams(sql string, method *ast.FuncDecl) error {
 	if err != nil {
 		return err
 	}
-	if agree(sql, marks, args, params) {
-		q.text = withOneElement(sql, marks, nil)
-		return nil
+	q.renumbered = !agree(sql, marks, args, params)
+	if !q.renumbered {
+		params = nil
 	}
 	q.text = withOneElement(sql, marks, params)
-	r := &renumbering{params: params}
+	if !slices.ContainsFunc(args, func(a argument) bool { return a.slice != "" }) {
+		return nil
+	}
+	q.sliced = &slicing{params: params}
 	from := 0
 	for _, m := range marks {
-		r.parts = append(r.parts, sql[from:m.at])
-		from = m.at + len(m.text)
-	}
-	r.parts = append(r.parts, sql[from:])
-	for _, a := range args {
-		width := "1"
-		if a.slice != "" {
-			if width, err = q.widthOf(a.path, method); err != nil {
-				return err
-			}
+		if q.renumbered || m.slice != "" {
+			q.sliced.parts = append(q.sliced.parts, sql[from:m.at])
+			from = m.at + len(m.text)
 		}
-		r.widths = append(r.widths, width)
 	}
-	q.renumbered = r
+	q.sliced.parts = append(q.sliced.parts, sql[from:])
+	for _, a := range args {
+		path, ok := q.pathOf(a.path, method)
+		switch {
+		case a.slice == "":
+			path = ""
+		case !ok:
+			return errors.New("its method does not fill its slices as sqlc does; run sqlc generate again")
+		}
+		q.sliced.slices = append(q.sliced.slices, path)
+	}
 	return nil
 }
 
@@ -307,9 +312,9 @@ func isNamed(e ast.Expr, name string) bool {
 	return ok && ident.Name == name
 }
 
-// widthOf is the length of a slice as the repository's method says it, where
+// pathOf is what sqlc's method passes as the repository's method says it, where
 // parameters may have other names.
-func (q *query) widthOf(path ast.Expr, method *ast.FuncDecl) (string, error) {
+func (q *query) pathOf(path ast.Expr, method *ast.FuncDecl) (_ string, ok bool) {
 	field := ""
 	if s, ok := path.(*ast.SelectorExpr); ok {
 		path, field = s.X, "."+s.Sel.Name
@@ -318,10 +323,10 @@ func (q *query) widthOf(path ast.Expr, method *ast.FuncDecl) (string, error) {
 	for _, p := range method.Type.Params.List {
 		for _, name := range p.Names {
 			if i >= 0 && i < len(q.params) && isNamed(path, name.Name) {
-				return "len(" + q.params[i].name + field + ")", nil
+				return q.params[i].name + field, true
 			}
 			i++
 		}
 	}
-	return "", errors.New("its method does not fill its slices as sqlc does; run sqlc generate again")
+	return "", false
 }

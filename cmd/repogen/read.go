@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // sqlcPackage is what a repository is made from.
@@ -43,28 +45,34 @@ type query struct {
 	params  []param // without the context
 	result  string  // "" if the query only fails or not
 	reads   bool
-	text    string          // the SQL that runs
+	text    string          // the SQL that runs, each slice with one element
 	imports map[string]bool // the package names its signature says
 
-	renumbered *renumbering // if sqlc's numbers are wrong
+	renumbered bool     // sqlc's numbers are wrong
+	sliced     *slicing // if it has slices
+	body       *body    // what it does; nil if it runs sqlc's own method,
+	why        error    // for this reason
+	noSeq      bool     // Another query is called like its iterator.
 }
 
 type param struct{ name, kind string }
 
 // read parses the sqlc package in a directory.
-func read(dir string) (*sqlcPackage, error) {
-	files, err := parse(dir)
+func read(dir string, list lister) (*sqlcPackage, error) {
+	fset := token.NewFileSet()
+	files, err := parse(fset, dir)
 	if err != nil {
 		return nil, err
 	}
 	p := &sqlcPackage{name: files[0].Name.Name, local: files[0].Name.Name}
-	if taken[p.local] || declared[p.local] || predeclared(p.local) {
+	if isTaken(p.local) || declared[p.local] || predeclared(p.local) {
 		p.local = "sqlcgen"
 	}
 	if p.name == "main" || p.name == "_" {
 		return nil, fmt.Errorf("%s: package %s cannot be imported; give it another name in sqlc.yaml", dir, p.name)
 	}
-	texts := make(map[string]string) // SQL by query name
+	texts := make(map[string]string)  // SQL by query name,
+	consts := make(map[string]string) // and by its constant's
 	methods := make(map[string]*ast.FuncDecl)
 	var querier *ast.InterfaceType
 	var from *ast.File
@@ -81,6 +89,7 @@ func read(dir string) (*sqlcPackage, error) {
 			switch s := spec.(type) {
 			case *ast.ValueSpec:
 				addText(texts, s)
+				addConstants(consts, s)
 			case *ast.TypeSpec:
 				if i, ok := s.Type.(*ast.InterfaceType); ok && s.Name.Name == "Querier" && s.TypeParams == nil {
 					querier, from = i, f
@@ -98,20 +107,23 @@ func read(dir string) (*sqlcPackage, error) {
 	if err == nil {
 		err = p.addImports(from)
 	}
+	if err == nil {
+		p.addBodies(texts, consts, methods, check(dir, fset, files, list))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return p, nil
 }
 
-func parse(dir string) ([]*ast.File, error) {
+func parse(fset *token.FileSet, dir string) ([]*ast.File, error) {
 	entries, _ := os.ReadDir(dir) // without any the caller says what to do
 	var files []*ast.File
 	for _, e := range entries {
 		if filepath.Ext(e.Name()) != ".go" {
 			continue
 		}
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, e.Name()), nil, parser.ParseComments)
+		f, err := parser.ParseFile(fset, filepath.Join(dir, e.Name()), nil, parser.ParseComments)
 		if strings.HasSuffix(e.Name(), "_test.go") {
 			if f != nil && isSqlcs(f) {
 				return nil, fmt.Errorf("%s: sqlc has written %s, which Go compiles for tests alone; give it a name that does not end in _test with output_files_suffix or output_querier_file_name in sqlc.yaml", dir, e.Name())
@@ -181,6 +193,18 @@ func addText(texts map[string]string, spec *ast.ValueSpec) {
 	}
 }
 
+// addConstants finds texts by their constants' names.
+func addConstants(consts map[string]string, spec *ast.ValueSpec) {
+	if len(spec.Names) != len(spec.Values) {
+		return
+	}
+	for i, v := range spec.Values {
+		if text, ok := fold(v); ok {
+			consts[spec.Names[i].Name] = text
+		}
+	}
+}
+
 // fold is the string that literals are, put together: sqlc writes SQL with a
 // backtick as several.
 func fold(e ast.Expr) (text string, ok bool) {
@@ -238,6 +262,15 @@ func (p *sqlcPackage) addQueries(querier *ast.InterfaceType, texts map[string]st
 	return nil
 }
 
+// addBodies reads what sqlc's methods do.
+func (p *sqlcPackage) addBodies(texts, consts map[string]string, methods map[string]*ast.FuncDecl, c *checked) {
+	for i := range p.queries {
+		q := &p.queries[i]
+		q.why = q.setBody(methods[q.name], consts, texts[q.name], c)
+		q.noSeq = slices.ContainsFunc(p.queries, func(other query) bool { return other.name == q.name+"Seq" })
+	}
+}
+
 func (q *query) setSignature(pkg string, f *ast.FuncType) error {
 	var params []param
 	for _, field := range f.Params.List {
@@ -262,7 +295,7 @@ func (q *query) setSignature(pkg string, f *ast.FuncType) error {
 	}
 	for i := range q.params {
 		n := &q.params[i].name
-		if !taken[*n] && *n != pkg && *n != "_" && !predeclared(*n) {
+		if !isTaken(*n) && *n != pkg && *n != "_" && !predeclared(*n) {
 			continue
 		}
 		for *n = strings.TrimPrefix(*n, "_") + "Arg"; used[*n]; *n += "Arg" {
@@ -292,7 +325,19 @@ func isError(e ast.Expr) bool {
 // taken are the names that the generated code uses itself.
 var taken = map[string]bool{
 	"context": true, "pool": true, "dberr": true, "ctx": true, "q": true,
-	"err": true, "result": true, "renumbered": true, "withText": true, "numbered": true, "strconv": true,
+	"err": true, "result": true, "native": true, "iter": true, "c": true, "i": true, "v": true,
+}
+
+// isTaken reports a name that the generated code uses itself, or may use: those of
+// texts and of functions that read rows depend on the queries.
+func isTaken(name string) bool {
+	for _, prefix := range []string{"sql", "read"} {
+		rest, ok := strings.CutPrefix(name, prefix)
+		if first, _ := utf8.DecodeRuneInString(rest); ok && unicode.IsUpper(first) {
+			return true
+		}
+	}
+	return taken[name]
 }
 
 // declared are the names that the generated file declares.
@@ -367,7 +412,7 @@ func (q *query) prefixed(prefix, pkg string, e ast.Expr) (string, error) {
 
 // localName is what the generated code calls a package that signatures name.
 func localName(pkg, from string) string {
-	if from != "context" && taken[from] || declared[from] || from == pkg || predeclared(from) {
+	if from != "context" && isTaken(from) || declared[from] || from == pkg || predeclared(from) {
 		return from + "types"
 	}
 	return from

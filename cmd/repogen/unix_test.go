@@ -42,7 +42,7 @@ func onSmallDisk() (code int) {
 			panic(err)
 		}
 	}()
-	return run(os.Args[1:], os.Stdout, os.Stderr)
+	return run(os.Args[1:], os.Stdout, os.Stderr, goList)
 }
 
 func TestADiskThatIsFullIsOneClearLineAndTheOldOutputStays(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"text/template"
 )
@@ -23,7 +22,7 @@ func write(p *sqlcPackage, name string) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	if err := t.Execute(&b, view{p: p, Package: name}); err != nil {
+	if err := t.Execute(&b, newView(p, name)); err != nil {
 		return nil, err
 	}
 	source, err := format.Source(b.Bytes())
@@ -37,7 +36,10 @@ func write(p *sqlcPackage, name string) ([]byte, error) {
 type view struct {
 	p       *sqlcPackage
 	Package string
+	reads   *readers
 }
+
+func newView(p *sqlcPackage, name string) view { return view{p, name, newReaders(p.queries)} }
 
 // Gen is what the sqlc package is called here.
 func (v view) Gen() string { return v.p.local }
@@ -51,44 +53,17 @@ func (v view) Constraint() string {
 	return v.p.constraint + "\n\n"
 }
 
-// SQL is what package database/sql is called here.
-func (v view) SQL() string {
-	for _, i := range v.p.imports {
-		if i.path == "database/sql" {
-			return i.name
-		}
-	}
-	name := "sql"
-	for name == v.p.local || slices.ContainsFunc(v.p.imports, func(i imported) bool { return i.name == name }) {
-		name = "std" + name
-	}
-	return name
-}
-
-// Renumbered are the methods whose SQL sqlc has numbered wrongly.
-func (v view) Renumbered() (renumbered []query) {
-	for _, q := range v.p.queries {
-		if q.renumbered != nil {
-			renumbered = append(renumbered, q)
-		}
-	}
-	return renumbered
-}
-
-// Imports are the lines of the import block.
+// Imports are the lines of the import block behind the first.
 func (v view) Imports() []string {
 	lines := []string{importLine(v.p.local, v.p.importPath)}
 	for _, i := range v.p.imports {
 		lines = append(lines, importLine(i.name, i.path))
 	}
-	if line := importLine(v.SQL(), "database/sql"); len(v.Renumbered()) > 0 {
-		lines = append(lines, `"strconv"`)
-		if !slices.Contains(lines, line) {
-			lines = append(lines, line)
-		}
-	}
 	return lines
 }
+
+// HasSeq tells whether there are iterators.
+func (v view) HasSeq() bool { return slices.ContainsFunc(v.p.queries, query.HasSeq) }
 
 func importLine(name, path string) string {
 	if strings.HasSuffix("/"+path, "/"+name) {
@@ -124,31 +99,21 @@ func (q query) Doc() string {
 // Reads tells whether the query only reads.
 func (q query) Reads() bool { return q.reads }
 
-// Result is the type that comes with the error, if there is one.
-func (q query) Result() string { return q.result }
-
 // Params is the parameter list.
 func (q query) Params() string {
-	return strings.TrimSuffix("ctx context.Context, "+q.OwnParams(), ", ")
+	return strings.Join(append([]string{"ctx context.Context"}, q.ownParams()...), ", ")
 }
 
-// OwnParams is the parameter list without the context.
-func (q query) OwnParams() string {
-	var list []string
+func (q query) ownParams() (list []string) {
 	for _, p := range q.params {
 		list = append(list, p.name+" "+p.kind)
 	}
-	return strings.Join(list, ", ")
+	return list
 }
 
 // Args is the argument list.
 func (q query) Args() string {
-	return strings.TrimSuffix("ctx, "+q.OwnArgs(), ", ")
-}
-
-// OwnArgs is the argument list without the context.
-func (q query) OwnArgs() string {
-	var list []string
+	list := []string{"ctx"}
 	for _, p := range q.params {
 		list = append(list, p.name)
 	}
@@ -162,26 +127,6 @@ func (q query) Half() string {
 	}
 	return "writes"
 }
-
-// On is sqlc's Queries on what the half runs on, with the SQL of this query in order.
-func (q query) On(gen string) string {
-	if q.renumbered == nil {
-		return gen + ".New(q.db)"
-	}
-	return "renumbered{q.db}." + q.name + "(" + q.OwnArgs() + ")"
-}
-
-// Text is the SQL that runs, in Go, each slice with one element.
-func (q query) Text() string { return strconv.Quote(q.text) }
-
-// Parts, Numbers and Widths are how the SQL of a query is numbered.
-func (q query) Parts() string { return fmt.Sprintf("%#v", q.renumbered.parts) }
-
-// Numbers are the arguments that the placeholders between the parts stand for.
-func (q query) Numbers() string { return fmt.Sprintf("%#v", q.renumbered.params) }
-
-// Widths are how many values each argument is.
-func (q query) Widths() string { return strings.Join(q.renumbered.widths, ", ") }
 
 // Results is the result list.
 func (q query) Results() string {

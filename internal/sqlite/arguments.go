@@ -1,12 +1,10 @@
 package sqlite
 
 import (
-	"database/sql/driver"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // ArgumentsError says that the arguments are not those that a statement asks
@@ -107,18 +105,18 @@ func newParameters(list []param) parameters {
 
 // arguments are a call's, sorted.
 type arguments struct {
-	all     []driver.NamedValue
-	unnamed []driver.NamedValue // They are those without a name, in order.
-	named   map[string]any      // They are the others.
+	all     []Argument
+	unnamed []Argument       // They are those without a name, in order.
+	named   map[string]Value // They are the others.
 }
 
-func sorted(all []driver.NamedValue) arguments {
+func sorted(all []Argument) arguments {
 	a := arguments{all: all, unnamed: all}
 	for i, arg := range all {
 		switch {
 		case arg.Name != "":
 			if a.named == nil {
-				a.named, a.unnamed = make(map[string]any), slices.Clone(all[:i])
+				a.named, a.unnamed = make(map[string]Value), slices.Clone(all[:i])
 			}
 			a.named[arg.Name] = arg.Value
 		case a.named != nil:
@@ -128,11 +126,22 @@ func sorted(all []driver.NamedValue) arguments {
 	return a
 }
 
+// plain reports what is nearly always so: as many arguments as are wanted, and no
+// names anywhere. Then they need not be sorted.
+func (p *parameters) plain(args []Argument) bool {
+	if len(p.names) > 0 || len(args) != p.unnamed {
+		return false
+	}
+	for i := range args {
+		if args[i].Name != "" {
+			return false
+		}
+	}
+	return true
+}
+
 // check counts the arguments, in database/sql's words.
 func (p *parameters) check(a arguments) error {
-	if len(p.names) == 0 && len(a.all) == p.unnamed && a.named == nil {
-		return nil
-	}
 	detail, missing := "", false
 	for _, name := range p.names {
 		if _, given := a.named[name]; !given && !missing {
@@ -169,10 +178,15 @@ func (p *parameters) check(a arguments) error {
 }
 
 // Check counts the arguments of a run.
-func (s *Stmt) Check(args []driver.NamedValue) error { return s.check(sorted(args)) }
+func (s *Stmt) Check(args []Argument) error {
+	if s.plain(args) {
+		return nil
+	}
+	return s.check(sorted(args))
+}
 
 // argument is what a parameter takes of arguments that were checked.
-func (p *parameters) argument(q param, a arguments) any {
+func (p *parameters) argument(q param, a arguments) Value {
 	switch {
 	case q.name != "":
 		return a.named[q.name]
@@ -187,7 +201,7 @@ func (p *parameters) argument(q param, a arguments) any {
 // one makes it compile. Each plain ? takes the next argument, across the script;
 // numbers and names mean the same argument in each statement. Numbers do not go
 // together with anything else: it would not be clear what they count.
-func Share(parts []string, args []driver.NamedValue) ([][]driver.NamedValue, error) {
+func Share(parts []string, args []Argument) ([][]Argument, error) {
 	var whole parameters
 	numbered, plain := 0, 0
 	each := make([][]param, len(parts))
@@ -212,7 +226,7 @@ func Share(parts []string, args []driver.NamedValue) ([][]driver.NamedValue, err
 	if err := whole.check(given); err != nil {
 		return nil, err
 	}
-	shares := make([][]driver.NamedValue, len(parts))
+	shares := make([][]Argument, len(parts))
 	for i, params := range each {
 		shares[i] = given.take(params)
 	}
@@ -221,7 +235,7 @@ func Share(parts []string, args []driver.NamedValue) ([][]driver.NamedValue, err
 
 // take returns the arguments of one statement of a script. Those that it consumes
 // are gone for the next one.
-func (a *arguments) take(params []param) (taken []driver.NamedValue) {
+func (a *arguments) take(params []param) (taken []Argument) {
 	plain, numbered := 0, 0
 	var names []string
 	for _, q := range params {
@@ -237,26 +251,7 @@ func (a *arguments) take(params []param) (taken []driver.NamedValue) {
 	taken = slices.Clone(a.unnamed[:plain+numbered])
 	a.unnamed = a.unnamed[plain:]
 	for _, name := range names {
-		taken = append(taken, driver.NamedValue{Name: name, Value: a.named[name]})
+		taken = append(taken, Argument{Name: name, Value: a.named[name]})
 	}
 	return taken
-}
-
-// Written returns the arguments with every time as it is written.
-func (f TimeFormat) Written(args []driver.NamedValue) ([]driver.NamedValue, error) {
-	own := false
-	for i := range args {
-		t, ok := args[i].Value.(time.Time)
-		if !ok {
-			continue
-		}
-		if !own {
-			args, own = slices.Clone(args), true
-		}
-		var err error
-		if args[i].Value, err = f.write(t); err != nil {
-			return nil, ArgumentsError(fmt.Sprintf("argument %d: %v", i+1, err))
-		}
-	}
-	return args, nil
 }

@@ -54,9 +54,10 @@ func run(t *testing.T, c *sqlite.Conn, text string, args ...driver.Value) sqlite
 	return res
 }
 
-func named(args []driver.Value) (values []driver.NamedValue) {
-	for i, arg := range args {
-		values = append(values, driver.NamedValue{Ordinal: i + 1, Value: arg})
+func named(args []driver.Value) (values []sqlite.Argument) {
+	for _, arg := range args {
+		v, _ := sqlite.ValueOf(arg)
+		values = append(values, sqlite.Argument{Value: v})
 	}
 	return values
 }
@@ -298,8 +299,8 @@ func TestArgumentsAreCountedInDatabaseSQLsWords(t *testing.T) {
 	err := s.Check(named([]driver.Value{int64(1)}))
 	require.True(t, errors.As(err, &counted))
 	require.ErrorContains(t, err, "sql: expected 2 arguments, got 1")
-	require.NoError(t, s.Check([]driver.NamedValue{{Ordinal: 1, Value: int64(1)}, {Ordinal: 2, Name: "name", Value: "x"}}))
-	shares, err := sqlite.Share([]string{"SELECT ?", "SELECT ?, :a", "SELECT :a"}, []driver.NamedValue{{Ordinal: 1, Value: int64(1)}, {Ordinal: 2, Value: int64(2)}, {Ordinal: 3, Name: "a", Value: "x"}})
+	require.NoError(t, s.Check([]sqlite.Argument{{Value: sqlite.IntegerOf(1)}, {Name: "name", Value: sqlite.TextOf("x")}}))
+	shares, err := sqlite.Share([]string{"SELECT ?", "SELECT ?, :a", "SELECT :a"}, []sqlite.Argument{{Value: sqlite.IntegerOf(1)}, {Value: sqlite.IntegerOf(2)}, {Name: "a", Value: sqlite.TextOf("x")}})
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 2, 1}, []int{len(shares[0]), len(shares[1]), len(shares[2])})
 	_, err = sqlite.Share([]string{"SELECT ?1", "SELECT ?"}, nil)

@@ -1,75 +1,11 @@
 package sqlite
 
 import (
-	"database/sql/driver"
 	"math"
-	"time"
 
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
 )
-
-// Kind is what a value is: one of SQLite's storage classes
-// (https://www.sqlite.org/datatype3.html), or a time, which those are made of that a
-// column holds which is declared as one.
-type Kind uint8
-
-// What a value may be.
-const (
-	Null Kind = iota
-	Integer
-	Float
-	Text
-	Blob
-	Time
-)
-
-// Value is a column of a row that was read. Other than a driver.Value it costs no
-// memory of its own, unless it is long or a BLOB.
-type Value struct {
-	Kind Kind
-
-	nanos  int32  // of a Time
-	number int64  // an Integer, the bits of a Float, the seconds of a Time
-	text   string // of a Text
-	blob   []byte // of a Blob; not nil
-}
-
-// Int is what an Integer is.
-func (v *Value) Int() int64 { return v.number }
-
-// Float is what a Float is.
-func (v *Value) Float() float64 { return math.Float64frombits(uint64(v.number)) }
-
-// Text is what a Text is.
-func (v *Value) Text() string { return v.text }
-
-// Blob is what a Blob is. It is not a copy.
-func (v *Value) Blob() []byte { return v.blob }
-
-// Time is what a Time is, in UTC.
-func (v *Value) Time() time.Time { return time.Unix(v.number, int64(v.nanos)).UTC() }
-
-// Driver is the value as database/sql has it.
-func (v *Value) Driver() driver.Value {
-	switch v.Kind {
-	case Integer:
-		return v.number
-	case Float:
-		return v.Float()
-	case Text:
-		return v.text
-	case Blob:
-		return v.blob
-	case Time:
-		return v.Time()
-	}
-	return nil
-}
-
-func timeValue(t time.Time) Value {
-	return Value{Kind: Time, number: t.Unix(), nanos: int32(t.Nanosecond())}
-}
 
 // shortText is the length up to which the texts of a row share their memory: one
 // allocation instead of many. A long one has its own, lest it be kept by a short

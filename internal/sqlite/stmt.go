@@ -4,9 +4,8 @@ import (
 	"container/list"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"io"
-	"math"
+	"slices"
 	"strings"
 
 	"modernc.org/libc"
@@ -36,9 +35,9 @@ type Stmt struct {
 	whole      answer // It changes all rows or none; see Whole.
 	compiled   int32  // SQLite had compiled it again so often when its columns were looked at.
 
-	bound  []uintptr // Parameters are bound to this memory.
-	texts  []byte    // The short texts of the row that is being read are here,
-	ends   []end     // and each of them ends there.
+	memory memory // Parameters are bound to texts and BLOBs here.
+	texts  []byte // The short texts of the row that is being read are here,
+	ends   []end  // and each of them ends there.
 	status status
 	stale  bool // It was compiled for another schema than its effects were seen in, whatever runs since.
 }
@@ -103,70 +102,6 @@ func (s *Stmt) timesCompiled() int32 {
 	return lib.Xsqlite3_stmt_status(s.conn.tls, s.pstmt, lib.SQLITE_STMTSTATUS_REPREPARE, 0)
 }
 
-// bind gives every parameter its argument. The arguments were checked.
-func (s *Stmt) bind(args []driver.NamedValue) error {
-	given := sorted(args)
-	for i, p := range s.list {
-		rc, err := s.bindValue(int32(i+1), s.argument(p, given))
-		if err != nil {
-			return err
-		}
-		if rc != lib.SQLITE_OK {
-			return s.conn.failure(rc)
-		}
-	}
-	return nil
-}
-
-func (s *Stmt) bindValue(i int32, v any) (rc int32, err error) {
-	tls := s.conn.tls
-	switch v := v.(type) {
-	case nil:
-		return lib.Xsqlite3_bind_null(tls, s.pstmt, i), nil
-	case int64:
-		return lib.Xsqlite3_bind_int64(tls, s.pstmt, i, v), nil
-	case float64:
-		return lib.Xsqlite3_bind_double(tls, s.pstmt, i, v), nil
-	case bool:
-		var n int64
-		if v {
-			n = 1
-		}
-		return lib.Xsqlite3_bind_int64(tls, s.pstmt, i, n), nil
-	case string:
-		p, err := s.keep(v)
-		if err != nil {
-			return 0, err
-		}
-		return lib.Xsqlite3_bind_text(tls, s.pstmt, i, p, int32(len(v)), 0), nil
-	case []byte:
-		switch {
-		case v == nil:
-			return lib.Xsqlite3_bind_null(tls, s.pstmt, i), nil
-		case len(v) == 0:
-			return lib.Xsqlite3_bind_zeroblob(tls, s.pstmt, i, 0), nil
-		}
-		p, err := s.keep(string(v))
-		if err != nil {
-			return 0, err
-		}
-		return lib.Xsqlite3_bind_blob(tls, s.pstmt, i, p, int32(len(v)), 0), nil
-	}
-	return 0, fmt.Errorf("sqlite: invalid driver.Value type %T", v)
-}
-
-// keep copies a value to where SQLite can read it until reset.
-func (s *Stmt) keep(v string) (uintptr, error) {
-	if len(v) > math.MaxInt32 {
-		return 0, s.conn.refusal(lib.SQLITE_TOOBIG)
-	}
-	p, err := libc.CString(v)
-	if err == nil {
-		s.bound = append(s.bound, p)
-	}
-	return p, err
-}
-
 // step runs the statement to its next row, or to its end: io.EOF.
 func (s *Stmt) step() error {
 	s.status = stmtEnded // also if a function that SQLite calls does not return
@@ -183,12 +118,11 @@ func (s *Stmt) step() error {
 
 // begin binds the arguments and takes the first step. After a failure it may be
 // called again.
-func (s *Stmt) begin(args []driver.NamedValue) error {
+func (s *Stmt) begin(args []Argument) error {
 	if s.status != stmtIdle {
 		_ = s.reset() // it repeats why the last run failed
 	}
 	if err := s.bind(args); err != nil {
-		s.free()
 		return err
 	}
 	err := s.step()
@@ -199,26 +133,19 @@ func (s *Stmt) begin(args []driver.NamedValue) error {
 	return err
 }
 
-// reset ends the run. Parameters stay bound, to memory that is gone: the next
-// bind replaces them before SQLite looks at them.
+// reset ends the run. Parameters stay bound, perhaps to memory that is gone: the
+// next bind replaces them before SQLite looks at them.
 func (s *Stmt) reset() error {
 	if s.status == stmtFinalized {
 		return nil
 	}
 	rc := lib.Xsqlite3_reset(s.conn.tls, s.pstmt)
 	s.status = stmtIdle
-	s.free()
+	s.memory.trim(s.conn.tls)
 	if rc != lib.SQLITE_OK {
 		return s.conn.failure(rc)
 	}
 	return nil
-}
-
-func (s *Stmt) free() {
-	for _, p := range s.bound {
-		libc.Xfree(s.conn.tls, p)
-	}
-	s.bound = s.bound[:0]
 }
 
 // Close finalizes the statement.
@@ -228,12 +155,12 @@ func (s *Stmt) Close() error {
 	}
 	s.status = stmtFinalized
 	err := s.driver.Close()
-	s.free()
+	s.memory.free(s.conn.tls)
 	return err
 }
 
 // Complete runs the statement to its end, rows and all.
-func (s *Stmt) Complete(args []driver.NamedValue) (Result, error) {
+func (s *Stmt) Complete(args []Argument) (Result, error) {
 	return s.observe(func() error {
 		err := s.begin(args)
 		for err == nil {
@@ -247,7 +174,7 @@ func (s *Stmt) Complete(args []driver.NamedValue) (Result, error) {
 }
 
 // Open runs the statement up to its first row.
-func (s *Stmt) Open(args []driver.NamedValue) error {
+func (s *Stmt) Open(args []Argument) error {
 	if err := s.begin(args); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -263,6 +190,21 @@ func (s *Stmt) End() error {
 		}
 	}
 	return s.reset()
+}
+
+// One runs the statement to its end, and reads its first row, if there is one, into
+// row, which is grown as needed. It is returned at its length.
+func (s *Stmt) One(args []Argument, row []Value) (_ []Value, found bool, err error) {
+	if err = s.begin(args); err == nil {
+		n := s.header.Count()
+		row, found = slices.Grow(row[:0], n)[:n], true
+		s.status = stmtRowRead
+		s.read(row)
+	}
+	if err != nil && err != io.EOF {
+		return row, false, err
+	}
+	return row, found, s.End()
 }
 
 // Next reads the next row.

@@ -20,28 +20,37 @@ const (
 // timeLayout is that of text, the default, for time.Format.
 const timeLayout = "2006-01-02 15:04:05.000000000-07:00"
 
-// write returns the text or the integer that stands for t. A year that the text
-// has no room for is refused, and so is one that the integer has none for.
-func (f TimeFormat) write(t time.Time) (any, error) {
-	t = t.UTC()
-	first, last := 0, 9999
-	if f == timeUnixNano {
-		first, last = 1678, 2261
+// Check refuses times that cannot be written: in a year that the text has no room
+// for, or that the integer has none for.
+func (f TimeFormat) Check(args []Argument) error {
+	for i := range args {
+		if args[i].Kind != Time {
+			continue
+		}
+		first, last := 0, 9999
+		if f == timeUnixNano {
+			first, last = 1678, 2261
+		}
+		if y := args[i].Time().Year(); y < first || y > last {
+			return ArgumentsError(fmt.Sprintf("argument %d: a time in the year %d; those from %04d to %d can be written", i+1, y, first, last))
+		}
 	}
-	if y := t.Year(); y < first || y > last {
-		return nil, fmt.Errorf("a time in the year %d; those from %04d to %d can be written", y, first, last)
-	}
+	return nil
+}
+
+// integer returns the integer that stands for t. ok is false where text does.
+func (f TimeFormat) integer(t time.Time) (n int64, ok bool) {
 	switch f {
 	case timeUnix:
-		return t.Unix(), nil
+		return t.Unix(), true
 	case timeUnixMilli:
-		return t.UnixMilli(), nil
+		return t.UnixMilli(), true
 	case timeUnixMicro:
-		return t.UnixMicro(), nil
+		return t.UnixMicro(), true
 	case timeUnixNano:
-		return t.UnixNano(), nil
+		return t.UnixNano(), true
 	}
-	return t.Format(timeLayout), nil
+	return 0, false
 }
 
 // readInteger returns the time that an integer stands for. ok is false where

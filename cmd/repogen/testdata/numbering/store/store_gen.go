@@ -4,12 +4,12 @@ package store
 
 import (
 	"context"
+	"iter"
 
-	"database/sql"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/numbering/gen"
 	"github.com/sqlane/sqlane/dberr"
+	"github.com/sqlane/sqlane/native"
 	"github.com/sqlane/sqlane/pool"
-	"strconv"
 )
 
 // What errors of queries are, besides their cause: see package dberr.
@@ -38,70 +38,128 @@ type Tx struct {
 
 // reads has a method for each query that only reads, writes one for each other.
 type (
-	reads  struct{ db gen.DBTX }
-	writes struct{ db gen.DBTX }
+	reads  struct{ db native.DB }
+	writes struct{ db native.DB }
 )
 
 // Reader has the queries that only read.
 type Reader interface {
 	// ArgAroundSlice runs the query of that name.
 	ArgAroundSlice(ctx context.Context, arg gen.ArgAroundSliceParams) ([]int64, error)
+	// ArgAroundSliceSeq is ArgAroundSlice a row at a time. Leaving the loop ends the query; an error comes last.
+	ArgAroundSliceSeq(ctx context.Context, arg gen.ArgAroundSliceParams) iter.Seq2[int64, error]
 	// AtBehindSlice runs the query of that name.
 	AtBehindSlice(ctx context.Context, arg gen.AtBehindSliceParams) ([]int64, error)
+	// AtBehindSliceSeq is AtBehindSlice a row at a time. Leaving the loop ends the query; an error comes last.
+	AtBehindSliceSeq(ctx context.Context, arg gen.AtBehindSliceParams) iter.Seq2[int64, error]
 	// ColonBehindSlice runs the query of that name.
 	ColonBehindSlice(ctx context.Context, arg gen.ColonBehindSliceParams) ([]int64, error)
+	// ColonBehindSliceSeq is ColonBehindSlice a row at a time. Leaving the loop ends the query; an error comes last.
+	ColonBehindSliceSeq(ctx context.Context, arg gen.ColonBehindSliceParams) iter.Seq2[int64, error]
 	// CommentedMark runs the query of that name.
 	CommentedMark(ctx context.Context, arg gen.CommentedMarkParams) ([]int64, error)
+	// CommentedMarkSeq is CommentedMark a row at a time. Leaving the loop ends the query; an error comes last.
+	CommentedMarkSeq(ctx context.Context, arg gen.CommentedMarkParams) iter.Seq2[int64, error]
 	// LimitAndOffset runs the query of that name.
 	LimitAndOffset(ctx context.Context, arg gen.LimitAndOffsetParams) ([]int64, error)
+	// LimitAndOffsetSeq is LimitAndOffset a row at a time. Leaving the loop ends the query; an error comes last.
+	LimitAndOffsetSeq(ctx context.Context, arg gen.LimitAndOffsetParams) iter.Seq2[int64, error]
 	// MarkAndSliceAndName runs the query of that name.
 	MarkAndSliceAndName(ctx context.Context, arg gen.MarkAndSliceAndNameParams) ([]int64, error)
+	// MarkAndSliceAndNameSeq is MarkAndSliceAndName a row at a time. Leaving the loop ends the query; an error comes last.
+	MarkAndSliceAndNameSeq(ctx context.Context, arg gen.MarkAndSliceAndNameParams) iter.Seq2[int64, error]
 	// MarkBehindSlice runs the query of that name.
 	MarkBehindSlice(ctx context.Context, arg gen.MarkBehindSliceParams) ([]int64, error)
+	// MarkBehindSliceSeq is MarkBehindSlice a row at a time. Leaving the loop ends the query; an error comes last.
+	MarkBehindSliceSeq(ctx context.Context, arg gen.MarkBehindSliceParams) iter.Seq2[int64, error]
 	// MarkBetweenSlices runs the query of that name.
 	MarkBetweenSlices(ctx context.Context, arg gen.MarkBetweenSlicesParams) ([]int64, error)
+	// MarkBetweenSlicesSeq is MarkBetweenSlices a row at a time. Leaving the loop ends the query; an error comes last.
+	MarkBetweenSlicesSeq(ctx context.Context, arg gen.MarkBetweenSlicesParams) iter.Seq2[int64, error]
 	// MarkThenName runs the query of that name.
 	MarkThenName(ctx context.Context, arg gen.MarkThenNameParams) ([]int64, error)
+	// MarkThenNameSeq is MarkThenName a row at a time. Leaving the loop ends the query; an error comes last.
+	MarkThenNameSeq(ctx context.Context, arg gen.MarkThenNameParams) iter.Seq2[int64, error]
 	// MarkThenNames runs the query of that name.
 	MarkThenNames(ctx context.Context, arg gen.MarkThenNamesParams) ([]int64, error)
+	// MarkThenNamesSeq is MarkThenNames a row at a time. Leaving the loop ends the query; an error comes last.
+	MarkThenNamesSeq(ctx context.Context, arg gen.MarkThenNamesParams) iter.Seq2[int64, error]
 	// MarksAroundSlice runs the query of that name.
 	MarksAroundSlice(ctx context.Context, arg gen.MarksAroundSliceParams) ([]int64, error)
+	// MarksAroundSliceSeq is MarksAroundSlice a row at a time. Leaving the loop ends the query; an error comes last.
+	MarksAroundSliceSeq(ctx context.Context, arg gen.MarksAroundSliceParams) iter.Seq2[int64, error]
 	// NameThenMark runs the query of that name.
 	NameThenMark(ctx context.Context, arg gen.NameThenMarkParams) ([]int64, error)
+	// NameThenMarkSeq is NameThenMark a row at a time. Leaving the loop ends the query; an error comes last.
+	NameThenMarkSeq(ctx context.Context, arg gen.NameThenMarkParams) iter.Seq2[int64, error]
 	// NameThenMarks runs the query of that name.
 	NameThenMarks(ctx context.Context, arg gen.NameThenMarksParams) ([]int64, error)
+	// NameThenMarksSeq is NameThenMarks a row at a time. Leaving the loop ends the query; an error comes last.
+	NameThenMarksSeq(ctx context.Context, arg gen.NameThenMarksParams) iter.Seq2[int64, error]
 	// NargThenSlice runs the query of that name.
 	NargThenSlice(ctx context.Context, arg gen.NargThenSliceParams) ([]int64, error)
+	// NargThenSliceSeq is NargThenSlice a row at a time. Leaving the loop ends the query; an error comes last.
+	NargThenSliceSeq(ctx context.Context, arg gen.NargThenSliceParams) iter.Seq2[int64, error]
 	// NotInSlice runs the query of that name.
 	NotInSlice(ctx context.Context, arg gen.NotInSliceParams) ([]int64, error)
+	// NotInSliceSeq is NotInSlice a row at a time. Leaving the loop ends the query; an error comes last.
+	NotInSliceSeq(ctx context.Context, arg gen.NotInSliceParams) iter.Seq2[int64, error]
 	// NumberThenSlice runs the query of that name.
 	NumberThenSlice(ctx context.Context, arg gen.NumberThenSliceParams) ([]int64, error)
+	// NumberThenSliceSeq is NumberThenSlice a row at a time. Leaving the loop ends the query; an error comes last.
+	NumberThenSliceSeq(ctx context.Context, arg gen.NumberThenSliceParams) iter.Seq2[int64, error]
 	// NumbersBackwards runs the query of that name.
 	NumbersBackwards(ctx context.Context, arg gen.NumbersBackwardsParams) ([]int64, error)
+	// NumbersBackwardsSeq is NumbersBackwards a row at a time. Leaving the loop ends the query; an error comes last.
+	NumbersBackwardsSeq(ctx context.Context, arg gen.NumbersBackwardsParams) iter.Seq2[int64, error]
 	// QuotedMark runs the query of that name.
 	QuotedMark(ctx context.Context, ids []int64) ([]int64, error)
+	// QuotedMarkSeq is QuotedMark a row at a time. Leaving the loop ends the query; an error comes last.
+	QuotedMarkSeq(ctx context.Context, ids []int64) iter.Seq2[int64, error]
 	// QuotedMarks runs the query of that name.
 	QuotedMarks(ctx context.Context, arg gen.QuotedMarksParams) ([]int64, error)
+	// QuotedMarksSeq is QuotedMarks a row at a time. Leaving the loop ends the query; an error comes last.
+	QuotedMarksSeq(ctx context.Context, arg gen.QuotedMarksParams) iter.Seq2[int64, error]
 	// SliceAlone runs the query of that name.
 	SliceAlone(ctx context.Context, ids []int64) ([]int64, error)
+	// SliceAloneSeq is SliceAlone a row at a time. Leaving the loop ends the query; an error comes last.
+	SliceAloneSeq(ctx context.Context, ids []int64) iter.Seq2[int64, error]
 	// SliceBetween runs the query of that name.
 	SliceBetween(ctx context.Context, arg gen.SliceBetweenParams) ([]int64, error)
+	// SliceBetweenSeq is SliceBetween a row at a time. Leaving the loop ends the query; an error comes last.
+	SliceBetweenSeq(ctx context.Context, arg gen.SliceBetweenParams) iter.Seq2[int64, error]
 	// SliceFirst runs the query of that name.
 	SliceFirst(ctx context.Context, arg gen.SliceFirstParams) ([]int64, error)
+	// SliceFirstSeq is SliceFirst a row at a time. Leaving the loop ends the query; an error comes last.
+	SliceFirstSeq(ctx context.Context, arg gen.SliceFirstParams) iter.Seq2[int64, error]
 	// SliceInExpression runs the query of that name.
 	SliceInExpression(ctx context.Context, arg gen.SliceInExpressionParams) ([]int64, error)
+	// SliceInExpressionSeq is SliceInExpression a row at a time. Leaving the loop ends the query; an error comes last.
+	SliceInExpressionSeq(ctx context.Context, arg gen.SliceInExpressionParams) iter.Seq2[int64, error]
 	// SliceLast runs the query of that name.
 	SliceLast(ctx context.Context, arg gen.SliceLastParams) ([]int64, error)
+	// SliceLastSeq is SliceLast a row at a time. Leaving the loop ends the query; an error comes last.
+	SliceLastSeq(ctx context.Context, arg gen.SliceLastParams) iter.Seq2[int64, error]
 	// SliceThenLimit runs the query of that name.
 	SliceThenLimit(ctx context.Context, arg gen.SliceThenLimitParams) ([]int64, error)
+	// SliceThenLimitSeq is SliceThenLimit a row at a time. Leaving the loop ends the query; an error comes last.
+	SliceThenLimitSeq(ctx context.Context, arg gen.SliceThenLimitParams) iter.Seq2[int64, error]
 	// SliceThenNarg runs the query of that name.
 	SliceThenNarg(ctx context.Context, arg gen.SliceThenNargParams) ([]int64, error)
+	// SliceThenNargSeq is SliceThenNarg a row at a time. Leaving the loop ends the query; an error comes last.
+	SliceThenNargSeq(ctx context.Context, arg gen.SliceThenNargParams) iter.Seq2[int64, error]
 	// SliceTwice runs the query of that name.
 	SliceTwice(ctx context.Context, ids []int64) ([]int64, error)
+	// SliceTwiceSeq is SliceTwice a row at a time. Leaving the loop ends the query; an error comes last.
+	SliceTwiceSeq(ctx context.Context, ids []int64) iter.Seq2[int64, error]
 	// TwoSlices runs the query of that name.
 	TwoSlices(ctx context.Context, arg gen.TwoSlicesParams) ([]int64, error)
+	// TwoSlicesSeq is TwoSlices a row at a time. Leaving the loop ends the query; an error comes last.
+	TwoSlicesSeq(ctx context.Context, arg gen.TwoSlicesParams) iter.Seq2[int64, error]
 	// TwoSlicesOneTwice runs the query of that name.
 	TwoSlicesOneTwice(ctx context.Context, arg gen.TwoSlicesOneTwiceParams) ([]int64, error)
+	// TwoSlicesOneTwiceSeq is TwoSlicesOneTwice a row at a time. Leaving the loop ends the query; an error comes last.
+	TwoSlicesOneTwiceSeq(ctx context.Context, arg gen.TwoSlicesOneTwiceParams) iter.Seq2[int64, error]
 }
 
 var (
@@ -113,7 +171,7 @@ var (
 // New returns the repository on a store, such as a [pool.Pool]. The store stays the
 // caller's to close.
 func New(s pool.Store) *Repo {
-	return &Repo{reads{s.StoreReader()}, writes{s.StoreWriter()}, s}
+	return &Repo{reads{native.On(s.StoreReader())}, writes{native.On(s.StoreWriter())}, s}
 }
 
 // InTx runs fn in a transaction: committed if fn returns nil, rolled back if it
@@ -153,7 +211,8 @@ type work struct {
 }
 
 func (w *work) run(ctx context.Context, tx pool.StoreTx) error {
-	err := w.fn(ctx, &Tx{reads{tx}, writes{tx}, tx})
+	db := native.On(tx)
+	err := w.fn(ctx, &Tx{reads{db}, writes{db}, tx})
 	w.failed = err != nil
 	return err
 }
@@ -168,412 +227,686 @@ func (w *work) outcome(op string, err error) error {
 
 // ArgAroundSlice runs the query of that name.
 func (q *reads) ArgAroundSlice(ctx context.Context, arg gen.ArgAroundSliceParams) ([]int64, error) {
-	result, err := gen.New(q.db).ArgAroundSlice(ctx, arg)
-	return result, dberr.Wrap("ArgAroundSlice", err)
+	return native.All(ctx, q.callArgAroundSlice(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// ArgAroundSliceSeq is ArgAroundSlice a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ArgAroundSliceSeq(ctx context.Context, arg gen.ArgAroundSliceParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callArgAroundSlice(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callArgAroundSlice(arg gen.ArgAroundSliceParams) *native.Call {
+	c := q.db.Call("ArgAroundSlice", sqlArgAroundSlice(len(arg.Ids)))
+	c.Text(arg.Kind)
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	return c
 }
 
 // AtBehindSlice runs the query of that name.
 func (q *reads) AtBehindSlice(ctx context.Context, arg gen.AtBehindSliceParams) ([]int64, error) {
-	result, err := renumbered{q.db}.AtBehindSlice(arg).AtBehindSlice(ctx, arg)
-	return result, dberr.Wrap("AtBehindSlice", err)
+	return native.All(ctx, q.callAtBehindSlice(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// AtBehindSliceSeq is AtBehindSlice a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) AtBehindSliceSeq(ctx context.Context, arg gen.AtBehindSliceParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callAtBehindSlice(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callAtBehindSlice(arg gen.AtBehindSliceParams) *native.Call {
+	c := q.db.Call("AtBehindSlice", sqlAtBehindSlice(len(arg.Ids)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Text(arg.Kind)
+	return c
 }
 
 // ColonBehindSlice runs the query of that name.
 func (q *reads) ColonBehindSlice(ctx context.Context, arg gen.ColonBehindSliceParams) ([]int64, error) {
-	result, err := renumbered{q.db}.ColonBehindSlice(arg).ColonBehindSlice(ctx, arg)
-	return result, dberr.Wrap("ColonBehindSlice", err)
+	return native.All(ctx, q.callColonBehindSlice(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// ColonBehindSliceSeq is ColonBehindSlice a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ColonBehindSliceSeq(ctx context.Context, arg gen.ColonBehindSliceParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callColonBehindSlice(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callColonBehindSlice(arg gen.ColonBehindSliceParams) *native.Call {
+	c := q.db.Call("ColonBehindSlice", sqlColonBehindSlice(len(arg.Ids)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Text(arg.Kind)
+	return c
 }
 
 // CommentedMark runs the query of that name.
 func (q *reads) CommentedMark(ctx context.Context, arg gen.CommentedMarkParams) ([]int64, error) {
-	result, err := gen.New(q.db).CommentedMark(ctx, arg)
-	return result, dberr.Wrap("CommentedMark", err)
+	return native.All(ctx, q.callCommentedMark(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// CommentedMarkSeq is CommentedMark a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) CommentedMarkSeq(ctx context.Context, arg gen.CommentedMarkParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callCommentedMark(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callCommentedMark(arg gen.CommentedMarkParams) *native.Call {
+	c := q.db.Call("CommentedMark", sqlCommentedMark(len(arg.Ids)))
+	c.Text(arg.Kind)
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	return c
 }
 
 // DeleteItems runs the query of that name.
 func (q *writes) DeleteItems(ctx context.Context, arg gen.DeleteItemsParams) (int64, error) {
-	result, err := renumbered{q.db}.DeleteItems(arg).DeleteItems(ctx, arg)
-	return result, dberr.Wrap("DeleteItems", err)
+	c := q.db.Call("DeleteItems", sqlDeleteItems(len(arg.Ids)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Text(arg.Kind)
+	return c.ExecRows(ctx)
 }
 
 // LimitAndOffset runs the query of that name.
 func (q *reads) LimitAndOffset(ctx context.Context, arg gen.LimitAndOffsetParams) ([]int64, error) {
-	result, err := gen.New(q.db).LimitAndOffset(ctx, arg)
-	return result, dberr.Wrap("LimitAndOffset", err)
+	return native.All(ctx, q.callLimitAndOffset(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// LimitAndOffsetSeq is LimitAndOffset a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) LimitAndOffsetSeq(ctx context.Context, arg gen.LimitAndOffsetParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callLimitAndOffset(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callLimitAndOffset(arg gen.LimitAndOffsetParams) *native.Call {
+	return q.db.Call("LimitAndOffset", sqlLimitAndOffset).Text(arg.Kind).Int(arg.Skipped).Int(arg.Most)
 }
 
 // MarkAndSliceAndName runs the query of that name.
 func (q *reads) MarkAndSliceAndName(ctx context.Context, arg gen.MarkAndSliceAndNameParams) ([]int64, error) {
-	result, err := renumbered{q.db}.MarkAndSliceAndName(arg).MarkAndSliceAndName(ctx, arg)
-	return result, dberr.Wrap("MarkAndSliceAndName", err)
+	return native.All(ctx, q.callMarkAndSliceAndName(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// MarkAndSliceAndNameSeq is MarkAndSliceAndName a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) MarkAndSliceAndNameSeq(ctx context.Context, arg gen.MarkAndSliceAndNameParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callMarkAndSliceAndName(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callMarkAndSliceAndName(arg gen.MarkAndSliceAndNameParams) *native.Call {
+	c := q.db.Call("MarkAndSliceAndName", sqlMarkAndSliceAndName(len(arg.Ids)))
+	c.Int(arg.Owner)
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Text(arg.Kind)
+	return c
 }
 
 // MarkBehindSlice runs the query of that name.
 func (q *reads) MarkBehindSlice(ctx context.Context, arg gen.MarkBehindSliceParams) ([]int64, error) {
-	result, err := gen.New(q.db).MarkBehindSlice(ctx, arg)
-	return result, dberr.Wrap("MarkBehindSlice", err)
+	return native.All(ctx, q.callMarkBehindSlice(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// MarkBehindSliceSeq is MarkBehindSlice a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) MarkBehindSliceSeq(ctx context.Context, arg gen.MarkBehindSliceParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callMarkBehindSlice(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callMarkBehindSlice(arg gen.MarkBehindSliceParams) *native.Call {
+	c := q.db.Call("MarkBehindSlice", sqlMarkBehindSlice(len(arg.Ids)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Text(arg.Kind)
+	return c
 }
 
 // MarkBetweenSlices runs the query of that name.
 func (q *reads) MarkBetweenSlices(ctx context.Context, arg gen.MarkBetweenSlicesParams) ([]int64, error) {
-	result, err := renumbered{q.db}.MarkBetweenSlices(arg).MarkBetweenSlices(ctx, arg)
-	return result, dberr.Wrap("MarkBetweenSlices", err)
+	return native.All(ctx, q.callMarkBetweenSlices(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// MarkBetweenSlicesSeq is MarkBetweenSlices a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) MarkBetweenSlicesSeq(ctx context.Context, arg gen.MarkBetweenSlicesParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callMarkBetweenSlices(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callMarkBetweenSlices(arg gen.MarkBetweenSlicesParams) *native.Call {
+	c := q.db.Call("MarkBetweenSlices", sqlMarkBetweenSlices(len(arg.Ids)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Text(arg.Kind)
+	return c
 }
 
 // MarkThenName runs the query of that name.
 func (q *reads) MarkThenName(ctx context.Context, arg gen.MarkThenNameParams) ([]int64, error) {
-	result, err := gen.New(q.db).MarkThenName(ctx, arg)
-	return result, dberr.Wrap("MarkThenName", err)
+	return native.All(ctx, q.db.Call("MarkThenName", sqlMarkThenName).Text(arg.Kind).Int(arg.Owner), 1, []int64(nil), native.Int[int64])
+}
+
+// MarkThenNameSeq is MarkThenName a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) MarkThenNameSeq(ctx context.Context, arg gen.MarkThenNameParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("MarkThenName", sqlMarkThenName).Text(arg.Kind).Int(arg.Owner) }, 1, native.Int[int64])
 }
 
 // MarkThenNames runs the query of that name.
 func (q *reads) MarkThenNames(ctx context.Context, arg gen.MarkThenNamesParams) ([]int64, error) {
-	result, err := gen.New(q.db).MarkThenNames(ctx, arg)
-	return result, dberr.Wrap("MarkThenNames", err)
+	return native.All(ctx, q.db.Call("MarkThenNames", sqlMarkThenNames).Text(arg.Kind).Int(arg.Owner), 1, []int64(nil), native.Int[int64])
+}
+
+// MarkThenNamesSeq is MarkThenNames a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) MarkThenNamesSeq(ctx context.Context, arg gen.MarkThenNamesParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("MarkThenNames", sqlMarkThenNames).Text(arg.Kind).Int(arg.Owner) }, 1, native.Int[int64])
 }
 
 // MarksAroundSlice runs the query of that name.
 func (q *reads) MarksAroundSlice(ctx context.Context, arg gen.MarksAroundSliceParams) ([]int64, error) {
-	result, err := gen.New(q.db).MarksAroundSlice(ctx, arg)
-	return result, dberr.Wrap("MarksAroundSlice", err)
+	return native.All(ctx, q.callMarksAroundSlice(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// MarksAroundSliceSeq is MarksAroundSlice a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) MarksAroundSliceSeq(ctx context.Context, arg gen.MarksAroundSliceParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callMarksAroundSlice(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callMarksAroundSlice(arg gen.MarksAroundSliceParams) *native.Call {
+	c := q.db.Call("MarksAroundSlice", sqlMarksAroundSlice(len(arg.Ids)))
+	c.Text(arg.Kind)
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Int(arg.Owner)
+	return c
 }
 
 // NameThenMark runs the query of that name.
 func (q *reads) NameThenMark(ctx context.Context, arg gen.NameThenMarkParams) ([]int64, error) {
-	result, err := renumbered{q.db}.NameThenMark(arg).NameThenMark(ctx, arg)
-	return result, dberr.Wrap("NameThenMark", err)
+	return native.All(ctx, q.db.Call("NameThenMark", sqlNameThenMark).Text(arg.Kind).Int(arg.Owner), 1, []int64(nil), native.Int[int64])
+}
+
+// NameThenMarkSeq is NameThenMark a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) NameThenMarkSeq(ctx context.Context, arg gen.NameThenMarkParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("NameThenMark", sqlNameThenMark).Text(arg.Kind).Int(arg.Owner) }, 1, native.Int[int64])
 }
 
 // NameThenMarks runs the query of that name.
 func (q *reads) NameThenMarks(ctx context.Context, arg gen.NameThenMarksParams) ([]int64, error) {
-	result, err := renumbered{q.db}.NameThenMarks(arg).NameThenMarks(ctx, arg)
-	return result, dberr.Wrap("NameThenMarks", err)
+	return native.All(ctx, q.db.Call("NameThenMarks", sqlNameThenMarks).Text(arg.Kind).Int(arg.Owner).Int(arg.ID), 1, []int64(nil), native.Int[int64])
+}
+
+// NameThenMarksSeq is NameThenMarks a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) NameThenMarksSeq(ctx context.Context, arg gen.NameThenMarksParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call {
+		return q.db.Call("NameThenMarks", sqlNameThenMarks).Text(arg.Kind).Int(arg.Owner).Int(arg.ID)
+	}, 1, native.Int[int64])
 }
 
 // NargThenSlice runs the query of that name.
 func (q *reads) NargThenSlice(ctx context.Context, arg gen.NargThenSliceParams) ([]int64, error) {
-	result, err := gen.New(q.db).NargThenSlice(ctx, arg)
-	return result, dberr.Wrap("NargThenSlice", err)
+	return native.All(ctx, q.callNargThenSlice(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// NargThenSliceSeq is NargThenSlice a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) NargThenSliceSeq(ctx context.Context, arg gen.NargThenSliceParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callNargThenSlice(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callNargThenSlice(arg gen.NargThenSliceParams) *native.Call {
+	c := q.db.Call("NargThenSlice", sqlNargThenSlice(len(arg.Ids)))
+	c.Any(arg.Kind)
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	return c
 }
 
 // NotInSlice runs the query of that name.
 func (q *reads) NotInSlice(ctx context.Context, arg gen.NotInSliceParams) ([]int64, error) {
-	result, err := renumbered{q.db}.NotInSlice(arg).NotInSlice(ctx, arg)
-	return result, dberr.Wrap("NotInSlice", err)
+	return native.All(ctx, q.callNotInSlice(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// NotInSliceSeq is NotInSlice a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) NotInSliceSeq(ctx context.Context, arg gen.NotInSliceParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callNotInSlice(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callNotInSlice(arg gen.NotInSliceParams) *native.Call {
+	c := q.db.Call("NotInSlice", sqlNotInSlice(len(arg.Ids)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Text(arg.Kind)
+	return c
 }
 
 // NumberThenSlice runs the query of that name.
 func (q *reads) NumberThenSlice(ctx context.Context, arg gen.NumberThenSliceParams) ([]int64, error) {
-	result, err := gen.New(q.db).NumberThenSlice(ctx, arg)
-	return result, dberr.Wrap("NumberThenSlice", err)
+	return native.All(ctx, q.callNumberThenSlice(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// NumberThenSliceSeq is NumberThenSlice a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) NumberThenSliceSeq(ctx context.Context, arg gen.NumberThenSliceParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callNumberThenSlice(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callNumberThenSlice(arg gen.NumberThenSliceParams) *native.Call {
+	c := q.db.Call("NumberThenSlice", sqlNumberThenSlice(len(arg.Ids)))
+	c.Text(arg.Kind)
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	return c
 }
 
 // NumbersBackwards runs the query of that name.
 func (q *reads) NumbersBackwards(ctx context.Context, arg gen.NumbersBackwardsParams) ([]int64, error) {
-	result, err := gen.New(q.db).NumbersBackwards(ctx, arg)
-	return result, dberr.Wrap("NumbersBackwards", err)
+	return native.All(ctx, q.db.Call("NumbersBackwards", sqlNumbersBackwards).Text(arg.Kind).Int(arg.Owner), 1, []int64(nil), native.Int[int64])
+}
+
+// NumbersBackwardsSeq is NumbersBackwards a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) NumbersBackwardsSeq(ctx context.Context, arg gen.NumbersBackwardsParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call {
+		return q.db.Call("NumbersBackwards", sqlNumbersBackwards).Text(arg.Kind).Int(arg.Owner)
+	}, 1, native.Int[int64])
 }
 
 // QuotedMark runs the query of that name.
 func (q *reads) QuotedMark(ctx context.Context, ids []int64) ([]int64, error) {
-	result, err := renumbered{q.db}.QuotedMark(ids).QuotedMark(ctx, ids)
-	return result, dberr.Wrap("QuotedMark", err)
+	return native.All(ctx, q.callQuotedMark(ids), 1, []int64(nil), native.Int[int64])
+}
+
+// QuotedMarkSeq is QuotedMark a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) QuotedMarkSeq(ctx context.Context, ids []int64) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callQuotedMark(ids) }, 1, native.Int[int64])
+}
+
+func (q *reads) callQuotedMark(ids []int64) *native.Call {
+	c := q.db.Call("QuotedMark", sqlQuotedMark(len(ids)))
+	for _, v := range ids {
+		c.Int(v)
+	}
+	return c
 }
 
 // QuotedMarks runs the query of that name.
 func (q *reads) QuotedMarks(ctx context.Context, arg gen.QuotedMarksParams) ([]int64, error) {
-	result, err := renumbered{q.db}.QuotedMarks(arg).QuotedMarks(ctx, arg)
-	return result, dberr.Wrap("QuotedMarks", err)
+	return native.All(ctx, q.callQuotedMarks(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// QuotedMarksSeq is QuotedMarks a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) QuotedMarksSeq(ctx context.Context, arg gen.QuotedMarksParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callQuotedMarks(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callQuotedMarks(arg gen.QuotedMarksParams) *native.Call {
+	c := q.db.Call("QuotedMarks", sqlQuotedMarks(len(arg.Ids)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Int(arg.Owner)
+	return c
 }
 
 // SliceAlone runs the query of that name.
 func (q *reads) SliceAlone(ctx context.Context, ids []int64) ([]int64, error) {
-	result, err := gen.New(q.db).SliceAlone(ctx, ids)
-	return result, dberr.Wrap("SliceAlone", err)
+	return native.All(ctx, q.callSliceAlone(ids), 1, []int64(nil), native.Int[int64])
+}
+
+// SliceAloneSeq is SliceAlone a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SliceAloneSeq(ctx context.Context, ids []int64) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callSliceAlone(ids) }, 1, native.Int[int64])
+}
+
+func (q *reads) callSliceAlone(ids []int64) *native.Call {
+	c := q.db.Call("SliceAlone", sqlSliceAlone(len(ids)))
+	for _, v := range ids {
+		c.Int(v)
+	}
+	return c
 }
 
 // SliceBetween runs the query of that name.
 func (q *reads) SliceBetween(ctx context.Context, arg gen.SliceBetweenParams) ([]int64, error) {
-	result, err := renumbered{q.db}.SliceBetween(arg).SliceBetween(ctx, arg)
-	return result, dberr.Wrap("SliceBetween", err)
+	return native.All(ctx, q.callSliceBetween(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// SliceBetweenSeq is SliceBetween a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SliceBetweenSeq(ctx context.Context, arg gen.SliceBetweenParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callSliceBetween(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callSliceBetween(arg gen.SliceBetweenParams) *native.Call {
+	c := q.db.Call("SliceBetween", sqlSliceBetween(len(arg.Ids)))
+	c.Text(arg.Kind)
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Int(arg.Owner)
+	return c
 }
 
 // SliceFirst runs the query of that name.
 func (q *reads) SliceFirst(ctx context.Context, arg gen.SliceFirstParams) ([]int64, error) {
-	result, err := renumbered{q.db}.SliceFirst(arg).SliceFirst(ctx, arg)
-	return result, dberr.Wrap("SliceFirst", err)
+	return native.All(ctx, q.callSliceFirst(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// SliceFirstSeq is SliceFirst a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SliceFirstSeq(ctx context.Context, arg gen.SliceFirstParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callSliceFirst(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callSliceFirst(arg gen.SliceFirstParams) *native.Call {
+	c := q.db.Call("SliceFirst", sqlSliceFirst(len(arg.Ids)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Text(arg.Kind)
+	return c
 }
 
 // SliceInExpression runs the query of that name.
 func (q *reads) SliceInExpression(ctx context.Context, arg gen.SliceInExpressionParams) ([]int64, error) {
-	result, err := renumbered{q.db}.SliceInExpression(arg).SliceInExpression(ctx, arg)
-	return result, dberr.Wrap("SliceInExpression", err)
+	return native.All(ctx, q.callSliceInExpression(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// SliceInExpressionSeq is SliceInExpression a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SliceInExpressionSeq(ctx context.Context, arg gen.SliceInExpressionParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callSliceInExpression(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callSliceInExpression(arg gen.SliceInExpressionParams) *native.Call {
+	c := q.db.Call("SliceInExpression", sqlSliceInExpression(len(arg.Ids)))
+	c.Int(arg.Least)
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	return c
 }
 
 // SliceInUpdate runs the query of that name.
 func (q *writes) SliceInUpdate(ctx context.Context, arg gen.SliceInUpdateParams) ([]int64, error) {
-	result, err := renumbered{q.db}.SliceInUpdate(arg).SliceInUpdate(ctx, arg)
-	return result, dberr.Wrap("SliceInUpdate", err)
+	return native.All(ctx, q.callSliceInUpdate(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// SliceInUpdateSeq is SliceInUpdate a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *writes) SliceInUpdateSeq(ctx context.Context, arg gen.SliceInUpdateParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callSliceInUpdate(arg) }, 1, native.Int[int64])
+}
+
+func (q *writes) callSliceInUpdate(arg gen.SliceInUpdateParams) *native.Call {
+	c := q.db.Call("SliceInUpdate", sqlSliceInUpdate(len(arg.Ids)))
+	c.Text(arg.Kind)
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Int(arg.Owner)
+	return c
 }
 
 // SliceLast runs the query of that name.
 func (q *reads) SliceLast(ctx context.Context, arg gen.SliceLastParams) ([]int64, error) {
-	result, err := gen.New(q.db).SliceLast(ctx, arg)
-	return result, dberr.Wrap("SliceLast", err)
+	return native.All(ctx, q.callSliceLast(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// SliceLastSeq is SliceLast a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SliceLastSeq(ctx context.Context, arg gen.SliceLastParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callSliceLast(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callSliceLast(arg gen.SliceLastParams) *native.Call {
+	c := q.db.Call("SliceLast", sqlSliceLast(len(arg.Ids)))
+	c.Text(arg.Kind)
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	return c
 }
 
 // SliceThenLimit runs the query of that name.
 func (q *reads) SliceThenLimit(ctx context.Context, arg gen.SliceThenLimitParams) ([]int64, error) {
-	result, err := renumbered{q.db}.SliceThenLimit(arg).SliceThenLimit(ctx, arg)
-	return result, dberr.Wrap("SliceThenLimit", err)
+	return native.All(ctx, q.callSliceThenLimit(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// SliceThenLimitSeq is SliceThenLimit a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SliceThenLimitSeq(ctx context.Context, arg gen.SliceThenLimitParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callSliceThenLimit(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callSliceThenLimit(arg gen.SliceThenLimitParams) *native.Call {
+	c := q.db.Call("SliceThenLimit", sqlSliceThenLimit(len(arg.Ids)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Int(arg.Most)
+	return c
 }
 
 // SliceThenNarg runs the query of that name.
 func (q *reads) SliceThenNarg(ctx context.Context, arg gen.SliceThenNargParams) ([]int64, error) {
-	result, err := renumbered{q.db}.SliceThenNarg(arg).SliceThenNarg(ctx, arg)
-	return result, dberr.Wrap("SliceThenNarg", err)
+	return native.All(ctx, q.callSliceThenNarg(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// SliceThenNargSeq is SliceThenNarg a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SliceThenNargSeq(ctx context.Context, arg gen.SliceThenNargParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callSliceThenNarg(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callSliceThenNarg(arg gen.SliceThenNargParams) *native.Call {
+	c := q.db.Call("SliceThenNarg", sqlSliceThenNarg(len(arg.Ids)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	c.Any(arg.Kind)
+	return c
 }
 
 // SliceTwice runs the query of that name.
 func (q *reads) SliceTwice(ctx context.Context, ids []int64) ([]int64, error) {
-	result, err := renumbered{q.db}.SliceTwice(ids).SliceTwice(ctx, ids)
-	return result, dberr.Wrap("SliceTwice", err)
+	return native.All(ctx, q.callSliceTwice(ids), 1, []int64(nil), native.Int[int64])
+}
+
+// SliceTwiceSeq is SliceTwice a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SliceTwiceSeq(ctx context.Context, ids []int64) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callSliceTwice(ids) }, 1, native.Int[int64])
+}
+
+func (q *reads) callSliceTwice(ids []int64) *native.Call {
+	c := q.db.Call("SliceTwice", sqlSliceTwice(len(ids)))
+	for _, v := range ids {
+		c.Int(v)
+	}
+	return c
 }
 
 // TwoSlices runs the query of that name.
 func (q *reads) TwoSlices(ctx context.Context, arg gen.TwoSlicesParams) ([]int64, error) {
-	result, err := gen.New(q.db).TwoSlices(ctx, arg)
-	return result, dberr.Wrap("TwoSlices", err)
+	return native.All(ctx, q.callTwoSlices(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// TwoSlicesSeq is TwoSlices a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) TwoSlicesSeq(ctx context.Context, arg gen.TwoSlicesParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callTwoSlices(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callTwoSlices(arg gen.TwoSlicesParams) *native.Call {
+	c := q.db.Call("TwoSlices", sqlTwoSlices(len(arg.Ids), len(arg.Kinds)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	for _, v := range arg.Kinds {
+		c.Text(v)
+	}
+	return c
 }
 
 // TwoSlicesOneTwice runs the query of that name.
 func (q *reads) TwoSlicesOneTwice(ctx context.Context, arg gen.TwoSlicesOneTwiceParams) ([]int64, error) {
-	result, err := renumbered{q.db}.TwoSlicesOneTwice(arg).TwoSlicesOneTwice(ctx, arg)
-	return result, dberr.Wrap("TwoSlicesOneTwice", err)
+	return native.All(ctx, q.callTwoSlicesOneTwice(arg), 1, []int64(nil), native.Int[int64])
+}
+
+// TwoSlicesOneTwiceSeq is TwoSlicesOneTwice a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) TwoSlicesOneTwiceSeq(ctx context.Context, arg gen.TwoSlicesOneTwiceParams) iter.Seq2[int64, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callTwoSlicesOneTwice(arg) }, 1, native.Int[int64])
+}
+
+func (q *reads) callTwoSlicesOneTwice(arg gen.TwoSlicesOneTwiceParams) *native.Call {
+	c := q.db.Call("TwoSlicesOneTwice", sqlTwoSlicesOneTwice(len(arg.Ids), len(arg.Kinds)))
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	for _, v := range arg.Kinds {
+		c.Text(v)
+	}
+	return c
 }
 
 // Statements returns the queries.
 func Statements() []pool.Statement {
 	return []pool.Statement{
-		{Name: "ArgAroundSlice", Reads: true, SQL: "-- name: ArgAroundSlice :many\nSELECT id FROM item WHERE kind >= ?1 AND id IN (?) AND kind <= ?1\n"},
-		{Name: "AtBehindSlice", Reads: true, SQL: "-- name: AtBehindSlice :many\nSELECT id FROM item WHERE id IN (?1) AND kind = ?2\n"},
-		{Name: "ColonBehindSlice", Reads: true, SQL: "-- name: ColonBehindSlice :many\nSELECT id FROM item WHERE id IN (?1) AND kind = ?2\n"},
-		{Name: "CommentedMark", Reads: true, SQL: "-- name: CommentedMark :many\nSELECT id FROM item WHERE kind = /*SLICE:kinds*/? AND id IN (?)\n"},
-		{Name: "DeleteItems", SQL: "-- name: DeleteItems :execrows\nDELETE FROM item WHERE id IN (?1) AND kind = ?2\n"},
-		{Name: "LimitAndOffset", Reads: true, SQL: "-- name: LimitAndOffset :many\nSELECT id FROM item WHERE kind = ?1 ORDER BY id LIMIT ?3 OFFSET ?2\n"},
-		{Name: "MarkAndSliceAndName", Reads: true, SQL: "-- name: MarkAndSliceAndName :many\nSELECT id FROM item WHERE owner = ?1 AND id IN (?2) AND kind = ?3\n"},
-		{Name: "MarkBehindSlice", Reads: true, SQL: "-- name: MarkBehindSlice :many\nSELECT id FROM item WHERE id IN (?) AND kind = ?\n"},
-		{Name: "MarkBetweenSlices", Reads: true, SQL: "-- name: MarkBetweenSlices :many\nSELECT id FROM item WHERE id IN (?1) AND kind = ?2 AND owner NOT IN (?1)\n"},
-		{Name: "MarkThenName", Reads: true, SQL: "-- name: MarkThenName :many\nSELECT id FROM item WHERE kind = ? AND owner = ?2\n"},
-		{Name: "MarkThenNames", Reads: true, SQL: "-- name: MarkThenNames :many\nSELECT id FROM item WHERE kind = ? AND (owner = ?2 OR ?2 = 7)\n"},
-		{Name: "MarksAroundSlice", Reads: true, SQL: "-- name: MarksAroundSlice :many\nSELECT id FROM item WHERE kind = ? AND id IN (?) AND owner = ?\n"},
-		{Name: "NameThenMark", Reads: true, SQL: "-- name: NameThenMark :many\nSELECT id FROM item WHERE kind = ?1 AND owner = ?2\n"},
-		{Name: "NameThenMarks", Reads: true, SQL: "-- name: NameThenMarks :many\nSELECT id FROM item WHERE (kind = ?1 OR kind || '!' = ?1) AND owner = ?2 AND id >= ?3\n"},
-		{Name: "NargThenSlice", Reads: true, SQL: "-- name: NargThenSlice :many\nSELECT id FROM item WHERE (kind = ?1 OR ?1 IS NULL) AND id IN (?)\n"},
-		{Name: "NotInSlice", Reads: true, SQL: "-- name: NotInSlice :many\nSELECT id FROM item WHERE id NOT IN (?1) AND kind = ?2\n"},
-		{Name: "NumberThenSlice", Reads: true, SQL: "-- name: NumberThenSlice :many\nSELECT id FROM item WHERE kind = ?1 AND id IN (?)\n"},
-		{Name: "NumbersBackwards", Reads: true, SQL: "-- name: NumbersBackwards :many\nSELECT id FROM item WHERE owner = ?2 AND kind = ?1\n"},
-		{Name: "QuotedMark", Reads: true, SQL: "-- name: QuotedMark :many\nSELECT id FROM item WHERE kind <> '/*SLICE:ids*/?' AND id IN (?1)\n"},
-		{Name: "QuotedMarks", Reads: true, SQL: "-- name: QuotedMarks :many\nSELECT id FROM item WHERE kind <> '?' AND kind <> '/*SLICE:ids*/?' AND id IN (?1) AND owner = ?2\n"},
-		{Name: "SliceAlone", Reads: true, SQL: "-- name: SliceAlone :many\nSELECT id FROM item WHERE id IN (?)\n"},
-		{Name: "SliceBetween", Reads: true, SQL: "-- name: SliceBetween :many\nSELECT id FROM item WHERE kind = ?1 AND id IN (?2) AND owner = ?3\n"},
-		{Name: "SliceFirst", Reads: true, SQL: "-- name: SliceFirst :many\nSELECT id FROM item WHERE id IN (?1) AND kind = ?2\n"},
-		{Name: "SliceInExpression", Reads: true, SQL: "-- name: SliceInExpression :many\nWITH some AS (SELECT item.id FROM item WHERE item.id IN (?2)) SELECT id FROM some WHERE id > ?1\n"},
-		{Name: "SliceInUpdate", SQL: "-- name: SliceInUpdate :many\nUPDATE item SET kind = ?1 WHERE id IN (?2) AND owner = ?3 RETURNING id\n"},
-		{Name: "SliceLast", Reads: true, SQL: "-- name: SliceLast :many\nSELECT id FROM item WHERE kind = ?1 AND id IN (?)\n"},
-		{Name: "SliceThenLimit", Reads: true, SQL: "-- name: SliceThenLimit :many\nSELECT id FROM item WHERE id IN (?1) ORDER BY id LIMIT ?2\n"},
-		{Name: "SliceThenNarg", Reads: true, SQL: "-- name: SliceThenNarg :many\nSELECT id FROM item WHERE id IN (?1) AND (kind = ?2 OR ?2 IS NULL)\n"},
-		{Name: "SliceTwice", Reads: true, SQL: "-- name: SliceTwice :many\nSELECT id FROM item WHERE id IN (?1) OR owner IN (?1)\n"},
-		{Name: "TwoSlices", Reads: true, SQL: "-- name: TwoSlices :many\nSELECT id FROM item WHERE id IN (?) AND kind IN (?)\n"},
-		{Name: "TwoSlicesOneTwice", Reads: true, SQL: "-- name: TwoSlicesOneTwice :many\nSELECT id FROM item WHERE id IN (?1) AND kind IN (?2) AND owner NOT IN (?1)\n"},
+		{Name: "ArgAroundSlice", Reads: true, SQL: sqlArgAroundSlice(1)},
+		{Name: "AtBehindSlice", Reads: true, SQL: sqlAtBehindSlice(1)},
+		{Name: "ColonBehindSlice", Reads: true, SQL: sqlColonBehindSlice(1)},
+		{Name: "CommentedMark", Reads: true, SQL: sqlCommentedMark(1)},
+		{Name: "DeleteItems", SQL: sqlDeleteItems(1)},
+		{Name: "LimitAndOffset", Reads: true, SQL: sqlLimitAndOffset},
+		{Name: "MarkAndSliceAndName", Reads: true, SQL: sqlMarkAndSliceAndName(1)},
+		{Name: "MarkBehindSlice", Reads: true, SQL: sqlMarkBehindSlice(1)},
+		{Name: "MarkBetweenSlices", Reads: true, SQL: sqlMarkBetweenSlices(1)},
+		{Name: "MarkThenName", Reads: true, SQL: sqlMarkThenName},
+		{Name: "MarkThenNames", Reads: true, SQL: sqlMarkThenNames},
+		{Name: "MarksAroundSlice", Reads: true, SQL: sqlMarksAroundSlice(1)},
+		{Name: "NameThenMark", Reads: true, SQL: sqlNameThenMark},
+		{Name: "NameThenMarks", Reads: true, SQL: sqlNameThenMarks},
+		{Name: "NargThenSlice", Reads: true, SQL: sqlNargThenSlice(1)},
+		{Name: "NotInSlice", Reads: true, SQL: sqlNotInSlice(1)},
+		{Name: "NumberThenSlice", Reads: true, SQL: sqlNumberThenSlice(1)},
+		{Name: "NumbersBackwards", Reads: true, SQL: sqlNumbersBackwards},
+		{Name: "QuotedMark", Reads: true, SQL: sqlQuotedMark(1)},
+		{Name: "QuotedMarks", Reads: true, SQL: sqlQuotedMarks(1)},
+		{Name: "SliceAlone", Reads: true, SQL: sqlSliceAlone(1)},
+		{Name: "SliceBetween", Reads: true, SQL: sqlSliceBetween(1)},
+		{Name: "SliceFirst", Reads: true, SQL: sqlSliceFirst(1)},
+		{Name: "SliceInExpression", Reads: true, SQL: sqlSliceInExpression(1)},
+		{Name: "SliceInUpdate", SQL: sqlSliceInUpdate(1)},
+		{Name: "SliceLast", Reads: true, SQL: sqlSliceLast(1)},
+		{Name: "SliceThenLimit", Reads: true, SQL: sqlSliceThenLimit(1)},
+		{Name: "SliceThenNarg", Reads: true, SQL: sqlSliceThenNarg(1)},
+		{Name: "SliceTwice", Reads: true, SQL: sqlSliceTwice(1)},
+		{Name: "TwoSlices", Reads: true, SQL: sqlTwoSlices(1, 1)},
+		{Name: "TwoSlicesOneTwice", Reads: true, SQL: sqlTwoSlicesOneTwice(1, 1)},
 	}
 }
 
-// renumbered runs queries of sqlc's with SQL whose parameters are numbered as the
-// arguments come. sqlc numbers them as if each slice had one element.
-type renumbered struct{ db gen.DBTX }
-
-func (q renumbered) AtBehindSlice(arg gen.AtBehindSliceParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: AtBehindSlice :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", "\n"},
-		[]int{0, 1},
-		len(arg.Ids), 1,
-	)})
+func sqlArgAroundSlice(n1 int) string {
+	return native.Spread([]string{"-- name: ArgAroundSlice :many\nSELECT id FROM item WHERE kind >= ?1 AND id IN (", ") AND kind <= ?1\n"}, n1)
 }
 
-func (q renumbered) ColonBehindSlice(arg gen.ColonBehindSliceParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: ColonBehindSlice :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", "\n"},
-		[]int{0, 1},
-		len(arg.Ids), 1,
-	)})
+func sqlAtBehindSlice(n1 int) string {
+	return native.Numbered([]string{"-- name: AtBehindSlice :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", "\n"}, []int{0, 1}, n1, 1)
 }
 
-func (q renumbered) DeleteItems(arg gen.DeleteItemsParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: DeleteItems :execrows\nDELETE FROM item WHERE id IN (", ") AND kind = ", "\n"},
-		[]int{0, 1},
-		len(arg.Ids), 1,
-	)})
+func sqlColonBehindSlice(n1 int) string {
+	return native.Numbered([]string{"-- name: ColonBehindSlice :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", "\n"}, []int{0, 1}, n1, 1)
 }
 
-func (q renumbered) MarkAndSliceAndName(arg gen.MarkAndSliceAndNameParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: MarkAndSliceAndName :many\nSELECT id FROM item WHERE owner = ", " AND id IN (", ") AND kind = ", "\n"},
-		[]int{0, 1, 2},
-		1, len(arg.Ids), 1,
-	)})
+func sqlCommentedMark(n1 int) string {
+	return native.Spread([]string{"-- name: CommentedMark :many\nSELECT id FROM item WHERE kind = /*SLICE:kinds*/? AND id IN (", ")\n"}, n1)
 }
 
-func (q renumbered) MarkBetweenSlices(arg gen.MarkBetweenSlicesParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: MarkBetweenSlices :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", " AND owner NOT IN (", ")\n"},
-		[]int{0, 1, 0},
-		len(arg.Ids), 1,
-	)})
+func sqlDeleteItems(n1 int) string {
+	return native.Numbered([]string{"-- name: DeleteItems :execrows\nDELETE FROM item WHERE id IN (", ") AND kind = ", "\n"}, []int{0, 1}, n1, 1)
 }
 
-func (q renumbered) NameThenMark(arg gen.NameThenMarkParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: NameThenMark :many\nSELECT id FROM item WHERE kind = ", " AND owner = ", "\n"},
-		[]int{0, 1},
-		1, 1,
-	)})
+const sqlLimitAndOffset = "-- name: LimitAndOffset :many\nSELECT id FROM item WHERE kind = ?1 ORDER BY id LIMIT ?3 OFFSET ?2\n"
+
+func sqlMarkAndSliceAndName(n1 int) string {
+	return native.Numbered([]string{"-- name: MarkAndSliceAndName :many\nSELECT id FROM item WHERE owner = ", " AND id IN (", ") AND kind = ", "\n"}, []int{0, 1, 2}, 1, n1, 1)
 }
 
-func (q renumbered) NameThenMarks(arg gen.NameThenMarksParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: NameThenMarks :many\nSELECT id FROM item WHERE (kind = ", " OR kind || '!' = ", ") AND owner = ", " AND id >= ", "\n"},
-		[]int{0, 0, 1, 2},
-		1, 1, 1,
-	)})
+func sqlMarkBehindSlice(n1 int) string {
+	return native.Spread([]string{"-- name: MarkBehindSlice :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ?\n"}, n1)
 }
 
-func (q renumbered) NotInSlice(arg gen.NotInSliceParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: NotInSlice :many\nSELECT id FROM item WHERE id NOT IN (", ") AND kind = ", "\n"},
-		[]int{0, 1},
-		len(arg.Ids), 1,
-	)})
+func sqlMarkBetweenSlices(n1 int) string {
+	return native.Numbered([]string{"-- name: MarkBetweenSlices :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", " AND owner NOT IN (", ")\n"}, []int{0, 1, 0}, n1, 1)
 }
 
-func (q renumbered) QuotedMark(ids []int64) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: QuotedMark :many\nSELECT id FROM item WHERE kind <> '/*SLICE:ids*/?' AND id IN (", ")\n"},
-		[]int{0},
-		len(ids),
-	)})
+const sqlMarkThenName = "-- name: MarkThenName :many\nSELECT id FROM item WHERE kind = ? AND owner = ?2\n"
+const sqlMarkThenNames = "-- name: MarkThenNames :many\nSELECT id FROM item WHERE kind = ? AND (owner = ?2 OR ?2 = 7)\n"
+
+func sqlMarksAroundSlice(n1 int) string {
+	return native.Spread([]string{"-- name: MarksAroundSlice :many\nSELECT id FROM item WHERE kind = ? AND id IN (", ") AND owner = ?\n"}, n1)
 }
 
-func (q renumbered) QuotedMarks(arg gen.QuotedMarksParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: QuotedMarks :many\nSELECT id FROM item WHERE kind <> '?' AND kind <> '/*SLICE:ids*/?' AND id IN (", ") AND owner = ", "\n"},
-		[]int{0, 1},
-		len(arg.Ids), 1,
-	)})
+const sqlNameThenMark = "-- name: NameThenMark :many\nSELECT id FROM item WHERE kind = ?1 AND owner = ?2\n"
+const sqlNameThenMarks = "-- name: NameThenMarks :many\nSELECT id FROM item WHERE (kind = ?1 OR kind || '!' = ?1) AND owner = ?2 AND id >= ?3\n"
+
+func sqlNargThenSlice(n1 int) string {
+	return native.Spread([]string{"-- name: NargThenSlice :many\nSELECT id FROM item WHERE (kind = ?1 OR ?1 IS NULL) AND id IN (", ")\n"}, n1)
 }
 
-func (q renumbered) SliceBetween(arg gen.SliceBetweenParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: SliceBetween :many\nSELECT id FROM item WHERE kind = ", " AND id IN (", ") AND owner = ", "\n"},
-		[]int{0, 1, 2},
-		1, len(arg.Ids), 1,
-	)})
+func sqlNotInSlice(n1 int) string {
+	return native.Numbered([]string{"-- name: NotInSlice :many\nSELECT id FROM item WHERE id NOT IN (", ") AND kind = ", "\n"}, []int{0, 1}, n1, 1)
 }
 
-func (q renumbered) SliceFirst(arg gen.SliceFirstParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: SliceFirst :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", "\n"},
-		[]int{0, 1},
-		len(arg.Ids), 1,
-	)})
+func sqlNumberThenSlice(n1 int) string {
+	return native.Spread([]string{"-- name: NumberThenSlice :many\nSELECT id FROM item WHERE kind = ?1 AND id IN (", ")\n"}, n1)
 }
 
-func (q renumbered) SliceInExpression(arg gen.SliceInExpressionParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: SliceInExpression :many\nWITH some AS (SELECT item.id FROM item WHERE item.id IN (", ")) SELECT id FROM some WHERE id > ", "\n"},
-		[]int{1, 0},
-		1, len(arg.Ids),
-	)})
+const sqlNumbersBackwards = "-- name: NumbersBackwards :many\nSELECT id FROM item WHERE owner = ?2 AND kind = ?1\n"
+
+func sqlQuotedMark(n1 int) string {
+	return native.Numbered([]string{"-- name: QuotedMark :many\nSELECT id FROM item WHERE kind <> '/*SLICE:ids*/?' AND id IN (", ")\n"}, []int{0}, n1)
 }
 
-func (q renumbered) SliceInUpdate(arg gen.SliceInUpdateParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: SliceInUpdate :many\nUPDATE item SET kind = ", " WHERE id IN (", ") AND owner = ", " RETURNING id\n"},
-		[]int{0, 1, 2},
-		1, len(arg.Ids), 1,
-	)})
+func sqlQuotedMarks(n1 int) string {
+	return native.Numbered([]string{"-- name: QuotedMarks :many\nSELECT id FROM item WHERE kind <> '?' AND kind <> '/*SLICE:ids*/?' AND id IN (", ") AND owner = ", "\n"}, []int{0, 1}, n1, 1)
 }
 
-func (q renumbered) SliceThenLimit(arg gen.SliceThenLimitParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: SliceThenLimit :many\nSELECT id FROM item WHERE id IN (", ") ORDER BY id LIMIT ", "\n"},
-		[]int{0, 1},
-		len(arg.Ids), 1,
-	)})
+func sqlSliceAlone(n1 int) string {
+	return native.Spread([]string{"-- name: SliceAlone :many\nSELECT id FROM item WHERE id IN (", ")\n"}, n1)
 }
 
-func (q renumbered) SliceThenNarg(arg gen.SliceThenNargParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: SliceThenNarg :many\nSELECT id FROM item WHERE id IN (", ") AND (kind = ", " OR ", " IS NULL)\n"},
-		[]int{0, 1, 1},
-		len(arg.Ids), 1,
-	)})
+func sqlSliceBetween(n1 int) string {
+	return native.Numbered([]string{"-- name: SliceBetween :many\nSELECT id FROM item WHERE kind = ", " AND id IN (", ") AND owner = ", "\n"}, []int{0, 1, 2}, 1, n1, 1)
 }
 
-func (q renumbered) SliceTwice(ids []int64) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: SliceTwice :many\nSELECT id FROM item WHERE id IN (", ") OR owner IN (", ")\n"},
-		[]int{0, 0},
-		len(ids),
-	)})
+func sqlSliceFirst(n1 int) string {
+	return native.Numbered([]string{"-- name: SliceFirst :many\nSELECT id FROM item WHERE id IN (", ") AND kind = ", "\n"}, []int{0, 1}, n1, 1)
 }
 
-func (q renumbered) TwoSlicesOneTwice(arg gen.TwoSlicesOneTwiceParams) *gen.Queries {
-	return gen.New(withText{q.db, numbered(
-		[]string{"-- name: TwoSlicesOneTwice :many\nSELECT id FROM item WHERE id IN (", ") AND kind IN (", ") AND owner NOT IN (", ")\n"},
-		[]int{0, 1, 0},
-		len(arg.Ids), len(arg.Kinds),
-	)})
+func sqlSliceInExpression(n1 int) string {
+	return native.Numbered([]string{"-- name: SliceInExpression :many\nWITH some AS (SELECT item.id FROM item WHERE item.id IN (", ")) SELECT id FROM some WHERE id > ", "\n"}, []int{1, 0}, 1, n1)
 }
 
-// numbered puts a parameter between each part of the SQL and the next: as many
-// numbers as the argument that it stands for has values, or NULL if it has none.
-func numbered(parts []string, params []int, widths ...int) string {
-	text := []byte(parts[0])
-	for i, param := range params {
-		first := 1
-		for _, width := range widths[:param] {
-			first += width
-		}
-		for n := range widths[param] {
-			if n > 0 {
-				text = append(text, ',')
-			}
-			text = strconv.AppendInt(append(text, '?'), int64(first+n), 10)
-		}
-		if widths[param] == 0 {
-			text = append(text, "NULL"...)
-		}
-		text = append(text, parts[i+1]...)
-	}
-	return string(text)
+func sqlSliceInUpdate(n1 int) string {
+	return native.Numbered([]string{"-- name: SliceInUpdate :many\nUPDATE item SET kind = ", " WHERE id IN (", ") AND owner = ", " RETURNING id\n"}, []int{0, 1, 2}, 1, n1, 1)
 }
 
-// withText runs its own SQL with the arguments of whatever it is given.
-type withText struct {
-	gen.DBTX
-	text string
+func sqlSliceLast(n1 int) string {
+	return native.Spread([]string{"-- name: SliceLast :many\nSELECT id FROM item WHERE kind = ?1 AND id IN (", ")\n"}, n1)
 }
 
-func (w withText) ExecContext(ctx context.Context, _ string, args ...any) (sql.Result, error) {
-	return w.DBTX.ExecContext(ctx, w.text, args...)
+func sqlSliceThenLimit(n1 int) string {
+	return native.Numbered([]string{"-- name: SliceThenLimit :many\nSELECT id FROM item WHERE id IN (", ") ORDER BY id LIMIT ", "\n"}, []int{0, 1}, n1, 1)
 }
 
-func (w withText) QueryContext(ctx context.Context, _ string, args ...any) (*sql.Rows, error) {
-	return w.DBTX.QueryContext(ctx, w.text, args...)
+func sqlSliceThenNarg(n1 int) string {
+	return native.Numbered([]string{"-- name: SliceThenNarg :many\nSELECT id FROM item WHERE id IN (", ") AND (kind = ", " OR ", " IS NULL)\n"}, []int{0, 1, 1}, n1, 1)
 }
 
-func (w withText) QueryRowContext(ctx context.Context, _ string, args ...any) *sql.Row {
-	return w.DBTX.QueryRowContext(ctx, w.text, args...)
+func sqlSliceTwice(n1 int) string {
+	return native.Numbered([]string{"-- name: SliceTwice :many\nSELECT id FROM item WHERE id IN (", ") OR owner IN (", ")\n"}, []int{0, 0}, n1)
+}
+
+func sqlTwoSlices(n1, n2 int) string {
+	return native.Spread([]string{"-- name: TwoSlices :many\nSELECT id FROM item WHERE id IN (", ") AND kind IN (", ")\n"}, n1, n2)
+}
+
+func sqlTwoSlicesOneTwice(n1, n2 int) string {
+	return native.Numbered([]string{"-- name: TwoSlicesOneTwice :many\nSELECT id FROM item WHERE id IN (", ") AND kind IN (", ") AND owner NOT IN (", ")\n"}, []int{0, 1, 0}, n1, n2)
 }

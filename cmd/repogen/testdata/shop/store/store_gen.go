@@ -4,10 +4,12 @@ package store
 
 import (
 	"context"
+	"iter"
 
 	"database/sql"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/shop/gen"
 	"github.com/sqlane/sqlane/dberr"
+	"github.com/sqlane/sqlane/native"
 	"github.com/sqlane/sqlane/pool"
 )
 
@@ -37,23 +39,31 @@ type Tx struct {
 
 // reads has a method for each query that only reads, writes one for each other.
 type (
-	reads  struct{ db gen.DBTX }
-	writes struct{ db gen.DBTX }
+	reads  struct{ db native.DB }
+	writes struct{ db native.DB }
 )
 
 // Reader has the queries that only read.
 type Reader interface {
 	// FindCustomers returns the customers with the given ids, of all names or of one.
 	FindCustomers(ctx context.Context, arg gen.FindCustomersParams) ([]gen.Customer, error)
+	// FindCustomersSeq is FindCustomers a row at a time. Leaving the loop ends the query; an error comes last.
+	FindCustomersSeq(ctx context.Context, arg gen.FindCustomersParams) iter.Seq2[gen.Customer, error]
 	// GetCustomer runs the query of that name.
 	GetCustomer(ctx context.Context, email string) (gen.Customer, error)
 	// No parameter.
 	ListCustomers(ctx context.Context) ([]gen.Customer, error)
+	// ListCustomersSeq is ListCustomers a row at a time. Leaving the loop ends the query; an error comes last.
+	ListCustomersSeq(ctx context.Context) iter.Seq2[gen.Customer, error]
 	// ListOrders returns orders with their customers, in one pool; its parameter is
 	// called like a package that the repository imports.
 	ListOrders(ctx context.Context, poolArg string) ([]gen.ListOrdersRow, error)
+	// ListOrdersSeq is ListOrders a row at a time. Leaving the loop ends the query; an error comes last.
+	ListOrdersSeq(ctx context.Context, poolArg string) iter.Seq2[gen.ListOrdersRow, error]
 	// Totals reads through a common table expression.
 	Totals(ctx context.Context) ([]gen.TotalsRow, error)
+	// TotalsSeq is Totals a row at a time. Leaving the loop ends the query; an error comes last.
+	TotalsSeq(ctx context.Context) iter.Seq2[gen.TotalsRow, error]
 	// Touch reads, and returns nothing.
 	Touch(ctx context.Context) error
 }
@@ -67,7 +77,7 @@ var (
 // New returns the repository on a store, such as a [pool.Pool]. The store stays the
 // caller's to close.
 func New(s pool.Store) *Repo {
-	return &Repo{reads{s.StoreReader()}, writes{s.StoreWriter()}, s}
+	return &Repo{reads{native.On(s.StoreReader())}, writes{native.On(s.StoreWriter())}, s}
 }
 
 // InTx runs fn in a transaction: committed if fn returns nil, rolled back if it
@@ -107,7 +117,8 @@ type work struct {
 }
 
 func (w *work) run(ctx context.Context, tx pool.StoreTx) error {
-	err := w.fn(ctx, &Tx{reads{tx}, writes{tx}, tx})
+	db := native.On(tx)
+	err := w.fn(ctx, &Tx{reads{db}, writes{db}, tx})
 	w.failed = err != nil
 	return err
 }
@@ -122,82 +133,152 @@ func (w *work) outcome(op string, err error) error {
 
 // AddCustomer adds a customer and returns the id.
 func (q *writes) AddCustomer(ctx context.Context, arg gen.AddCustomerParams) (int64, error) {
-	result, err := gen.New(q.db).AddCustomer(ctx, arg)
-	return result, dberr.Wrap("AddCustomer", err)
+	return q.db.Call("AddCustomer", sqlAddCustomer).Text(arg.Email).Any(arg.Name).ExecLastID(ctx)
 }
 
 // AddOrder runs the query of that name.
 func (q *writes) AddOrder(ctx context.Context, arg gen.AddOrderParams) (gen.Order, error) {
-	result, err := gen.New(q.db).AddOrder(ctx, arg)
-	return result, dberr.Wrap("AddOrder", err)
+	var i gen.Order
+	c := q.db.Call("AddOrder", sqlAddOrder).Int(arg.CustomerID).Text(arg.Pool).Int(arg.Cents).One(ctx, 4)
+	readOrder(c, &i)
+	return i, c.End()
 }
 
 // DropOrders deletes the orders below a price.
 func (q *writes) DropOrders(ctx context.Context, cents int64) (sql.Result, error) {
-	result, err := gen.New(q.db).DropOrders(ctx, cents)
-	return result, dberr.Wrap("DropOrders", err)
+	return q.db.Call("DropOrders", sqlDropOrders).Int(cents).ExecResult(ctx)
 }
 
 // FindCustomers returns the customers with the given ids, of all names or of one.
 func (q *reads) FindCustomers(ctx context.Context, arg gen.FindCustomersParams) ([]gen.Customer, error) {
-	result, err := gen.New(q.db).FindCustomers(ctx, arg)
-	return result, dberr.Wrap("FindCustomers", err)
+	return native.All(ctx, q.callFindCustomers(arg), 3, []gen.Customer(nil), readCustomer)
+}
+
+// FindCustomersSeq is FindCustomers a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) FindCustomersSeq(ctx context.Context, arg gen.FindCustomersParams) iter.Seq2[gen.Customer, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callFindCustomers(arg) }, 3, readCustomer)
+}
+
+func (q *reads) callFindCustomers(arg gen.FindCustomersParams) *native.Call {
+	c := q.db.Call("FindCustomers", sqlFindCustomers(len(arg.Ids)))
+	c.Any(arg.Name)
+	for _, v := range arg.Ids {
+		c.Int(v)
+	}
+	return c
 }
 
 // GetCustomer runs the query of that name.
 func (q *reads) GetCustomer(ctx context.Context, email string) (gen.Customer, error) {
-	result, err := gen.New(q.db).GetCustomer(ctx, email)
-	return result, dberr.Wrap("GetCustomer", err)
+	var i gen.Customer
+	c := q.db.Call("GetCustomer", sqlGetCustomer).Text(email).One(ctx, 3)
+	readCustomer(c, &i)
+	return i, c.End()
 }
 
 // No parameter.
 func (q *reads) ListCustomers(ctx context.Context) ([]gen.Customer, error) {
-	result, err := gen.New(q.db).ListCustomers(ctx)
-	return result, dberr.Wrap("ListCustomers", err)
+	return native.All(ctx, q.db.Call("ListCustomers", sqlListCustomers), 3, []gen.Customer(nil), readCustomer)
+}
+
+// ListCustomersSeq is ListCustomers a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListCustomersSeq(ctx context.Context) iter.Seq2[gen.Customer, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListCustomers", sqlListCustomers) }, 3, readCustomer)
 }
 
 // ListOrders returns orders with their customers, in one pool; its parameter is
 // called like a package that the repository imports.
 func (q *reads) ListOrders(ctx context.Context, poolArg string) ([]gen.ListOrdersRow, error) {
-	result, err := gen.New(q.db).ListOrders(ctx, poolArg)
-	return result, dberr.Wrap("ListOrders", err)
+	return native.All(ctx, q.db.Call("ListOrders", sqlListOrders).Text(poolArg), 7, []gen.ListOrdersRow(nil), readListOrdersRow)
+}
+
+// ListOrdersSeq is ListOrders a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListOrdersSeq(ctx context.Context, poolArg string) iter.Seq2[gen.ListOrdersRow, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListOrders", sqlListOrders).Text(poolArg) }, 7, readListOrdersRow)
 }
 
 // Raise makes every order dearer.
 func (q *writes) Raise(ctx context.Context, cents int64) (int64, error) {
-	result, err := gen.New(q.db).Raise(ctx, cents)
-	return result, dberr.Wrap("Raise", err)
+	return q.db.Call("Raise", sqlRaise).Int(cents).ExecRows(ctx)
 }
 
 // RenameCustomer runs the query of that name.
 func (q *writes) RenameCustomer(ctx context.Context, arg gen.RenameCustomerParams) error {
-	return dberr.Wrap("RenameCustomer", gen.New(q.db).RenameCustomer(ctx, arg))
+	return q.db.Call("RenameCustomer", sqlRenameCustomer).Any(arg.Name).Text(arg.Email).Exec(ctx)
 }
 
 // Totals reads through a common table expression.
 func (q *reads) Totals(ctx context.Context) ([]gen.TotalsRow, error) {
-	result, err := gen.New(q.db).Totals(ctx)
-	return result, dberr.Wrap("Totals", err)
+	return native.All(ctx, q.db.Call("Totals", sqlTotals), 2, []gen.TotalsRow(nil), readTotalsRow)
+}
+
+// TotalsSeq is Totals a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) TotalsSeq(ctx context.Context) iter.Seq2[gen.TotalsRow, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("Totals", sqlTotals) }, 2, readTotalsRow)
 }
 
 // Touch reads, and returns nothing.
 func (q *reads) Touch(ctx context.Context) error {
-	return dberr.Wrap("Touch", gen.New(q.db).Touch(ctx))
+	return q.db.Call("Touch", sqlTouch).Exec(ctx)
+}
+
+func readOrder(c *native.Call, i *gen.Order) {
+	native.Int(c, &i.ID)
+	native.Int(c, &i.CustomerID)
+	native.Text(c, &i.Pool)
+	native.Int(c, &i.Cents)
+}
+
+func readCustomer(c *native.Call, i *gen.Customer) {
+	native.Int(c, &i.ID)
+	native.Text(c, &i.Email)
+	native.Pointer(c, &i.Name, native.Text)
+}
+
+func readListOrdersRow(c *native.Call, i *gen.ListOrdersRow) {
+	native.Int(c, &i.Customer.ID)
+	native.Text(c, &i.Customer.Email)
+	native.Pointer(c, &i.Customer.Name, native.Text)
+	native.Int(c, &i.Order.ID)
+	native.Int(c, &i.Order.CustomerID)
+	native.Text(c, &i.Order.Pool)
+	native.Int(c, &i.Order.Cents)
+}
+
+func readTotalsRow(c *native.Call, i *gen.TotalsRow) {
+	native.Text(c, &i.Email)
+	native.Int(c, &i.Cents)
 }
 
 // Statements returns the queries.
 func Statements() []pool.Statement {
 	return []pool.Statement{
-		{Name: "AddCustomer", SQL: "-- name: AddCustomer :execlastid\nINSERT INTO customers (email, name) VALUES (?1, ?2)\n"},
-		{Name: "AddOrder", SQL: "-- name: AddOrder :one\nINSERT INTO orders (customer_id, pool, cents) VALUES (?, ?, ?) RETURNING id, customer_id, pool, cents\n"},
-		{Name: "DropOrders", SQL: "-- name: DropOrders :execresult\nDELETE FROM orders WHERE cents < ?\n"},
-		{Name: "FindCustomers", Reads: true, SQL: "-- name: FindCustomers :many\nSELECT id, email, name FROM customers WHERE (name = ?1 OR ?1 IS NULL) AND id IN (?) ORDER BY id\n"},
-		{Name: "GetCustomer", Reads: true, SQL: "-- name: GetCustomer :one\nSELECT id, email, name FROM customers WHERE email = ?\n"},
-		{Name: "ListCustomers", Reads: true, SQL: "-- name: ListCustomers :many\nSELECT id, email, name FROM customers ORDER BY id\n"},
-		{Name: "ListOrders", Reads: true, SQL: "-- name: ListOrders :many\nSELECT customers.id, customers.email, customers.name, orders.id, orders.customer_id, orders.pool, orders.cents FROM orders JOIN customers ON customers.id = orders.customer_id\nWHERE orders.pool = ?1 ORDER BY orders.id\n"},
-		{Name: "Raise", SQL: "-- name: Raise :execrows\nUPDATE orders SET cents = cents + ?\n"},
-		{Name: "RenameCustomer", SQL: "-- name: RenameCustomer :exec\nUPDATE customers SET name = ?1 WHERE email = ?2\n"},
-		{Name: "Totals", Reads: true, SQL: "-- name: Totals :many\nWITH sums AS (SELECT customer_id, sum(cents) AS cents FROM orders GROUP BY customer_id)\nSELECT customers.email, CAST(sums.cents AS INTEGER) AS cents FROM sums JOIN customers ON customers.id = sums.customer_id ORDER BY customers.email\n"},
-		{Name: "Touch", Reads: true, SQL: "-- name: Touch :exec\nSELECT count(*) FROM customers\n"},
+		{Name: "AddCustomer", SQL: sqlAddCustomer},
+		{Name: "AddOrder", SQL: sqlAddOrder},
+		{Name: "DropOrders", SQL: sqlDropOrders},
+		{Name: "FindCustomers", Reads: true, SQL: sqlFindCustomers(1)},
+		{Name: "GetCustomer", Reads: true, SQL: sqlGetCustomer},
+		{Name: "ListCustomers", Reads: true, SQL: sqlListCustomers},
+		{Name: "ListOrders", Reads: true, SQL: sqlListOrders},
+		{Name: "Raise", SQL: sqlRaise},
+		{Name: "RenameCustomer", SQL: sqlRenameCustomer},
+		{Name: "Totals", Reads: true, SQL: sqlTotals},
+		{Name: "Touch", Reads: true, SQL: sqlTouch},
 	}
 }
+
+const sqlAddCustomer = "-- name: AddCustomer :execlastid\nINSERT INTO customers (email, name) VALUES (?1, ?2)\n"
+const sqlAddOrder = "-- name: AddOrder :one\nINSERT INTO orders (customer_id, pool, cents) VALUES (?, ?, ?) RETURNING id, customer_id, pool, cents\n"
+const sqlDropOrders = "-- name: DropOrders :execresult\nDELETE FROM orders WHERE cents < ?\n"
+
+func sqlFindCustomers(n1 int) string {
+	return native.Spread([]string{"-- name: FindCustomers :many\nSELECT id, email, name FROM customers WHERE (name = ?1 OR ?1 IS NULL) AND id IN (", ") ORDER BY id\n"}, n1)
+}
+
+const sqlGetCustomer = "-- name: GetCustomer :one\nSELECT id, email, name FROM customers WHERE email = ?\n"
+const sqlListCustomers = "-- name: ListCustomers :many\nSELECT id, email, name FROM customers ORDER BY id\n"
+const sqlListOrders = "-- name: ListOrders :many\nSELECT customers.id, customers.email, customers.name, orders.id, orders.customer_id, orders.pool, orders.cents FROM orders JOIN customers ON customers.id = orders.customer_id\nWHERE orders.pool = ?1 ORDER BY orders.id\n"
+const sqlRaise = "-- name: Raise :execrows\nUPDATE orders SET cents = cents + ?\n"
+const sqlRenameCustomer = "-- name: RenameCustomer :exec\nUPDATE customers SET name = ?1 WHERE email = ?2\n"
+const sqlTotals = "-- name: Totals :many\nWITH sums AS (SELECT customer_id, sum(cents) AS cents FROM orders GROUP BY customer_id)\nSELECT customers.email, CAST(sums.cents AS INTEGER) AS cents FROM sums JOIN customers ON customers.id = sums.customer_id ORDER BY customers.email\n"
+const sqlTouch = "-- name: Touch :exec\nSELECT count(*) FROM customers\n"

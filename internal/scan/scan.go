@@ -1,4 +1,6 @@
-package pool
+// Package scan puts the values of a row into a program's variables as database/sql
+// does, at less cost where value and variable go together as they are.
+package scan
 
 import (
 	"bytes"
@@ -15,31 +17,41 @@ import (
 
 var errNilDestination = errors.New("destination pointer is nil") // database/sql's words
 
-// scanRow puts the values of a row where dest points, as (*sql.Rows).Scan does: in
+// Row puts the values of a row where dest points, as (*sql.Rows).Scan does: in
 // order, up to the first that fails, with its errors. Scanners run here, so nothing
 // may be locked.
-func scanRow(b *bridge.Bridge, names []string, row []sqlite.Value, dest []any) error {
+func Row(b *bridge.Bridge, names []string, row []sqlite.Value, dest []any) error {
 	if len(dest) != len(row) {
 		return fmt.Errorf("sql: expected %d destination arguments in Scan, not %d", len(row), len(dest))
 	}
 	for i, d := range dest {
-		done, err := assign(&row[i], d)
-		if err != nil {
-			return fmt.Errorf(`sql: Scan error on column index %d, name %q: %w`, i, names[i], err)
-		}
-		if done {
-			continue
-		}
-		if err := convert(b, names, i, row[i].Driver(), d); err != nil {
+		if err := Column(b, names, i, &row[i], d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// hasRawBytes reports a destination that would have to share the connection's
+// Column is Row for one of its columns, the one at i.
+func Column(b *bridge.Bridge, names []string, i int, v *sqlite.Value, dest any) error {
+	done, err := assign(v, dest)
+	if err != nil {
+		return Failed(names, i, err)
+	}
+	if done {
+		return nil
+	}
+	return convert(b, names, i, v.Driver(), dest)
+}
+
+// Failed is the error of the column at i.
+func Failed(names []string, i int, err error) error {
+	return fmt.Errorf(`sql: Scan error on column index %d, name %q: %w`, i, names[i], err)
+}
+
+// HasRawBytes reports a destination that would have to share the connection's
 // memory: there is none that is shared.
-func hasRawBytes(dest []any) bool {
+func HasRawBytes(dest []any) bool {
 	for _, d := range dest {
 		if _, ok := d.(*sql.RawBytes); ok {
 			return true
