@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 
 	"github.com/sqlane/sqlane/gen"
 	"github.com/sqlane/sqlane/pool"
@@ -44,20 +43,6 @@ func (d *sqlaneDB) Touch(ctx context.Context, path string, log gen.AppendLogPara
 	return d.InTx(ctx, pool.Immediate, func(ctx context.Context, tx *repo.Tx) error {
 		return touch(ctx, tx, path, log)
 	})
-}
-
-// SearchFilesByPrefixSeq implements DB. TO GO: once repo has the method of this name,
-// the embedded Repo implements it, and this one is to be deleted.
-func (d *sqlaneDB) SearchFilesByPrefixSeq(ctx context.Context, arg gen.SearchFilesByPrefixParams) iter.Seq2[gen.File, error] {
-	return func(yield func(gen.File, error) bool) {
-		rows, err := d.pool.Reader().Query(ctx, searchFilesByPrefix, arg.Prefix, arg.Count)
-		if err != nil {
-			yield(gen.File{}, err)
-			return
-		}
-		defer rows.Close()
-		yieldFiles(rows, yield)
-	}
 }
 
 // Hold implements DB.
