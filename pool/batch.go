@@ -44,7 +44,9 @@ func (p *Pool) batchOne(ctx context.Context, m member, span *span) error {
 	case b == nil:
 		err = m.err
 	default:
-		err = b.turn(&m)
+		if err = b.turn(&m); err == nil {
+			m.after.call()
+		}
 	}
 	if !errors.Is(err, errRunAlone) {
 		return err
@@ -96,6 +98,7 @@ type member struct {
 	single *single // If there is one, fn is this statement, which others may run.
 	handed *batch  // The member was handed this batch's open transaction together with the lane, if any.
 	err    error   // It is what became of the statement if another member ran it.
+	after  afterCommit
 }
 
 // joinBatch waits for the write lane, and returns the transaction that came
@@ -165,6 +168,7 @@ func (b *batch) run(m *member) error {
 			b.broken = true
 			return err
 		}
+		tx.after.outer = &m.after
 		return tx.run(m.ctx, m.fn, func(_ context.Context, keep bool) error {
 			err := tx.closePart(keep)
 			b.broken = !keep || err != nil
@@ -175,6 +179,7 @@ func (b *batch) run(m *member) error {
 	if err != nil {
 		return err
 	}
+	tx.after.outer = &m.after
 	tx.noInterrupt = true // others' work is pending: an interrupted write would take it along
 	return tx.run(m.ctx, m.fn, func(ctx context.Context, keep bool) error {
 		return tx.closeSavepoint(context.WithoutCancel(ctx), keep)

@@ -29,8 +29,9 @@
 //
 // Functions may be nested: a function's context carries its transaction, and
 // InTx, Batch and View with that context become a part of it, statements of Reader
-// and Writer too. Generated repositories run on all of these through [Store], which
-// others may implement.
+// and Writer too. What is to happen only once the work is there to stay is a function
+// for a transaction's AfterCommit. Generated repositories run on all of these through
+// [Store], which others may implement.
 //
 // # Lanes
 //

@@ -49,6 +49,9 @@ type StoreTx interface {
 	DBTX
 	// Savepoint runs fn in a savepoint: what it did is undone alone if it fails.
 	Savepoint(ctx context.Context, fn func(ctx context.Context, tx StoreTx) error) error
+	// AfterCommit has fn called once the outermost transaction is committed, before
+	// the method that began it returns; never if what registered it was undone.
+	AfterCommit(fn func())
 	// Level is that at which the outermost transaction began.
 	Level() Level
 }

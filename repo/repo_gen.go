@@ -157,6 +157,11 @@ func (t *Tx) Savepoint(ctx context.Context, fn func(ctx context.Context, tx *Tx)
 	return w.outcome("Savepoint", t.tx.Savepoint(ctx, w.run))
 }
 
+// AfterCommit has fn called once the outermost transaction is committed, before InTx
+// or Batch returns; never if the transaction is undone, or the savepoint in which it
+// was registered. See [pool.Tx.AfterCommit].
+func (t *Tx) AfterCommit(fn func()) { t.tx.AfterCommit(fn) }
+
 // work is a function for a transaction, and whether it failed when it last ran.
 type work struct {
 	fn     func(context.Context, *Tx) error

@@ -202,7 +202,7 @@ func fold(e ast.Expr) (text string, ok bool) {
 }
 
 // reserved are the names that a repository has of its own.
-var reserved = map[string]bool{"InTx": true, "Batch": true, "View": true, "Savepoint": true}
+var reserved = map[string]bool{"InTx": true, "Batch": true, "View": true, "Savepoint": true, "AfterCommit": true}
 
 func (p *sqlcPackage) addQueries(querier *ast.InterfaceType, texts map[string]string, methods map[string]*ast.FuncDecl) error {
 	for _, m := range querier.Methods.List {

@@ -99,12 +99,25 @@ func (s *Store) run(ctx context.Context, db *sql.DB, level pool.Level, fn func(c
 		return err
 	}
 	defer tx.Rollback() // if it is not committed: database/sql would leave one open whose commit fails
-	err = s.newTx(tx, level, db == s.read, nil).run(ctx, fn)
+	outermost := s.newTx(tx, level, db == s.read, nil)
+	err = outermost.run(ctx, fn)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, "COMMIT")
 		err = meaning(ctx, err)
 	}
+	if err == nil {
+		_ = tx.Rollback() // which gives the connection back: there is nothing to undo
+		call(outermost.after)
+	}
 	return err
+}
+
+// call calls the functions, though some of them may panic.
+func call(functions []func()) {
+	if len(functions) > 0 {
+		defer call(functions[1:])
+		functions[0]()
+	}
 }
 
 type txKey struct{ store *Store }
@@ -123,6 +136,7 @@ type tx struct {
 	outer *tx // that this is a part of
 
 	readOnly, ended bool
+	after           []func() // what waits for the commit
 }
 
 func (s *Store) newTx(under *sql.Tx, level pool.Level, readOnly bool, outer *tx) *tx {
@@ -146,6 +160,13 @@ func (t *tx) run(ctx context.Context, fn func(context.Context, pool.StoreTx) err
 	return fn(context.WithValue(ctx, txKey{t.store}, t), t)
 }
 
+// AfterCommit implements pool.StoreTx.
+func (t *tx) AfterCommit(fn func()) {
+	if _, err := t.alive(context.Background()); err == nil {
+		t.after = append(t.after, fn)
+	}
+}
+
 // Level implements pool.StoreTx.
 func (t *tx) Level() pool.Level { return t.level }
 
@@ -165,8 +186,10 @@ func (t *tx) part(ctx context.Context, fn func(context.Context, pool.StoreTx) er
 			err = failed
 		}
 	}()
-	if err = t.store.newTx(t.tx, t.level, readOnly, t).run(ctx, fn); err == nil {
+	inner := t.store.newTx(t.tx, t.level, readOnly, t)
+	if err = inner.run(ctx, fn); err == nil {
 		end = keep
+		t.after = append(t.after, inner.after...)
 	}
 	return err
 }
