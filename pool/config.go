@@ -80,6 +80,11 @@ type Config struct {
 	// the stack, which timeouts and abandoned leases name, are kept all the same.
 	LeakThreshold time.Duration
 
+	// WatchInterval is how often other processes' commits are looked for while
+	// somebody watches: see [Pool.Watch]. A look is short, but waits in the write lane
+	// like a writer. Default: 1s. Negative: never.
+	WatchInterval time.Duration
+
 	// StatementCacheSize is how many prepared statements a connection keeps.
 	// Default: 128. Negative: none.
 	StatementCacheSize int
@@ -179,6 +184,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.MaxConnLifetimeJitter, max(c.MaxConnLifetime/10, -1))
 	setDefault(&c.MaxConnIdleTime, 30*time.Minute)
 	setDefault(&c.HealthCheckInterval, 30*time.Second)
+	setDefault(&c.WatchInterval, time.Second)
 	setDefault(&c.StatementCacheSize, 128)
 	setDefault(&c.JournalMode, JournalWAL)
 	setDefault(&c.Synchronous, SyncFull)

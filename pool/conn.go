@@ -8,6 +8,7 @@ import (
 
 	"github.com/sqlane/sqlane/internal/bridge"
 	"github.com/sqlane/sqlane/internal/sqlite"
+	"github.com/sqlane/sqlane/internal/watch"
 	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
@@ -36,6 +37,9 @@ type conn struct {
 	tracking tracking        // It finds out that the lease became garbage before its Release.
 	text     bool            // Transaction control as text is allowed, since a *sql.DB has the lease.
 	changes  []string        // These settings outlive the lease unless they were set back: see state.go.
+	work     watch.Work      // It has changed this and not committed it yet.
+	reads    *watch.Region   // What is read is noted here, for a Watch; nil while there is none.
+	others   others          // It knows what others have committed.
 	broken   error           // The connection may not be used again, for this reason.
 	usesLog  bool            // It keeps the log's files where they are.
 	closed   bool            // SQLite has nothing to do with it any more.
@@ -159,10 +163,12 @@ func (c *conn) complete(cl *call, s *sqlite.Stmt, args []driver.NamedValue) (did
 	if s.Effects.Control() {
 		c.readWritersAhead()
 	}
+	before := c.db.TotalChanges()
 	err = c.run(cl, s, func() (err error) {
 		did, err = s.Complete(args)
 		return err
 	})
+	c.account(s, before, err)
 	if err == nil && s.Effects.Attaches {
 		err = c.attachedNow(s, args)
 	}
@@ -309,7 +315,13 @@ func (c *conn) queryOne(r *rows, cl *call, s *sqlite.Stmt, args []driver.NamedVa
 	if s.Effects.Control() {
 		c.readWritersAhead()
 	}
+	before := c.db.TotalChanges()
 	err := c.run(cl, s, func() error { return s.Open(args) })
+	if err != nil || !s.Writes || s.Effects.Control() { // else it is accounted for at its end
+		c.account(s, before, err)
+	} else {
+		c.noteReads(s)
+	}
 	if err == nil && s.Effects.Attaches {
 		err = c.attachedNow(s, args)
 	}
@@ -318,7 +330,7 @@ func (c *conn) queryOne(r *rows, cl *call, s *sqlite.Stmt, args []driver.NamedVa
 		c.db.Release(s)
 		return c.leave(cl, err)
 	}
-	*r = rows{Header: s.Header(), conn: c, call: cl, stmt: s}
+	*r = rows{Header: s.Header(), conn: c, call: cl, stmt: s, before: before}
 	c.open = append(c.open, r)
 	return c.leave(cl, nil)
 }

@@ -97,3 +97,6 @@ func OpenOnReadOnlyMedium(ctx context.Context, cfg Config) (*Pool, error) {
 // Shut closes the connection of a lease behind the pool's back, whether or not the
 // lease is over.
 func Shut(l *Lease) error { return l.conn.shut() }
+
+// Announced is the number of the last commit that was announced to those who watch.
+func Announced(p *Pool) uint64 { return p.watches.hub.Now() }

@@ -291,13 +291,13 @@ func isError(e ast.Expr) bool {
 
 // taken are the names that the generated code uses itself.
 var taken = map[string]bool{
-	"context": true, "pool": true, "dberr": true, "ctx": true, "q": true,
+	"context": true, "iter": true, "pool": true, "dberr": true, "ctx": true, "q": true,
 	"err": true, "result": true, "renumbered": true, "withText": true, "numbered": true, "strconv": true,
 }
 
 // declared are the names that the generated file declares.
 var declared = map[string]bool{
-	"Repo": true, "Tx": true, "Reader": true, "New": true, "Statements": true, "reads": true, "writes": true, "work": true,
+	"Repo": true, "Tx": true, "Watch": true, "Reader": true, "New": true, "Statements": true, "reads": true, "writes": true, "work": true,
 	"ErrNotFound": true, "ErrDuplicate": true, "ErrForeignKey": true, "ErrCheck": true, "ErrNotNull": true,
 }
 

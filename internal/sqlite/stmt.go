@@ -28,6 +28,7 @@ type Stmt struct {
 	Text       string
 	Writes     bool // It is SQLite's verdict.
 	Effects    Effects
+	Tables     Tables
 	parameters        // It asks for these arguments.
 	header     Header // It tells of its columns.
 	change     change // It is a statement of this kind.
@@ -176,11 +177,13 @@ func (s *Stmt) begin(args []driver.NamedValue) error {
 		return err
 	}
 	s.running = true
+	s.conn.tables = Tables{}
 	err := s.step()
 	if s.compiled != s.timesCompiled() {
 		s.describeColumns()
 		s.stale = true
 	}
+	s.noteRecompiled()
 	return err
 }
 

@@ -10,6 +10,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
+	"time"
 
 	"github.com/sqlane/sqlane/internal/bridge"
 	"github.com/sqlane/sqlane/pool"
@@ -90,6 +92,36 @@ func (s *Store) StoreView(ctx context.Context, fn func(context.Context, pool.Sto
 		return outer.Savepoint(ctx, fn)
 	}
 	return outer.part(ctx, fn, true, "PRAGMA query_only=1", "PRAGMA query_only=0", "PRAGMA query_only=0")
+}
+
+// StoreWatch implements pool.Store. It runs fn after every commit, for which it looks
+// at intervals.
+func (s *Store) StoreWatch(ctx context.Context, fn func(context.Context, pool.StoreTx) error) iter.Seq[error] {
+	return func(yield func(error) bool) {
+		if s.txOf(ctx) != nil {
+			yield(&pool.Error{Op: "watch", Err: pool.ErrDeadlock})
+			return
+		}
+		conn, err := s.read.Conn(ctx) // the data version tells what others have committed
+		if err != nil {
+			yield(err)
+			return
+		}
+		defer conn.Close()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for seen := int64(-1); ; <-tick.C {
+			var now int64
+			if err := conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&now); err != nil {
+				yield(err)
+				return
+			}
+			if now != seen && !yield(s.StoreView(ctx, fn)) {
+				return
+			}
+			seen = now
+		}
+	}
 }
 
 // run runs fn in a transaction.
