@@ -179,11 +179,12 @@ func (s *Stmt) begin(args []driver.NamedValue) error {
 	s.running = true
 	s.conn.tables = Tables{}
 	err := s.step()
-	if s.compiled != s.timesCompiled() {
+	again := s.compiled != s.timesCompiled()
+	if again {
 		s.describeColumns()
 		s.stale = true
 	}
-	s.noteRecompiled()
+	s.noteRecompiled(again)
 	return err
 }
 

@@ -9,8 +9,8 @@ import (
 
 // Tables are what a statement reads and changes, by SQLite's authorizer: through
 // views, triggers, foreign keys' actions and common table expressions too. Those of
-// TEMP are left out. What a virtual table reads and changes by statements of its own
-// is there if these were prepared within this statement, and not if they were before.
+// TEMP are left out. What a virtual table reads by statements of its own is there if
+// these were prepared within this statement, and not if they were before.
 type Tables struct {
 	Read    []string // Folded. A view, a common table expression or a function that is read as a table counts as one.
 	Written []string // As declared; SchemaTable if it is the schema.
@@ -73,24 +73,18 @@ func include(list []string, name string) []string {
 	return append(list, name)
 }
 
-// add makes t what both are.
-func (t *Tables) add(more Tables) {
-	for _, name := range more.Read {
-		t.Read = include(t.Read, name)
-	}
-	for _, name := range more.Written {
-		t.Written = include(t.Written, name)
-	}
-	t.Schema, t.All = t.Schema || more.Schema, t.All || more.All
-}
-
 // noteRecompiled takes in what was prepared during the statement's first step: the
-// statement itself, if it was compiled again, or statements of a virtual table's.
-func (s *Stmt) noteRecompiled() {
-	if more := s.conn.tables; s.stale {
-		s.Tables = more
-	} else if more.Read != nil || more.Written != nil || more.All {
-		more.Schema = false // FTS5 asks about its own
-		s.Tables.add(more)
+// statement itself, if it was compiled again, or what a virtual table reads by. What
+// that writes by are its own tables, and it is among those written itself; but even
+// one that is read may write what was left to do before.
+func (s *Stmt) noteRecompiled(again bool) {
+	more := &s.conn.tables
+	if again {
+		s.Tables = *more
+		return
 	}
+	for _, name := range more.Read {
+		s.Tables.Read = include(s.Tables.Read, name)
+	}
+	s.Tables.All = s.Tables.All || more.All
 }

@@ -77,6 +77,9 @@ func TestAStatementThatIsCompiledAgainTellsAnewWhatItReads(t *testing.T) {
 	require.NoError(t, s.Open(nil))
 	require.Equal(t, []string{"other", "shown"}, s.Tables.Read)
 	require.NoError(t, s.End())
+	require.NoError(t, s.Open(nil))
+	require.Equal(t, []string{"other", "shown"}, s.Tables.Read, "what it told it does not forget")
+	require.NoError(t, s.End())
 	c.Release(s)
 }
 
