@@ -100,3 +100,13 @@ func Shut(l *Lease) error { return l.conn.shut() }
 
 // Announced is the number of the last commit that was announced to those who watch.
 func Announced(p *Pool) uint64 { return p.watches.hub.Now() }
+
+// Listeners counts the loops of Watch and Changes.
+func Listeners(p *Pool) int {
+	p.watches.mu.Lock()
+	defer p.watches.mu.Unlock()
+	return p.watches.users
+}
+
+// Distribute has everything that was announced reach those who listen.
+func Distribute(p *Pool) { p.watches.hub.Distribute() }
