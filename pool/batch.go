@@ -50,7 +50,9 @@ func (p *Pool) batchOne(ctx context.Context, m *member, span *span, h *holder) e
 	case b == nil:
 		err = m.err
 	default:
-		err = b.turn(m)
+		if err = b.turn(m); err == nil {
+			m.after.call()
+		}
 	}
 	if !errors.Is(err, errRunAlone) {
 		return err
@@ -102,6 +104,7 @@ type member struct {
 	single *single // If there is one, it is instead of fn, and others may run it.
 	handed *batch  // The member was handed this batch's open transaction together with the lane, if any.
 	err    error   // It is what became of the statement if another member ran it, or if it ran alone.
+	after  afterCommit
 }
 
 // work is what the member does in a transaction.
@@ -177,6 +180,7 @@ func (b *batch) run(m *member) error {
 			b.broken = true
 			return err
 		}
+		tx.after.outer = &m.after
 		return tx.run(m.ctx, m.work(), func(_ context.Context, keep bool) error {
 			err := tx.closePart(keep)
 			b.broken = !keep || err != nil
@@ -187,6 +191,7 @@ func (b *batch) run(m *member) error {
 	if err != nil {
 		return err
 	}
+	tx.after.outer = &m.after
 	tx.noInterrupt = true // others' work is pending: an interrupted write would take it along
 	return tx.run(m.ctx, m.work(), func(ctx context.Context, keep bool) error {
 		return tx.closeSavepoint(context.WithoutCancel(ctx), keep)

@@ -57,6 +57,7 @@ func (c *conn) abort(s *sqlite.Stmt) {
 		c.pool.counts.lost.Add(1)
 	}
 	c.db.Abandon(s)
+	c.work.Undo()
 	c.locks.settle(c)
 }
 

@@ -38,8 +38,17 @@ func (t *Tx) mayEnd(op string) error {
 	return t.pool.failTx(op, t.level, ErrTxControl, nil, "the function's return ends this transaction; only one from Begin is ended by hand")
 }
 
-// end ends an outermost transaction and gives its connection back.
+// end ends an outermost transaction, gives its connection back, and calls what
+// waits for the commit.
 func (t *Tx) end(ctx context.Context, keep bool) error {
+	err := t.endLease(ctx, keep)
+	if keep && err == nil {
+		t.after.call()
+	}
+	return err
+}
+
+func (t *Tx) endLease(ctx context.Context, keep bool) error {
 	defer t.lease.Release() // a virtual table may panic over the commit
 	err := t.finish(ctx, keep)
 	t.span.finish(err)

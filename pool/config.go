@@ -81,6 +81,11 @@ type Config struct {
 	// which a generated method did.
 	LeakThreshold time.Duration
 
+	// WatchInterval is how often other processes' commits are looked for while
+	// somebody watches: see [Pool.Watch]. A look is short, but waits in the write lane
+	// like a writer. Default: 1s. Negative: never.
+	WatchInterval time.Duration
+
 	// StatementCacheSize is how many prepared statements a connection keeps.
 	// Default: 128. Negative: none.
 	StatementCacheSize int
@@ -183,6 +188,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.MaxConnLifetimeJitter, max(c.MaxConnLifetime/10, -1))
 	setDefault(&c.MaxConnIdleTime, 30*time.Minute)
 	setDefault(&c.HealthCheckInterval, 30*time.Second)
+	setDefault(&c.WatchInterval, time.Second)
 	setDefault(&c.StatementCacheSize, 128)
 	setDefault(&c.JournalMode, JournalWAL)
 	setDefault(&c.Synchronous, SyncFull)

@@ -9,6 +9,7 @@ import (
 	"github.com/sqlane/sqlane/internal/bridge"
 	"github.com/sqlane/sqlane/internal/request"
 	"github.com/sqlane/sqlane/internal/sqlite"
+	"github.com/sqlane/sqlane/internal/watch"
 	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
@@ -38,6 +39,9 @@ type conn struct {
 	tracking tracking        // It finds out that the lease became garbage before its Release.
 	text     bool            // Transaction control as text is allowed, since a *sql.DB has the lease.
 	changes  []string        // These settings outlive the lease unless they were set back: see state.go.
+	work     watch.Work      // It has changed this and not committed it yet.
+	reads    *watch.Region   // What is read is noted here, for a Watch; nil while there is none.
+	others   others          // It knows what others have committed.
 	broken   error           // The connection may not be used again, for this reason.
 	usesLog  bool            // It keeps the log's files where they are.
 	closed   bool            // SQLite has nothing to do with it any more.
@@ -189,7 +193,13 @@ func (c *conn) through(cl *call, s *sqlite.Stmt, args []sqlite.Argument, keep bo
 	if s.Effects.Control() {
 		c.readWritersAhead()
 	}
+	before := c.db.TotalChanges()
 	err := c.run(cl, s, f)
+	if err != nil || !keep || !s.Writes || s.Effects.Control() { // else it is accounted for at its end
+		c.account(s, before, err)
+	} else {
+		c.noteReads(s)
+	}
 	if err == nil && s.Effects.Attaches {
 		err = c.attachedNow(s, args)
 	}
@@ -353,7 +363,10 @@ func (c *conn) last(cl *call, query string, args []sqlite.Argument, to taker) (f
 
 // take implements taker: the rows go on.
 func (r *rows) take(c *conn, cl *call, s *sqlite.Stmt, args []sqlite.Argument) error {
-	err := c.through(cl, s, args, true, func() error { return s.Open(args) })
+	err := c.through(cl, s, args, true, func() error {
+		r.before = c.db.TotalChanges()
+		return s.Open(args)
+	})
 	if err == nil {
 		r.Header, r.conn, r.stmt = s.Header(), c, s
 		c.open = append(c.open, r)

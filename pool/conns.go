@@ -521,6 +521,13 @@ func (s *conns) visit(f func(*conn)) {
 	}
 }
 
+// writers is the write lane's connection; nil if it has none.
+func (s *conns) writers() *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.primary
+}
+
 // isPrimary reports that the connection is the write lane's.
 func (s *conns) isPrimary(c *conn) bool {
 	s.mu.Lock()

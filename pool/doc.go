@@ -19,6 +19,9 @@
 //	View      a function in a read-only snapshot
 //	Begin     a transaction that is ended by hand
 //	DB        a *sql.DB, for whatever is made for one
+//	Watch     a function in a View, again after every commit that may have changed
+//	          what it read
+//	Changes   which tables each commit changed
 //
 // A Lease, a Tx, a Reader and a Writer run statements in two ways, which differ in what is
 // returned and what it costs:
@@ -29,8 +32,9 @@
 //
 // Functions may be nested: a function's context carries its transaction, and
 // InTx, Batch and View with that context become a part of it, statements of Reader
-// and Writer too. Generated repositories run on all of these through [Store], which
-// others may implement.
+// and Writer too. What is to happen only once the work is there to stay is a function
+// for a transaction's AfterCommit. Generated repositories run on all of these through
+// [Store], which others may implement.
 //
 // # Lanes
 //
@@ -68,6 +72,15 @@
 // and of a log's handler says that the pool waits for them. With another context
 // the pool cannot know, nor within a function that SQL calls: such work waits until
 // AcquireTimeout, whose error names its own caller among the holders.
+//
+// # Watching
+//
+// What a statement reads and changes SQLite tells while the statement is prepared,
+// through views, triggers and foreign keys' actions too. So a loop over Watch has the
+// answer of its queries again whenever a commit may have changed it, and never misses
+// the last one, whichever way in the commit took; those of other processes are found
+// within Config.WatchInterval. A loop holds no connection between runs, and costs
+// whoever commits nothing but to announce the commit.
 //
 // # Lifecycle
 //

@@ -82,6 +82,7 @@ var dsnKeys = map[string]func(c *Config, value string) error{
 	"max_conn_lifetime_jitter": duration(func(c *Config) *time.Duration { return &c.MaxConnLifetimeJitter }),
 	"max_conn_idle_time":       duration(func(c *Config) *time.Duration { return &c.MaxConnIdleTime }),
 	"health_check_interval":    duration(func(c *Config) *time.Duration { return &c.HealthCheckInterval }),
+	"watch_interval":           duration(func(c *Config) *time.Duration { return &c.WatchInterval }),
 	"leak_threshold":           duration(func(c *Config) *time.Duration { return &c.LeakThreshold }),
 	"journal_mode":             text(func(c *Config) *JournalMode { return &c.JournalMode }),
 	"synchronous":              text(func(c *Config) *Synchronous { return &c.Synchronous }),

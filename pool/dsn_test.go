@@ -206,6 +206,7 @@ func TestValuesAreRead(t *testing.T) {
 		"busy_timeout=0":                 {},
 		"acquire_timeout=1h2m3.5s":       {AcquireTimeout: time.Hour + 2*time.Minute + 3500*time.Millisecond},
 		"leak_threshold=200ms":           {LeakThreshold: 200 * time.Millisecond},
+		"watch_interval=50ms":            {WatchInterval: 50 * time.Millisecond},
 		"journal_mode=WAL":               {JournalMode: "WAL"},
 		"synchronous=EXTRA":              {Synchronous: "EXTRA"},
 		"pragmas=cache_size=-4000":       {Pragmas: map[string]string{"cache_size": "-4000"}},

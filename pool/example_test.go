@@ -127,3 +127,40 @@ func ExampleRepeatable() {
 	fmt.Println(err)
 	// Output: <nil>
 }
+
+func ExamplePool_Watch() {
+	ctx := context.Background()
+	p := accounts(ctx)
+	defer p.Close()
+	var total int
+	for err := range p.Watch(ctx, func(ctx context.Context, tx *pool.Tx) error {
+		return tx.QueryRow(ctx, "SELECT sum(balance) FROM accounts").Scan(&total)
+	}) {
+		fmt.Println(total, err)
+		if total == 111 {
+			break
+		}
+		if err := p.InTx(ctx, pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
+			return add(ctx, tx, "bob", 111-total)
+		}); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// 10 <nil>
+	// 111 <nil>
+}
+
+func ExampleTx_AfterCommit() {
+	ctx := context.Background()
+	p := accounts(ctx)
+	defer p.Close()
+	err := p.InTx(ctx, pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
+		tx.AfterCommit(func() { fmt.Println("told everybody") })
+		return add(ctx, tx, "bob", 1)
+	})
+	fmt.Println(err)
+	// Output:
+	// told everybody
+	// <nil>
+}

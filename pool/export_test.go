@@ -97,3 +97,16 @@ func OpenOnReadOnlyMedium(ctx context.Context, cfg Config) (*Pool, error) {
 // Shut closes the connection of a lease behind the pool's back, whether or not the
 // lease is over.
 func Shut(l *Lease) error { return l.conn.shut() }
+
+// Announced is the number of the last commit that was announced to those who watch.
+func Announced(p *Pool) uint64 { return p.watches.hub.Now() }
+
+// Listeners counts the loops of Watch and Changes.
+func Listeners(p *Pool) int {
+	p.watches.mu.Lock()
+	defer p.watches.mu.Unlock()
+	return p.watches.users
+}
+
+// Distribute has everything that was announced reach those who listen.
+func Distribute(p *Pool) { p.watches.hub.Distribute() }

@@ -229,6 +229,7 @@ func (p *Pool) checkFile(op string) error {
 	}
 	if p.moved.Load() && p.moved.CompareAndSwap(true, false) {
 		p.cfg.Logger.Info("the database file is back", "path", p.path)
+		p.watches.hub.CommitAnything()
 	}
 	return nil
 }
@@ -249,6 +250,7 @@ func (p *Pool) seeUnchanged() error {
 func (p *Pool) gone(op string, cause error, e *entry) error {
 	if p.moved.CompareAndSwap(false, true) {
 		p.cfg.Logger.Error("a file of the database was moved or replaced; writes are refused", "path", p.path, "file", e.name)
+		p.watches.hub.CommitAnything() // whoever watches is to know
 	}
 	return p.fail(op, ErrMoved, cause, e.name, e.remedy)
 }

@@ -73,13 +73,18 @@ func (c *conn) enter(cl *call, s *sqlite.Stmt, args []sqlite.Argument) error {
 	if change := c.changeBy(s.Effects); change != "" { // it may have been prepared by OnConnect
 		c.changed(change)
 	}
-	return c.locks.take(c, cl, s)
+	err := c.locks.take(c, cl, s)
+	if err == nil {
+		c.lookBeforeWriting(s.Writes)
+	}
+	return err
 }
 
 // check notices that the transaction is gone after a statement failed with err.
 func (g *guard) check(c *conn, err error) {
 	if err != nil && g.inTx() && g.lost == nil && !g.committing && c.db.Autocommit() {
 		g.lost = err
+		c.work.Undo()
 		c.pool.counts.lost.Add(1)
 	}
 }

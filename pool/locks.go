@@ -163,6 +163,7 @@ func (k *locks) release(c *conn) {
 	switch {
 	case k.leased: // its end does
 	case k.slot:
+		c.lookAfterWriting()
 		k.slot = false
 		c.pool.writer.CompareAndSwap(c, nil)
 		c.pool.logSync.wrote(c)

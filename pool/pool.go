@@ -23,6 +23,7 @@ type Pool struct {
 	face         face
 	watcher      *watcher
 	logSync      *logSync // It is nil if there is nothing to sync early.
+	watches      watches
 	maintenance  maintenance
 	bell         bell // It asks maintenance for a round.
 	ending       ending
@@ -51,6 +52,7 @@ func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 		ending:       ending{forced: make(chan struct{})},
 		opened:       time.Now(),
 	}
+	p.watches.init(p)
 	p.conns = newConns(cfg, &p.counts, p.bell)
 	p.cfg.Logger = slog.New(logHandler{cfg.Logger.Handler(), p})
 	if err := p.openFirst(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"strconv"
 
 	modernc "modernc.org/sqlite"
 )
@@ -27,8 +28,28 @@ func (l *Lease) Raw(ctx context.Context, fn func(conn driver.Conn) error) error 
 	if err := c.locks.hold(c, &cl); err != nil {
 		return err
 	}
-	defer c.takeBack()
+	c.lookBeforeWriting(true)
+	before := c.version()
+	defer func() {
+		if c.takeBack(); c.closed || c.version() != before {
+			c.pool.watches.hub.CommitAnything()
+		}
+		if !c.closed {
+			c.locks.drop(c)
+		}
+	}()
 	return c.db.Lend(fn)
+}
+
+// version changes with every commit that the connection sees, its own included; "" if
+// it is not to be had. See https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html,
+// SQLITE_FCNTL_DATA_VERSION.
+func (c *conn) version() string {
+	version, err := c.db.Driver().FileControlDataVersion("main")
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatUint(uint64(version), 10)
 }
 
 // takeBack makes the driver's connection the pool's again. The caller holds mu.
@@ -41,7 +62,6 @@ func (c *conn) takeBack() {
 	if err := c.db.Install(); err != nil {
 		c.broken = err
 	}
-	c.locks.drop(c)
 }
 
 // forget gives up a connection that somebody else has closed. Its statements may

@@ -76,6 +76,7 @@ func (c *conn) clean(reason error) error {
 	if !c.db.Autocommit() {
 		err = errors.Join(err, c.control(ownCall(), "ROLLBACK"))
 	}
+	c.work.Undo()
 	c.locks.settle(c)
 	return err
 }

@@ -23,6 +23,7 @@ type rows struct {
 	conn          *conn
 	call          call
 	stmt          *sqlite.Stmt
+	before        int32            // The connection had written so many rows when it began.
 	rest          [][]sqlite.Value // These rows were read ahead.
 	finished      bool             // The statement has ended, but there may be a rest.
 	ended         bool             // The rows are closed. conn.mu guards this and all above.
@@ -139,6 +140,9 @@ func (r *rows) finish() error {
 		err = r.conn.withBusyTimeout(r.stmt.End)
 	} else {
 		err = r.stmt.End()
+	}
+	if r.stmt.Writes && !r.stmt.Effects.Control() {
+		r.conn.account(r.stmt, r.before, err)
 	}
 	r.conn.db.Release(r.stmt)
 	return err

@@ -58,6 +58,7 @@ func (t *Tx) closePart(keep bool) error {
 	if err != nil {
 		return t.pool.failTx("commit", t.level, nil, err)
 	}
+	t.after.keep()
 	return nil
 }
 
@@ -83,6 +84,7 @@ func (t *Tx) inner(readOnly bool) *Tx {
 	in.serial = t.conn.guard.push()
 	in.readOnly = in.readOnly || readOnly
 	in.manual = false
+	in.after = afterCommit{outer: &t.after}
 	return &in
 }
 
@@ -110,6 +112,7 @@ func (t *Tx) closeSavepoint(ctx context.Context, keep bool) error {
 		}
 		if err == nil {
 			if err = c.control(t.uncancellable(), words.release); err == nil {
+				t.after.keep()
 				return nil
 			}
 		}

@@ -52,6 +52,7 @@ func (p *Pool) Close() error {
 // refuse turns new work and waiters away.
 func (p *Pool) refuse() {
 	p.conns.refuse()
+	p.watches.refuse()
 	for _, l := range p.every() {
 		l.Refuse()
 	}
@@ -68,6 +69,7 @@ func (p *Pool) closeAll() error {
 		p.watcher.wake()
 	}
 	p.maintenance.stop()
+	p.watches.close()
 	if p.logSync != nil {
 		p.logSync.stop()
 	}

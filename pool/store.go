@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"database/sql"
+	"iter"
 )
 
 // Store is what a generated repository runs on, and all that it needs. A *Pool is
@@ -13,8 +14,8 @@ import (
 //
 // A Store is safe for concurrent use. Whoever writes one keeps these promises:
 //
-//   - A function's context carries its transaction: all five methods, called with it,
-//     run in that transaction. StoreInTx and StoreBatch make a savepoint of it,
+//   - A function's context carries its transaction: all methods but StoreWatch, called
+//     with it, run in that transaction. StoreInTx and StoreBatch make a savepoint of it,
 //     StoreView a part in which writes are refused.
 //   - Work is kept if its function returns nil. It is undone if the function returns an
 //     error, which comes back unchanged, panics, which goes on, or calls
@@ -40,6 +41,12 @@ type Store interface {
 	StoreBatch(ctx context.Context, fn func(ctx context.Context, tx StoreTx) error) error
 	// StoreView runs fn on one snapshot, in which a write is ErrReadOnly.
 	StoreView(ctx context.Context, fn func(ctx context.Context, tx StoreTx) error) error
+	// StoreWatch runs fn on one snapshot at once, and again after commits that may have
+	// changed what it read last, and yields fn's error after each run. What ends it is
+	// yielded last: the context's error, or ErrClosed with the Store. A context that
+	// carries a transaction is ErrDeadlock at once. A Store that cannot tell what was
+	// changed may run fn more often, or yield errors.ErrUnsupported alone.
+	StoreWatch(ctx context.Context, fn func(ctx context.Context, tx StoreTx) error) iter.Seq[error]
 }
 
 // StoreTx is a Store's transaction, or a savepoint in one. After its end all of it is
@@ -49,6 +56,9 @@ type StoreTx interface {
 	DBTX
 	// Savepoint runs fn in a savepoint: what it did is undone alone if it fails.
 	Savepoint(ctx context.Context, fn func(ctx context.Context, tx StoreTx) error) error
+	// AfterCommit has fn called once the outermost transaction is committed, before
+	// the method that began it returns; never if what registered it was undone.
+	AfterCommit(fn func())
 	// Level is that at which the outermost transaction began.
 	Level() Level
 }
@@ -102,6 +112,11 @@ func (p *Pool) StoreBatch(ctx context.Context, fn func(ctx context.Context, tx S
 // StoreView is View, for [Store].
 func (p *Pool) StoreView(ctx context.Context, fn func(ctx context.Context, tx StoreTx) error) error {
 	return p.View(ctx, ofStore(fn))
+}
+
+// StoreWatch is Watch, for [Store].
+func (p *Pool) StoreWatch(ctx context.Context, fn func(ctx context.Context, tx StoreTx) error) iter.Seq[error] {
+	return p.Watch(ctx, ofStore(fn))
 }
 
 // storeTx is a Tx as a StoreTx.

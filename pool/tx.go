@@ -16,6 +16,7 @@ type Tx struct {
 	part         // Its statements know this of it.
 	manual bool  // It is from Begin, and its owner ends it.
 	span   *span // The outermost one has it, if it is traced.
+	after  afterCommit
 }
 
 // Level returns the level at which the transaction began.

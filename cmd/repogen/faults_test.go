@@ -120,6 +120,7 @@ func TestBadPackagesAreOneClearLineEach(t *testing.T) {
 		"Batch":                                  {querier("Batch(ctx context.Context) error", "-- name: Batch :exec\nSELECT 1"), "query Batch is called like a method that every repository has"},
 		"View":                                   {querier("View(ctx context.Context) error", "-- name: View :exec\nSELECT 1"), "query View is called like a method that every repository has"},
 		"Savepoint":                              {querier("Savepoint(ctx context.Context) error", "-- name: Savepoint :exec\nSELECT 1"), "query Savepoint is called like a method that every repository has"},
+		"AfterCommit":                            {querier("AfterCommit(ctx context.Context) error", "-- name: AfterCommit :exec\nSELECT 1"), "query AfterCommit is called like a method that every repository has"},
 		"a database argument":                    {querier("Get(ctx context.Context, db DBTX, id int64) error", "-- name: Get :exec\nSELECT 1"), "set emit_methods_with_db_argument: false in sqlc.yaml"},
 		"a database argument before the context": {querier("Get(db DBTX, ctx context.Context) error", "-- name: Get :exec\nSELECT 1"), "no context.Context"},
 	} {

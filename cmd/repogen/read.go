@@ -226,7 +226,7 @@ func fold(e ast.Expr) (text string, ok bool) {
 }
 
 // reserved are the names that a repository has of its own.
-var reserved = map[string]bool{"InTx": true, "Batch": true, "View": true, "Savepoint": true}
+var reserved = map[string]bool{"InTx": true, "Batch": true, "View": true, "Savepoint": true, "AfterCommit": true}
 
 func (p *sqlcPackage) addQueries(querier *ast.InterfaceType, texts map[string]string, methods map[string]*ast.FuncDecl) error {
 	for _, m := range querier.Methods.List {
@@ -342,7 +342,7 @@ func isTaken(name string) bool {
 
 // declared are the names that the generated file declares.
 var declared = map[string]bool{
-	"Repo": true, "Tx": true, "Reader": true, "New": true, "Statements": true, "reads": true, "writes": true, "work": true,
+	"Repo": true, "Tx": true, "Watch": true, "Reader": true, "New": true, "Statements": true, "reads": true, "writes": true, "work": true,
 	"ErrNotFound": true, "ErrDuplicate": true, "ErrForeignKey": true, "ErrCheck": true, "ErrNotNull": true,
 }
 

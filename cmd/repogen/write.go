@@ -7,7 +7,6 @@ import (
 	"go/format"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/template"
 )
@@ -61,9 +60,6 @@ func (v view) Imports() []string {
 	}
 	return lines
 }
-
-// HasSeq tells whether there are iterators.
-func (v view) HasSeq() bool { return slices.ContainsFunc(v.p.queries, query.HasSeq) }
 
 func importLine(name, path string) string {
 	if strings.HasSuffix("/"+path, "/"+name) {

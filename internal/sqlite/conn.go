@@ -60,6 +60,7 @@ type Conn struct {
 
 	preparing bool               // Prepare collects effects.
 	effects   Effects            // They are those of the statement that is being prepared.
+	tables    Tables             // Those of what was prepared last, or since the last run began.
 	refuse    func(Effects) bool // It is Prepare's.
 }
 

@@ -73,8 +73,8 @@ func TestPreparingTellsWhatAStatementWouldDo(t *testing.T) {
 		"SELECT last_insert_rowid()":              {Rowid: true},
 		"SELECT lower('A')":                       {Calls: true}, // not among those that are SQLite's own here
 		"BEGIN":                                   {Transaction: true},
-		"ROLLBACK":                                {Transaction: true},
-		"SAVEPOINT a":                             {Savepoint: true},
+		"ROLLBACK":                                {Transaction: true, Rollback: true},
+		"SAVEPOINT a":                             {Savepoint: sqlite.Savepoint{Act: "BEGIN", Name: "a"}},
 		"CREATE TEMP TABLE x (a)":                 {Temp: true},
 		"DROP TABLE n":                            {Drops: true},
 		"INSERT INTO own VALUES (1)":              {TempRows: true},

@@ -12,8 +12,9 @@ import (
 // value is that of a statement that does nothing but read and write tables,
 // without a trigger or a function of the program's.
 type Effects struct {
-	Transaction bool   // It begins or ends a transaction.
-	Savepoint   bool   // It begins or ends a savepoint.
+	Transaction bool // It begins or ends a transaction.
+	Rollback    bool // It ends one by undoing it.
+	Savepoint   Savepoint
 	Temp        bool   // It makes or drops a TEMP object.
 	TempRows    bool   // It writes rows of a TEMP table.
 	Drops       bool   // It drops a table.
@@ -30,7 +31,13 @@ type Effects struct {
 }
 
 // Control reports that the statement begins or ends a transaction or savepoint.
-func (e *Effects) Control() bool { return e.Transaction || e.Savepoint }
+func (e *Effects) Control() bool { return e.Transaction || e.Savepoint.Act != "" }
+
+// Savepoint is what a statement does to savepoints; the Act is "" if that is nothing.
+type Savepoint struct {
+	Act  string // BEGIN, RELEASE or ROLLBACK
+	Name string
+}
 
 // Pragma is a PRAGMA statement. Some act while they are prepared.
 type Pragma struct {
@@ -43,16 +50,17 @@ type Pragma struct {
 // Authorize is what SQLite asks about everything that a statement would do, while
 // that is being prepared (https://www.sqlite.org/c3ref/set_authorizer.html).
 func (c *Conn) Authorize(action modernc.AuthorizerActionCode, arg1, arg2, schema, trigger string) modernc.AuthorizerReturnCode {
+	c.tables.note(action, arg1, schema)
 	if !c.preparing {
 		return modernc.AuthorizerOK // VACUUM begins a transaction of its own while it runs
 	}
 	e := &c.effects
 	switch action {
 	case modernc.AuthTransaction:
-		e.Transaction = true
+		e.Transaction, e.Rollback = true, arg1 == "ROLLBACK"
 		return c.verdict()
 	case modernc.AuthSavepoint:
-		e.Savepoint = true
+		e.Savepoint = Savepoint{Act: arg1, Name: arg2}
 		return c.verdict()
 	case modernc.AuthPragma:
 		e.Pragma.Schema, e.Pragma.Name, e.Pragma.Argument = schema, strings.ToLower(arg1), arg2
@@ -110,7 +118,7 @@ func (e *Effects) sortPragma() {
 // not to be cached. refuse is asked about what controls transactions and about a
 // PRAGMA, before that acts; Prepare fails if it is refused.
 func (c *Conn) Prepare(text, key string, refuse func(Effects) bool) (*Stmt, error) {
-	c.preparing, c.refuse = true, refuse
+	c.preparing, c.refuse, c.tables = true, refuse, Tables{}
 	c.effects = Effects{Pragma: Pragma{Sets: strings.ContainsAny(text, "=(")}}
 	prepared, err := c.driver.Prepare(text)
 	c.preparing, c.refuse = false, nil
@@ -134,7 +142,10 @@ func (c *Conn) Prepare(text, key string, refuse func(Effects) bool) (*Stmt, erro
 	// https://www.sqlite.org/c3ref/stmt_readonly.html.
 	writes := (lib.Xsqlite3_stmt_readonly(c.tls, pstmt) == 0 || e.writes) && !e.reads
 	e.writes, e.reads = false, false
-	s := &Stmt{conn: c, driver: prepared, pstmt: pstmt, Text: text, key: key, Writes: writes, Effects: e, taken: true}
+	s := &Stmt{conn: c, driver: prepared, pstmt: pstmt, Text: text, key: key, Writes: writes, Effects: e, Tables: c.tables, taken: true}
+	if FirstWord(text) == "VACUUM" && !hasWord(text, "INTO") {
+		s.Tables.Schema = true // it asks nothing
+	}
 	s.describe()
 	return s, nil
 }

@@ -27,6 +27,7 @@ type Stmt struct {
 	Text       string
 	Writes     bool // It is SQLite's verdict.
 	Effects    Effects
+	Tables     Tables
 	parameters        // It asks for these arguments.
 	header     Header // It tells of its columns.
 	change     change // It is a statement of this kind.
@@ -125,11 +126,14 @@ func (s *Stmt) begin(args []Argument) error {
 	if err := s.bind(args); err != nil {
 		return err
 	}
+	s.conn.tables = Tables{}
 	err := s.step()
-	if s.compiled != s.timesCompiled() {
+	again := s.compiled != s.timesCompiled()
+	if again {
 		s.describeColumns()
 		s.stale = true
 	}
+	s.noteRecompiled(again)
 	return err
 }
 

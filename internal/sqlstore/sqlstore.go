@@ -10,6 +10,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
+	"time"
 
 	"github.com/sqlane/sqlane/internal/bridge"
 	"github.com/sqlane/sqlane/pool"
@@ -92,6 +94,36 @@ func (s *Store) StoreView(ctx context.Context, fn func(context.Context, pool.Sto
 	return outer.part(ctx, fn, true, "PRAGMA query_only=1", "PRAGMA query_only=0", "PRAGMA query_only=0")
 }
 
+// StoreWatch implements pool.Store. It runs fn after every commit, for which it looks
+// at intervals.
+func (s *Store) StoreWatch(ctx context.Context, fn func(context.Context, pool.StoreTx) error) iter.Seq[error] {
+	return func(yield func(error) bool) {
+		if s.txOf(ctx) != nil {
+			yield(&pool.Error{Op: "watch", Err: pool.ErrDeadlock})
+			return
+		}
+		conn, err := s.read.Conn(ctx) // the data version tells what others have committed
+		if err != nil {
+			yield(err)
+			return
+		}
+		defer conn.Close()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for seen := int64(-1); ; <-tick.C {
+			var now int64
+			if err := conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&now); err != nil {
+				yield(err)
+				return
+			}
+			if now != seen && !yield(s.StoreView(ctx, fn)) {
+				return
+			}
+			seen = now
+		}
+	}
+}
+
 // run runs fn in a transaction.
 func (s *Store) run(ctx context.Context, db *sql.DB, level pool.Level, fn func(context.Context, pool.StoreTx) error) error {
 	tx, err := db.BeginTx(ctx, nil)
@@ -99,12 +131,25 @@ func (s *Store) run(ctx context.Context, db *sql.DB, level pool.Level, fn func(c
 		return err
 	}
 	defer tx.Rollback() // if it is not committed: database/sql would leave one open whose commit fails
-	err = s.newTx(tx, level, db == s.read, nil).run(ctx, fn)
+	outermost := s.newTx(tx, level, db == s.read, nil)
+	err = outermost.run(ctx, fn)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, "COMMIT")
 		err = meaning(ctx, err)
 	}
+	if err == nil {
+		_ = tx.Rollback() // which gives the connection back: there is nothing to undo
+		call(outermost.after)
+	}
 	return err
+}
+
+// call calls the functions, though some of them may panic.
+func call(functions []func()) {
+	if len(functions) > 0 {
+		defer call(functions[1:])
+		functions[0]()
+	}
 }
 
 type txKey struct{ store *Store }
@@ -123,6 +168,7 @@ type tx struct {
 	outer *tx // that this is a part of
 
 	readOnly, ended bool
+	after           []func() // what waits for the commit
 }
 
 func (s *Store) newTx(under *sql.Tx, level pool.Level, readOnly bool, outer *tx) *tx {
@@ -146,6 +192,13 @@ func (t *tx) run(ctx context.Context, fn func(context.Context, pool.StoreTx) err
 	return fn(context.WithValue(ctx, txKey{t.store}, t), t)
 }
 
+// AfterCommit implements pool.StoreTx.
+func (t *tx) AfterCommit(fn func()) {
+	if _, err := t.alive(context.Background()); err == nil {
+		t.after = append(t.after, fn)
+	}
+}
+
 // Level implements pool.StoreTx.
 func (t *tx) Level() pool.Level { return t.level }
 
@@ -165,8 +218,10 @@ func (t *tx) part(ctx context.Context, fn func(context.Context, pool.StoreTx) er
 			err = failed
 		}
 	}()
-	if err = t.store.newTx(t.tx, t.level, readOnly, t).run(ctx, fn); err == nil {
+	inner := t.store.newTx(t.tx, t.level, readOnly, t)
+	if err = inner.run(ctx, fn); err == nil {
 		end = keep
+		t.after = append(t.after, inner.after...)
 	}
 	return err
 }

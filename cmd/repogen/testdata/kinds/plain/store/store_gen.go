@@ -378,6 +378,33 @@ func (t *Tx) Savepoint(ctx context.Context, fn func(ctx context.Context, tx *Tx)
 	return w.outcome("Savepoint", t.tx.Savepoint(ctx, w.run))
 }
 
+// AfterCommit has fn called once the outermost transaction is committed, before InTx
+// or Batch returns; never if the transaction is undone, or the savepoint in which it
+// was registered. See [pool.Tx.AfterCommit].
+func (t *Tx) AfterCommit(fn func()) { t.tx.AfterCommit(fn) }
+
+// Watch yields what fetch returns: at once, and again after each commit that may have
+// changed what its last run has read. An error of fetch's does not end the loop; what
+// does is yielded last: the end of ctx or of the store. See [pool.Pool.Watch].
+func Watch[T any](ctx context.Context, r *Repo, fetch func(ctx context.Context, q Reader) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var fetched T
+		w := &work{fn: func(ctx context.Context, tx *Tx) (err error) {
+			fetched, err = fetch(ctx, &tx.reads)
+			return err
+		}}
+		for err := range r.store.StoreWatch(ctx, w.run) {
+			value := fetched
+			err = w.outcome("Watch", err)
+			var none T
+			fetched, w.failed = none, false // unless it runs again
+			if !yield(value, err) {
+				return
+			}
+		}
+	}
+}
+
 // work is a function for a transaction, and whether it failed when it last ran.
 type work struct {
 	fn     func(context.Context, *Tx) error
