@@ -39,6 +39,7 @@ func workloads(s scale) []workload {
 		queue(),
 		weights(),
 	}
+	all = append(all, live(s)...)
 	for i := range all {
 		w := &all[i]
 		if w.weight == 0 {
@@ -188,7 +189,7 @@ func (p plan) measure(ctx context.Context, b *bench, w workload, deadline time.T
 			s, err := w.run(ctx, b, peer)
 			switch {
 			case err == nil:
-			case errors.Is(err, errWrong), peer.Name == "sqlane", ctx.Err() != nil:
+			case errors.Is(err, errWrong), peer.Name == "sqlane", peer.Module == peers.Sqlane().Module, ctx.Err() != nil:
 				return nil, fmt.Errorf("%s: %w", peer.Name, err)
 			default: // it cannot do this, and the table says so
 				s = sample{errors: map[string]int64{brief(err): 1}}

@@ -90,6 +90,7 @@ func targets(results []*result, all []peers.Peer) []verdict {
 	j.limit("P1/lease", "Acquire + Release ≤ 300 ns and 1 allocation", bound{"ns/op", 300}, bound{"allocs/op", 1})
 	j.limit("P1/take", "a generated read's own take and give ≤ 200 ns and no allocation", bound{"ns/op", 200}, bound{"allocs/op", 0})
 	j.limit("P1/queue", "longest wait / mean ≤ 1.2", bound{"longest/mean", 1.2})
+	j.live()
 	for _, curve := range []string{"S1/readers", "S1/writers", "S1/connections", "S1/rows"} {
 		j.knee(curve, results)
 	}
@@ -278,6 +279,29 @@ func (j *judge) stream() {
 		j.add("R4", "≤ 1.2 × R3's row", text, row.Median <= 1.2)
 	}
 	j.limit("R4", "memory flat: the peak at the end ≤ 1.1 × that after a tenth of the rows", bound{"peak/early", 1.1})
+}
+
+// live judges L1, which stands beside itself.
+func (j *judge) live() {
+	r := j.results["L1/commits"]
+	for _, c := range []struct {
+		text, who string
+		least     float64
+	}{
+		{"nobody watching costs a commit ≤ 1 %", nobodyAnyMore, 0.99},
+		{"10,000 watchers of another table cost it ≤ 3 %", watchersOf(10_000, ofAnother), 0.97},
+	} {
+		kept, ok := quotient(r.of(c.who), "ops/s", r.mine(), "ops/s")
+		if !ok {
+			continue
+		}
+		text := fmt.Sprintf("%s × the commits a second (%s–%s)", number(kept.Median), number(kept.Min), number(kept.Max))
+		if cpu, ok := quotient(r.of(c.who), cpuPerOp, r.mine(), cpuPerOp); ok {
+			text += fmt.Sprintf("; CPU/op %s × (%s–%s)", number(cpu.Median), number(cpu.Min), number(cpu.Max))
+		}
+		j.add("L1/commits", c.text, text, kept.Median >= c.least)
+	}
+	j.limit("L1/yield", "from commit to yield, p99 of one watcher ≤ 5 ms on an idle machine", bound{"p99", 5e6})
 }
 
 // knee looks for a step of a curve at which sqlane loses more than every peer.

@@ -45,6 +45,7 @@ type scale struct {
 	warm, window time.Duration
 	rows         int // files in the database, but for S1 and R4
 	stream       int // rows of R4
+	watchers     []int
 
 	curveRuns                        int
 	curveWindow                      time.Duration
@@ -54,7 +55,7 @@ type scale struct {
 func fullScale() scale {
 	return scale{
 		budget: 20 * time.Minute,
-		runs:   5, warm: 100 * time.Millisecond, window: 400 * time.Millisecond, rows: 10_000, stream: 1_000_000,
+		runs:   5, warm: 100 * time.Millisecond, window: 400 * time.Millisecond, rows: 10_000, stream: 1_000_000, watchers: []int{1, 100, 10_000},
 		curveRuns: 5, curveWindow: 200 * time.Millisecond,
 		goroutines: []int{1, 10, 100, 1000, 10_000}, conns: []int{1, 4, 16, 64},
 		tables: []int{1000, 10_000, 100_000, 1_000_000, 10_000_000}, trees: []int{10_000, 30_000, 100_000},
@@ -64,7 +65,7 @@ func fullScale() scale {
 func quickScale() scale {
 	return scale{
 		quick: true, budget: 85 * time.Second,
-		runs: 3, warm: 50 * time.Millisecond, window: 150 * time.Millisecond, rows: 10_000, stream: 100_000,
+		runs: 3, warm: 50 * time.Millisecond, window: 150 * time.Millisecond, rows: 10_000, stream: 100_000, watchers: []int{1, 100, 10_000},
 		curveRuns: 1, curveWindow: 100 * time.Millisecond,
 		goroutines: []int{1, 10, 100}, conns: []int{1, 4, 16},
 		tables: []int{1000, 100_000}, trees: []int{10_000, 30_000},
