@@ -167,7 +167,7 @@ func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Acces
 	}
 	span.waitedForLane(since)
 	if err != nil {
-		return 0, p.waitFailed(w.op, err)
+		return 0, p.waitFailed(ctx, w.op, err)
 	}
 	return outcome, nil
 }
