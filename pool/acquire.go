@@ -14,7 +14,7 @@ import (
 // ErrClosed, ErrUnhealthy if there is no connection and none can be opened, or
 // ErrDeadlock if the only one is held by the transaction in ctx.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
-	h := holder{ctx: ctx}
+	h := holder{ctx: labelAlone(ctx)}
 	h.depth = runtime.Callers(2, h.frames(p, 1))
 	return p.acquire(ctx, wish{op: "acquire", tracked: true}, &h)
 }
@@ -167,7 +167,7 @@ func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Acces
 	}
 	span.waitedForLane(since)
 	if err != nil {
-		return 0, p.waitFailed(w.op, err)
+		return 0, p.waitFailed(ctx, w.op, err)
 	}
 	return outcome, nil
 }

@@ -13,7 +13,7 @@ func (p *Pool) Begin(ctx context.Context, level Level) (*Tx, error) {
 	if level > Exclusive {
 		return nil, p.fail("begin", ErrConfig, nil, level.String())
 	}
-	h := holder{ctx: ctx}
+	h := holder{ctx: labelAlone(ctx)}
 	h.depth = runtime.Callers(2, h.frames(p, 1))
 	_, tx, err := p.begin(ctx, level, false, &h)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // holder is who has a connection, for those who wait for one.
 type holder struct {
 	since    time.Duration   // The connection was taken at this time, on the pool's clock.
-	ctx      context.Context // It is the taker's, which may have a label; nil once the connection is given back.
+	ctx      context.Context // It is the taker's, or no more than its label; nil once the connection is given back.
 	name     string          // The taker is this query; "" if that is not known.
 	stack    [12]uintptr     // The innermost calls of the taker come first.
 	depth    int             // This many of them are known.
@@ -85,6 +85,16 @@ type labelKey struct{}
 // named by it in timeouts and logs.
 func WithLabel(ctx context.Context, label string) context.Context {
 	return context.WithValue(ctx, labelKey{}, label)
+}
+
+// labelAlone returns a context that has the label of ctx and nothing else. Whoever
+// keeps a connection keeps no more of the context that it was taken with: that may
+// lead to a transaction which nobody else has any more.
+func labelAlone(ctx context.Context) context.Context {
+	if label := labelOf(ctx); label != "" {
+		return WithLabel(context.Background(), label)
+	}
+	return context.Background()
 }
 
 func labelOf(ctx context.Context) string {

@@ -56,7 +56,7 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 	var err error
 	upgrades := k.shared.Load()
 	if upgrades {
-		err = c.pool.write.Promote(cl.waitContext(), c.pool.cfg.AcquireTimeout)
+		err = c.pool.write.Promote(cl.waitContext(), c.pool.patience(cl.Context))
 	}
 	if errors.Is(err, lane.ErrConflict) && c.db.Transaction() == sqlite.NoTransaction {
 		k.release(c) // nothing was read yet, so there is no snapshot to keep
@@ -67,7 +67,7 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 		err = c.pool.write.Lock(ctx, lane.Exclusive, c.pool.howToWait(ctx))
 	}
 	if err != nil {
-		return c.pool.waitFailed("write", err)
+		return c.pool.waitFailed(cl.Context, "write", err)
 	}
 	k.slot = true
 	k.shared.Store(false)
@@ -83,7 +83,7 @@ func (k *locks) takeShared(c *conn, cl *call) error {
 		defer cl.span.waitedForLane(time.Now())
 	}
 	if err := c.pool.lockToRead(cl.waitContext()); err != nil {
-		return c.pool.waitFailed("read", err)
+		return c.pool.waitFailed(cl.Context, "read", err)
 	}
 	k.shared.Store(true)
 	return nil

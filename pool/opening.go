@@ -96,7 +96,7 @@ func (p *Pool) connectInTurn(ctx context.Context, order order, slotHeld bool) (_
 			return nil, err
 		}
 		if err := p.lockToRead(ctx); err != nil {
-			return nil, p.waitFailed("open", err)
+			return nil, p.waitFailed(ctx, "open", err)
 		}
 	}
 	var c *conn
@@ -143,8 +143,8 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 	p.waiting.Enter(own)
 	defer p.waiting.Leave(own)
 	var expired <-chan time.Time
-	if p.cfg.AcquireTimeout >= 0 {
-		t := time.NewTimer(p.cfg.AcquireTimeout)
+	if patience := p.patience(ctx); patience >= 0 {
+		t := time.NewTimer(patience)
 		defer t.Stop()
 		expired = t.C
 	}
@@ -152,11 +152,11 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 	case p.source.turn <- struct{}{}:
 		return nil
 	case <-expired:
-		return p.waitFailed("open", lane.ErrTimeout)
+		return p.waitFailed(ctx, "open", lane.ErrTimeout)
 	case <-p.ending.forced:
-		return p.waitFailed("open", lane.ErrClosed)
+		return p.waitFailed(ctx, "open", lane.ErrClosed)
 	case <-ctx.Done():
-		return p.waitFailed("open", ctx.Err())
+		return p.waitFailed(ctx, "open", ctx.Err())
 	}
 }
 

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -42,11 +43,15 @@ func (p *Pool) openSpare(ctx context.Context, m *maintenance) *conn {
 	return c
 }
 
-// noteOpened makes the pauses grow while no connection can be opened.
+// noteOpened makes the pauses grow while no connection can be opened. That somebody
+// is in the way is no reason.
 func (p *Pool) noteOpened(ctx context.Context, m *maintenance, err error) {
+	_, refused := errors.AsType[*onConnectError](err)
 	switch {
 	case err == nil:
 		m.pause, m.notBefore = 0, time.Time{}
+	case errors.Is(err, ErrAcquireTimeout) && !refused:
+		m.again = true
 	case ctx.Err() == nil:
 		m.pause = min(max(2*m.pause, 50*time.Millisecond), 30*time.Second)
 		m.notBefore = time.Now().Add(m.pause)

@@ -118,7 +118,7 @@ func (f *facadeConn) takeTurn(ctx context.Context, want lane.Access) error {
 		if errors.Is(err, lane.ErrTimeout) {
 			return f.face.pool.fail("acquire", ErrAcquireTimeout, nil, "another operation of this *sql.DB is in a transaction, on the connection that carries what was set")
 		}
-		return f.face.pool.waitFailed("acquire", err)
+		return f.face.pool.waitFailed(ctx, "acquire", err)
 	}
 	f.alone = want == lane.Exclusive
 	f.joined = f.alone && f.inText()

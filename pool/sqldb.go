@@ -116,7 +116,7 @@ func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
 	if c, err := f.join(); c != nil || err != nil {
 		return c, err
 	}
-	h := holder{ctx: ctx}
+	h := holder{ctx: labelAlone(ctx)}
 	h.depth = runtime.Callers(2, h.stack[:]) // the taker is behind much of database/sql
 	l, err := f.pool.acquire(ctx, wish{op: "acquire", tracked: true}, &h)
 	if err != nil {

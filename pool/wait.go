@@ -16,20 +16,35 @@ import (
 // MaxWaiters leave out.
 type housekeeping struct{ context.Context }
 
+// maxOwnWait is how long maintenance waits at most before it sees to the rest and
+// comes again: it alone takes back what was abandoned, and may be waiting for that.
+const maxOwnWait = time.Second
+
+// patience is the longest wait of a caller with that context; negative if only the
+// context limits it.
+func (p *Pool) patience(ctx context.Context) time.Duration {
+	if _, own := ctx.(housekeeping); own && (p.cfg.AcquireTimeout < 0 || p.cfg.AcquireTimeout > maxOwnWait) {
+		return maxOwnWait
+	}
+	return p.cfg.AcquireTimeout
+}
+
 // howToWait is how a caller with that context waits for a lane.
 func (p *Pool) howToWait(ctx context.Context) lane.Wait {
 	_, own := ctx.(housekeeping)
-	return lane.Wait{Timeout: p.cfg.AcquireTimeout, Uncounted: own}
+	return lane.Wait{Timeout: p.patience(ctx), Uncounted: own}
 }
 
 // waitFailed makes the pool's error out of a lane's.
-func (p *Pool) waitFailed(op string, err error) error {
+func (p *Pool) waitFailed(ctx context.Context, op string, err error) error {
 	switch {
 	case isContextError(err):
 		return p.fail(op, nil, err)
 	case errors.Is(err, lane.ErrTimeout):
-		p.counts.timeouts.Add(1)
-		return p.fail(op, ErrAcquireTimeout, nil, fmt.Sprintf("waited %v", p.cfg.AcquireTimeout), p.holders())
+		if _, own := ctx.(housekeeping); !own {
+			p.counts.timeouts.Add(1)
+		}
+		return p.fail(op, ErrAcquireTimeout, nil, fmt.Sprintf("waited %v", p.patience(ctx)), p.holders())
 	case errors.Is(err, lane.ErrOverloaded):
 		p.counts.overloads.Add(1)
 		return p.fail(op, ErrOverloaded, nil, fmt.Sprintf("MaxWaiters is %d", p.cfg.MaxWaiters), p.holders())
