@@ -866,6 +866,23 @@ func TestCommitsOfBothProcessesAreToldApart(t *testing.T) {
 	}
 }
 
+// TestACommitOfAnotherProcessBetweenAConnectionsOwnIsSeen has the other process commit
+// while a connection that is not the write lane's has the write slot.
+func TestACommitOfAnotherProcessBetweenAConnectionsOwnIsSeen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	p := open(t, pool.Config{Path: path, WatchInterval: time.Hour})
+	o := startOther(t, path)
+	name := onSignal(t, func() { o.do("INSERT INTO parent VALUES (1)") })
+	changes := p.Changes(t.Context())
+	run(t, p, "INSERT INTO heap VALUES (1); SELECT signal('"+name+"'); INSERT INTO heap VALUES (2)")
+	for change, err := range changes {
+		require.NoError(t, err)
+		if change.External {
+			break
+		}
+	}
+}
+
 func TestWithoutAnIntervalNobodyLooksForOtherProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	p := open(t, pool.Config{Path: path, WatchInterval: -1})
