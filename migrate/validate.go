@@ -1,32 +1,38 @@
-package schema
+package migrate
 
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/pressly/goose/v3"
 )
 
-// Validate compares the database with what the migrations make of an empty one:
-// every table, column, index, foreign key, view and trigger. The error, ErrDrift,
-// lists every difference. A database at an older version differs too.
-func Validate(ctx context.Context, db *sql.DB) error {
-	want, err := reference(ctx, db.Driver())
+// Validate compares the database with what the migrations make of an empty one, in
+// memory, by the database's own driver: every table, column, index, foreign key,
+// view and trigger, but for goose's table and SQLite's own. Functions of
+// GoMigrations run there too. The error, ErrDrift, lists every difference. Space
+// and comments are none. A database at an older version differs too. It changes
+// nothing.
+func (m *Migrator) Validate(ctx context.Context, d Database) error {
+	want, err := m.reference(ctx, d.DB())
 	if err != nil {
-		return fmt.Errorf("schema: making a reference: %w", err)
+		return failed(within(ctx, fmt.Errorf("making a reference: %w", err)))
 	}
-	got, err := describe(ctx, db)
+	got, err := m.describe(ctx, d.DB())
 	if err != nil {
-		return fmt.Errorf("schema: validate: %w", err)
+		return failed(within(ctx, fmt.Errorf("validate: %w", err)))
 	}
-	var differences []error
+	if differences := compare(want, got); len(differences) > 0 {
+		return failed(fmt.Errorf("%w: %w", ErrDrift, errors.Join(differences...)))
+	}
+	return nil
+}
+
+func compare(want, got map[string]string) (differences []error) {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		switch found, there := got[name]; {
 		case !there:
@@ -40,30 +46,26 @@ func Validate(ctx context.Context, db *sql.DB) error {
 			differences = append(differences, fmt.Errorf("%s is not the migrations'", name))
 		}
 	}
-	if len(differences) == 0 {
-		return nil
-	}
-	return fmt.Errorf("schema: %w: %w", ErrDrift, errors.Join(differences...))
+	return differences
 }
 
-// memory opens a new database in memory with the driver of another.
-type memory struct{ driver driver.Driver }
+// scratch is a database that is not kept.
+type scratch struct{ db *sql.DB }
 
-func (m memory) Connect(context.Context) (driver.Conn, error) { return m.driver.Open(":memory:") }
-func (m memory) Driver() driver.Driver                        { return m.driver }
+func (s scratch) DB() *sql.DB                          { return s.db }
+func (s scratch) Backup(context.Context, string) error { return nil }
 
 // reference describes what the migrations make.
-func reference(ctx context.Context, d driver.Driver) (map[string]string, error) {
-	db := sql.OpenDB(memory{d})
+func (m *Migrator) reference(ctx context.Context, like *sql.DB) (map[string]string, error) {
+	db := sql.OpenDB(opener{like.Driver(), ":memory:"})
 	defer db.Close()
 	db.SetMaxOpenConns(1) // each connection would be a database of its own
-	if err := migrate(ctx, db, func(p *goose.Provider) error {
-		_, err := p.Up(ctx)
-		return err
-	}); err != nil {
+	fresh := *m
+	fresh.backup = ""
+	if err := fresh.Up(ctx, scratch{db}); err != nil {
 		return nil, err
 	}
-	return describe(ctx, db)
+	return m.describe(ctx, db)
 }
 
 // facts are queries for name and description of everything in a schema. The last
@@ -82,10 +84,10 @@ var facts = []string{
 	`SELECT t.type || ' ' || t.name, t.sql FROM sqlite_schema AS t WHERE t.sql IS NOT NULL AND ours(t)`,
 }
 
-func describe(ctx context.Context, db *sql.DB) (map[string]string, error) {
+func (m *Migrator) describe(ctx context.Context, db *sql.DB) (map[string]string, error) {
 	found := make(map[string]string)
 	for _, query := range facts {
-		query = strings.ReplaceAll(query, "ours(t)", "t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND t.tbl_name <> '"+VersionTable+"'")
+		query = strings.ReplaceAll(query, "ours(t)", `t.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND t.tbl_name <> '`+m.table+"' COLLATE NOCASE")
 		if err := collect(ctx, db, query, found); err != nil {
 			return nil, err
 		}
