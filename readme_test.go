@@ -81,8 +81,8 @@ func TestTheREADMEsOwnSchemaWorksStepByStep(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 7, files)
-	require.Equal(t, 5, commands)
+	require.Equal(t, 8, files)
+	require.Equal(t, 6, commands)
 	out, err := command(t, dir, "go run .")
 	require.Error(t, err)
 	require.Contains(t, out, "exists already")

@@ -22,6 +22,7 @@ import (
 	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/gen"
 	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/pooltest"
 	"github.com/sqlane/sqlane/repo"
 	"github.com/sqlane/sqlane/schema"
 	"github.com/stretchr/testify/require"
@@ -37,10 +38,7 @@ var (
 
 func open(t *testing.T) *pool.Pool {
 	t.Helper()
-	p, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, p.Close()) })
-	return p
+	return pooltest.New(t)
 }
 
 func lease(t *testing.T) *pool.Lease {

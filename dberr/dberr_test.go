@@ -10,6 +10,7 @@ import (
 
 	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/pooltest"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"modernc.org/sqlite"
@@ -45,9 +46,7 @@ func requireKind(t *testing.T, err, want error) {
 
 func open(t *testing.T) *pool.Pool {
 	t.Helper()
-	p, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	p := pooltest.New(t)
 	require.NoError(t, exec(t.Context(), p, tables))
 	return p
 }

@@ -9,9 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +16,9 @@ import (
 	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/gen"
 	"github.com/sqlane/sqlane/internal/sqlstore"
+	"github.com/sqlane/sqlane/migrate"
 	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/pooltest"
 	"github.com/sqlane/sqlane/repo"
 	"github.com/sqlane/sqlane/schema"
 	"github.com/stretchr/testify/require"
@@ -31,13 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // openPool makes an empty index in memory.
 func openPool(t *testing.T) *pool.Pool {
 	t.Helper()
-	p, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, p.Close()) })
-	db := p.DB()
-	defer db.Close()
-	require.NoError(t, schema.Up(t.Context(), db))
-	return p
+	return pooltest.New(t, pooltest.Migrations(schema.FS, migrate.Table(schema.VersionTable)))
 }
 
 // elsewhere has the tests of the queries run on a Store that is no pool.
@@ -152,80 +145,17 @@ func TestEveryQueryHasATestOfItsOwn(t *testing.T) {
 	}
 }
 
-// mayScan are the reading queries that read a whole table, with the reason.
-var mayScan = map[string]string{
-	"SearchFilesBySubstring": "LIKE with a leading wildcard: walks the index of names",
-	"SummarizeCategories":    "sums up every file",
-	"ListFileTypes":          "is asked for all of them",
-	"ListTabs":               "is asked for all of them",
-	"ListBookmarks":          "is asked for all of them",
-	"NewestFiles":            "walks the index of dates from its end until it has enough",
-	"RecentLog":              "walks the index of times from its end until it has enough",
-}
-
-func TestNoReadingQueryScansATable(t *testing.T) {
-	p := openPool(t)
-	lease, err := p.Acquire(t.Context())
-	require.NoError(t, err)
-	defer lease.Release()
-	reader := reflect.TypeFor[repo.Reader]()
-	texts := sqlByName(t)
-	for m := range reader.Methods() {
-		text := strings.ReplaceAll(texts[m.Name], "/*SLICE:ids*/?", "?")
-		require.NotEmpty(t, text, m.Name)
-		scans := plan(t, lease, text)
-		if reason := mayScan[m.Name]; reason == "" {
-			require.Empty(t, scans, m.Name)
-		} else {
-			require.NotEmpty(t, scans, "%s scans nothing any more; take it from the list", m.Name)
-		}
-	}
-	for name := range mayScan {
-		_, ok := reader.MethodByName(name)
-		require.True(t, ok, "%s is no reading query", name)
-	}
-}
-
-// plan returns the steps of a query's plan that scan a table or an index of it.
-func plan(t *testing.T, lease *pool.Lease, text string) (scans []string) {
-	t.Helper()
-	parameters := regexp.MustCompile(`\?\d*`).FindAllString(text, -1)
-	slices.Sort(parameters)
-	args := make([]any, len(slices.Compact(parameters)))
-	rows, err := lease.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, args...)
-	require.NoError(t, err, text)
-	defer rows.Close()
-	for rows.Next() {
-		var id, parent, unused int
-		var detail string
-		require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
-		if strings.HasPrefix(detail, "SCAN ") && !strings.HasPrefix(detail, "SCAN up") && !strings.Contains(detail, "CONSTANT ROW") {
-			scans = append(scans, detail)
-		}
-	}
-	require.NoError(t, rows.Err())
-	return scans
-}
-
-// sqlByName reads the constants of package gen.
-func sqlByName(t *testing.T) map[string]string {
-	t.Helper()
-	texts := map[string]string{}
-	files, err := filepath.Glob("../gen/*.sql.go")
-	require.NoError(t, err)
-	for _, name := range files {
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		require.NoError(t, err)
-		ast.Inspect(f, func(n ast.Node) bool {
-			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-				if text, err := strconv.Unquote(lit.Value); err == nil && strings.HasPrefix(text, "-- name: ") {
-					texts[strings.Fields(text)[2]] = text
-				}
-			}
-			return true
-		})
-	}
-	return texts
+func TestNoQueryScansATableWithoutAReason(t *testing.T) {
+	pooltest.Plans(t, openPool(t), repo.Statements(), pooltest.NoScan,
+		pooltest.Waive("SearchFilesBySubstring", "LIKE with a leading wildcard: walks the index of names"),
+		pooltest.Waive("SummarizeCategories", "sums up every file"),
+		pooltest.Waive("ListFileTypes", "is asked for all of them"),
+		pooltest.Waive("ListTabs", "is asked for all of them"),
+		pooltest.Waive("ListBookmarks", "is asked for all of them"),
+		pooltest.Waive("NewestFiles", "walks the index of dates from its end until it has enough"),
+		pooltest.Waive("RecentLog", "walks the index of times from its end until it has enough"),
+		pooltest.Waive("MoveTab", "puts all of them in their places, and they are few"),
+		pooltest.Waive("SetFolderSizes", "sums up every directory"))
 }
 
 func TestSQLFilesAreASCII(t *testing.T) {

@@ -14,7 +14,9 @@ import (
 	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/gen"
 	"github.com/sqlane/sqlane/internal/sqlstore"
+	"github.com/sqlane/sqlane/migrate"
 	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/pooltest"
 	"github.com/sqlane/sqlane/repo"
 	"github.com/sqlane/sqlane/schema"
 	"github.com/stretchr/testify/require"
@@ -30,23 +32,16 @@ var (
 	_ repo.Reader = (*repo.Tx)(nil)
 )
 
-// open makes an index. Nothing may be in anybody's hands when the test is over.
+// open makes an index, in a file if cfg has no Path.
 func open(t *testing.T, cfg pool.Config) (*pool.Pool, *repo.Repo) {
 	t.Helper()
-	cfg.Synchronous = "off" // no test here pulls the plug
-	cfg.AcquireTimeout = -1 // the machine may be slow
-	if cfg.Path == "" {
-		cfg.Path = filepath.Join(t.TempDir(), "index.db")
-	}
-	p, err := pool.Open(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		s := p.Stats()
-		require.Zero(t, s.InUse, "a lease was not given back")
-		require.Zero(t, s.Waiting)
-		require.NoError(t, p.Close())
-	})
-	require.NoError(t, schema.Up(t.Context(), p.DB()))
+	p := pooltest.New(t, pooltest.File(), pooltest.Migrations(schema.FS, migrate.Table(schema.VersionTable)), pooltest.Config(func(c *pool.Config) {
+		c.AcquireTimeout = -1 // the machine may be slow
+		c.MaxConns, c.Tracer = cfg.MaxConns, cfg.Tracer
+		if cfg.Path != "" {
+			c.Path = cfg.Path
+		}
+	}))
 	return p, repo.New(p)
 }
 

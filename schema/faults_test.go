@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/pooltest"
 	"github.com/sqlane/sqlane/schema"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -672,14 +673,11 @@ func TestANewerDatabaseIsLeftAloneWhoeverOpensIt(t *testing.T) {
 }
 
 func TestThroughAPoolTheVersionGoesUpAndDownToNone(t *testing.T) {
-	for name, path := range map[string]string{"memory": pool.Memory, "file": filepath.Join(t.TempDir(), "a.db")} {
+	for name, opts := range map[string][]pooltest.Option{"memory": nil, "file": {pooltest.File()}} {
 		t.Run(name, func(t *testing.T) {
-			p, err := pool.Open(t.Context(), pool.Config{Path: path})
-			require.NoError(t, err)
-			defer func() { require.NoError(t, p.Close()) }()
-			db := p.DB()
+			db := pooltest.New(t, opts...).DB()
 			require.ErrorIs(t, schema.Down(t.Context(), db), schema.ErrNoMigration)
-			err = schema.Validate(t.Context(), db)
+			err := schema.Validate(t.Context(), db)
 			require.ErrorIs(t, err, schema.ErrDrift)
 			require.ErrorContains(t, err, "table files is missing")
 			require.NoError(t, schema.Up(t.Context(), db))
@@ -705,9 +703,7 @@ func TestManyMayMigrateAtOnceWhileOthersLook(t *testing.T) {
 	_, path := openFile(t)
 	var wg sync.WaitGroup
 	for i := range 3 {
-		p, err := pool.Open(t.Context(), pool.Config{Path: path})
-		require.NoError(t, err)
-		t.Cleanup(func() { assert.NoError(t, p.Close()) })
+		p := pooltest.New(t, pooltest.Config(func(c *pool.Config) { c.Path = path }))
 		for range 2 { // two on one *sql.DB, which are one program
 			wg.Go(func() { assert.NoError(t, schema.Up(t.Context(), p.DB()), "pool %d", i) })
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/pooltest"
 	"github.com/sqlane/sqlane/schema"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -83,17 +84,14 @@ func TestDownTakesOneMigrationBackUntilNoneIsLeft(t *testing.T) {
 }
 
 func TestUpRunsThroughAPoolOnFilesAndInMemory(t *testing.T) {
-	for _, path := range []string{pool.Memory, filepath.Join(t.TempDir(), "a.db")} {
+	for _, opts := range [][]pooltest.Option{nil, {pooltest.File()}} {
 		for _, conns := range []int{1, 2, 4} {
-			p, err := pool.Open(t.Context(), pool.Config{Path: path, MaxConns: conns})
-			require.NoError(t, err)
-			db := p.DB()
+			db := pooltest.New(t, append(opts, pooltest.Config(func(c *pool.Config) { c.MaxConns = conns }))...).DB()
 			require.NoError(t, schema.Up(t.Context(), db))
 			require.NoError(t, schema.Validate(t.Context(), db))
 			require.NoError(t, schema.Down(t.Context(), db))
 			require.NoError(t, schema.Up(t.Context(), db))
 			require.NoError(t, db.Close())
-			require.NoError(t, p.Close())
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/pooltest"
 	"github.com/sqlane/sqlane/repo"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -280,15 +281,7 @@ func TestAFullDiskIsOneClearLineAndTheDatabaseStaysWhole(t *testing.T) {
 	require.Equal(t, failed, code)
 	require.Regexp(t, `^fileindex: the disk is full, [^\n]+\n$`, errs.String())
 	require.Len(t, b.rows(small), 1)
-	p, err := pool.Open(t.Context(), pool.Config{Path: b.db})
-	require.NoError(t, err)
-	defer p.Close()
-	lease, err := p.Acquire(t.Context())
-	require.NoError(t, err)
-	defer lease.Release()
-	var verdict string
-	require.NoError(t, lease.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict))
-	require.Equal(t, "ok", verdict)
+	pooltest.New(t, pooltest.Config(func(c *pool.Config) { c.Path = b.db })) // sees to it that it is whole
 }
 
 func TestWrongUsageIsTwoAndNamesTheThing(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/numbering/refused"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/numbering/store"
 	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/pooltest"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -59,13 +60,11 @@ func (f telling) Start(ctx context.Context, op pool.TraceOp) (context.Context, f
 
 func withItems(t *testing.T, told ...func(pool.TraceOp)) *pool.Pool {
 	t.Helper()
-	cfg := pool.Config{Path: filepath.Join(t.TempDir(), "items.db")}
-	if len(told) > 0 {
-		cfg.Tracer = telling(told[0])
-	}
-	p, err := pool.Open(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	p := pooltest.New(t, pooltest.File(), pooltest.Config(func(c *pool.Config) {
+		if len(told) > 0 {
+			c.Tracer = telling(told[0])
+		}
+	}))
 	lease, err := p.Acquire(t.Context())
 	require.NoError(t, err)
 	defer lease.Release()

@@ -11,6 +11,7 @@ import (
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/shop/store"
 	"github.com/sqlane/sqlane/internal/sqlstore"
 	"github.com/sqlane/sqlane/pool"
+	"github.com/sqlane/sqlane/pooltest"
 	"github.com/stretchr/testify/require"
 
 	_ "embed"
@@ -21,11 +22,9 @@ var shopSchema string
 
 // inShop runs a test on a shop in a file, in memory and on a Store that is no pool.
 func inShop(t *testing.T, test func(t *testing.T, s *store.Repo)) {
-	for name, path := range map[string]string{"file": filepath.Join(t.TempDir(), "shop.db"), "memory": pool.Memory} {
+	for name, opts := range map[string][]pooltest.Option{"file": {pooltest.File()}, "memory": nil} {
 		t.Run(name, func(t *testing.T) {
-			p, err := pool.Open(t.Context(), pool.Config{Path: path})
-			require.NoError(t, err)
-			t.Cleanup(func() { require.NoError(t, p.Close()) })
+			p := pooltest.New(t, opts...)
 			lease, err := p.Acquire(t.Context())
 			require.NoError(t, err)
 			_, err = lease.ExecContext(t.Context(), shopSchema)

@@ -10,6 +10,7 @@
 // belong to whoever calls, one at a time; [Conn.Interrupt] alone may come from
 // elsewhere. So SQLite's own mutex of the connection is set aside, which would cost
 // more than to read a column does: only strangers find it, by [Conn.Lend].
+// Only a [Tap], which tests put onto a connection, has a mutex.
 package sqlite
 
 import (
