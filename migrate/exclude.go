@@ -10,37 +10,42 @@ import (
 	"strings"
 )
 
-// exclude waits until no other program, or goroutine, does what no transaction can
-// exclude, and keeps it so until release. The lock is SQLite's own, on an empty
+// exclude keeps other programs, and goroutines, from migrating the database until
+// release, as far as they ask. It reports whether one of them had to be waited for;
+// without wait it returns no release then. The lock is SQLite's own, on an empty
 // database beside the one that is migrated: it is gone with the process that held
 // it. A database that is not a file has none.
-func exclude(ctx context.Context, db *sql.DB) (release func(), err error) {
-	var path string
-	if err := db.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&path); err != nil {
-		return nil, err
+func exclude(ctx context.Context, db *sql.DB, wait bool) (release func(), waited bool, err error) {
+	var number int
+	var schema, path string // the first is main
+	if err := db.QueryRowContext(ctx, "PRAGMA database_list").Scan(&number, &schema, &path); err != nil {
+		return nil, false, err
 	}
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return func() {}, nil
+		return func() {}, false, nil
 	}
 	name := fileURI(path+"-migrate") + "?modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20") // who may use the one may use the other
 	path += "-migrate"
 	for {
 		l, err := openLock(ctx, db.Driver(), name, path)
 		if err != nil {
-			return nil, err
+			return nil, waited, err
 		}
-		switch held, err := l.take(ctx); {
-		case held:
-			return l.release, nil
+		held, err := l.take(ctx)
+		if held {
+			return l.release, waited, nil
+		}
+		l.close()
+		switch {
 		case err == nil: // who had it before has deleted the file
-			l.close()
+		case !isLocked(err):
+			return nil, waited, &lockError{path, err}
+		case !wait:
+			return nil, true, nil
 		default:
-			l.close()
-			if !isLocked(err) {
-				return nil, &lockError{path, err}
-			}
+			waited = true
 			if err := pause(ctx); err != nil {
-				return nil, &lockError{path, err}
+				return nil, waited, &lockError{path, err}
 			}
 		}
 	}

@@ -111,9 +111,14 @@ func orphansOf(ctx context.Context, q database.DBTxConn, table string) (found []
 			return nil, err
 		}
 		if withoutRowid {
-			if rowids[id], err = orphansByKey(ctx, q, table, key); err != nil {
+			keys, err := orphansByKey(ctx, q, table, key)
+			if err != nil {
 				return nil, err
 			}
+			if more := len(rowids[id]) - len(keys); more != 0 { // none may be lost because we cannot name it
+				keys = append(keys, fmt.Sprintf("%d rows", more))
+			}
+			rowids[id] = keys
 		}
 		for _, row := range rowids[id] {
 			found = append(found, orphan{table: table, columns: strings.Join(key.from, ", "), row: row, parent: key.parent})
@@ -152,7 +157,7 @@ func orphansByKey(ctx context.Context, q database.DBTxConn, table string, key fo
 	}
 	for i, from := range key.from {
 		refers = append(refers, "c."+quoted(from)+" IS NOT NULL")
-		met = append(met, "p."+quoted(key.to[i])+" = c."+quoted(from))
+		met = append(met, "p."+quoted(key.to[i])+" = +c."+quoted(from)) // the parent's affinity and collation count
 	}
 	where := strings.Join(refers, " AND ")
 	if !slices.Contains(key.to, "") {

@@ -53,16 +53,17 @@
 //
 // Any number of programs and goroutines may migrate one database at the same time:
 // each migration is applied once, and all of them succeed, since each looks inside
-// its transaction whether it is still the next one. For what no transaction can
-// exclude, a file without one or a Backup, they wait for each other at the empty
-// file PATH-migrate beside the database. It goes when the work is done; one that a
-// crash left behind is in nobody's way. For a database that is not a file of this
-// machine there is none: there such work is for one program at a time.
+// its transaction whether it is still the next one. The first of them locks the empty
+// file PATH-migrate beside the database while it is at work. The others wait there
+// for what no transaction can exclude, a file without one or a Backup, and when their
+// own timeouts were too short for another's migration. The file goes when the work is
+// done; one that a crash left behind is in nobody's way. For a database that is not a
+// file of this machine there is none: there such work is for one program at a time.
 //
-// A lock of another program's is waited for as long as the database's busy timeout
-// says, through a pool Config.BusyTimeout, and is the database's error then, through
-// a pool pool.ErrBusy; the wait at PATH-migrate has no end but the context's. Killed
-// at any point, the next Up goes on where the last one was.
+// The lock of a program that does not migrate is waited for as long as the database's
+// busy timeout says, through a pool Config.BusyTimeout, and is the database's error
+// then, through a pool pool.ErrBusy; the wait at PATH-migrate has no end but the
+// context's. Killed at any point, the next Up goes on where the last one was.
 //
 // A database that a newer program has migrated is ErrNewer and stays as it is. So
 // it does, with an error that names the version, when a migration that is not the

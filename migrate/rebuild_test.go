@@ -130,6 +130,11 @@ func TestAMigrationThatBreaksAReferenceIsRolledBackAndNamesTableRowsAndParent(t 
 			"UPDATE p SET a = 7;",
 			[]string{`table "c" (x, y), k X'00': there is no such row in table "p"`},
 		},
+		"values that are alike but for their type, or their case": {
+			"CREATE TABLE p (a UNIQUE, b TEXT UNIQUE COLLATE NOCASE, c INTEGER UNIQUE); INSERT INTO p VALUES (1, 'x', 5); CREATE TABLE c (k PRIMARY KEY, a TEXT REFERENCES p (a), b REFERENCES p (b), c TEXT REFERENCES p (c)) WITHOUT ROWID;",
+			"INSERT INTO c VALUES (1, '1', 'X', '5'), (2, NULL, 5, '6');",
+			[]string{`table "c" (a), k 1: there`, `table "c" (b), k 2: there`, `table "c" (c), k 2: there`},
+		},
 		"many": {
 			family, "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 149) INSERT INTO child SELECT i, i FROM n;",
 			[]string{"rowid 100; rowid 101; rowid 102; rowid 103; rowid 104; rowid 105; rowid 106; rowid 107; rowid 108; rowid 109 and 40 more: there"},

@@ -37,6 +37,7 @@ func (m *Migrator) run(ctx context.Context, d Database, next func(applied []int6
 		})
 		switch {
 		case errors.Is(err, errRaced): // look again
+		case err != nil && r.afterOthers(ctx, err): // likewise
 		case err != nil:
 			return failed(within(ctx, err))
 		case !more:
@@ -53,7 +54,8 @@ type run struct {
 	next     func(applied []int64, done int) ([]step, error)
 	scripts  map[step]script
 	done     int    // steps of this run
-	release  func() // It ends the wait of other programs; nil if they need not wait.
+	tried    bool   // to exclude other programs
+	release  func() // It ends the wait of other programs; nil if they are not excluded.
 	backedUp bool
 }
 
@@ -61,6 +63,18 @@ func (r *run) unlock() {
 	if r.release != nil {
 		r.release()
 	}
+}
+
+// afterOthers waits for another program that migrates the database, which may be
+// why this one failed: its migration may take longer than any timeout. It reports
+// false if there was none, neither now nor when this one began.
+func (r *run) afterOthers(ctx context.Context, err error) bool {
+	if r.release != nil || !r.tried && !isLocked(err) {
+		return false
+	}
+	release, waited, failed := exclude(ctx, r.db, true)
+	r.release = release
+	return failed == nil && (waited || r.tried)
 }
 
 // one does one thing, and reports false if there was nothing more to do.
@@ -82,9 +96,17 @@ func (r *run) one(ctx context.Context) (more bool, err error) {
 	}
 	s := steps[0]
 	backup := s.up && r.backup != "" && !r.backedUp
-	if r.release == nil && (backup || !r.scripts[s].transaction) {
-		r.release, err = exclude(ctx, r.db)
-		return true, err // and look again
+	must := backup || !r.scripts[s].transaction
+	if r.release == nil && (must || !r.tried) {
+		r.tried = true
+		release, _, err := exclude(ctx, r.db, must)
+		switch {
+		case must:
+			r.release = release
+			return true, err // and look again
+		case err == nil: // others can tell a long migration from another lock by it
+			r.release = release
+		}
 	}
 	if backup {
 		if err := r.copyTo(ctx, r.backup); err != nil {
@@ -312,7 +334,7 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// isLocked reports SQLite's BUSY or LOCKED, of whichever driver.
+// isLocked reports SQLite's BUSY or LOCKED, of a driver whose errors tell their code.
 func isLocked(err error) bool { return hasCode(err, 5) || hasCode(err, 6) }
 
 func hasCode(err error, primary int) bool {

@@ -73,7 +73,9 @@ func beChild() int {
 }
 
 func childUp() error {
-	ctx, path, point := context.Background(), os.Getenv(childPath), int64(-1)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // it is not to outlive the test
+	defer cancel()
+	path, point := os.Getenv(childPath), int64(-1)
 	opts, files := []migrate.Option{inGo()}, once()
 	if kill := os.Getenv(childKill); kill != "" {
 		files = bears()

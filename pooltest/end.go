@@ -25,13 +25,16 @@ func (d *database) end(t testing.TB) {
 	if err := d.faults.heal(); err != nil {
 		t.Errorf("pooltest: %v", err)
 	}
-	late := time.Now().Add(patience)
-	leaked := !wait(late, func() bool { return d.pool.Stats().InUse == 0 })
+	leaked := !wait(patience, func() bool { return d.pool.Stats().InUse == 0 })
 	if !leaked && d.memory() { // else once it is closed, as it is on disk
 		d.report(t, check(d.pool))
 	}
+	rest := patience // for the pool, which may be looking after itself, and then for goroutines
+	if leaked {
+		rest = 0 // They have had their second.
+	}
 	d.notes.close()
-	ctx, cancel := context.WithDeadline(context.Background(), late) // The pool may be looking after itself.
+	ctx, cancel := context.WithTimeout(context.Background(), rest)
 	defer cancel()
 	switch err := d.pool.Shutdown(ctx); { // which tells who has what
 	case leaked && err != nil:
@@ -50,7 +53,7 @@ func (d *database) end(t testing.TB) {
 	}
 	defer unlabel()
 	var left []string
-	if !wait(late, func() bool { left = inside(t.Name()); return len(left) == 0 }) {
+	if !wait(rest, func() bool { left = inside(t.Name()); return len(left) == 0 }) {
 		t.Errorf("pooltest: goroutines of the test are still inside the pool; have them end, and wait for them:\n\n%s", strings.Join(left, "\n\n"))
 	}
 }
@@ -71,8 +74,9 @@ func (d *database) report(t testing.TB, err error) {
 	}
 }
 
-// wait reports that something is so before it is late.
-func wait(late time.Time, so func() bool) bool {
+// wait reports that something is so before that long.
+func wait(long time.Duration, so func() bool) bool {
+	late := time.Now().Add(long)
 	for pause := 100 * time.Microsecond; !so(); pause = min(2*pause, 20*time.Millisecond) {
 		if time.Now().After(late) {
 			return false

@@ -68,6 +68,7 @@ func New(t testing.TB, opts ...Option) *pool.Pool {
 		change(&d.cfg)
 	}
 	if err := d.open(t.Context(), &s); err != nil {
+		d.faults.disconnect()
 		t.Fatalf("pooltest: %v", err)
 	}
 	databases.Store(d.pool, d)
