@@ -133,7 +133,7 @@ PLATFORMS ?= windows/amd64 darwin/arm64 freebsd/amd64 linux/386
 vet-platforms: ## go vet, tests included, as on other systems (PLATFORMS='windows/arm64 linux/arm')
 	@for platform in $(PLATFORMS); do echo "go vet for $$platform"; CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet ./...; done
 
-cover: build/tools ## run all tests and fail below 95 % of pool, migrate, pooltest, repo, schema and repogen
+cover: build/tools ## run all tests and fail below 95 % of pool, migrate, pooltest, repo, schema, repogen and sqlane
 	@mkdir -p build
 	go test -timeout $(TIMEOUT) -coverpkg=$(COVERED) -coverprofile=build/cover.out ./...
 	@$(MAKE) --no-print-directory cover-check

@@ -28,7 +28,8 @@ var NoScan = Rule{judge: plans.Scan}
 var NoTempBTree = Rule{judge: plans.Sort}
 
 // Waive lets the named statement break the rules, for a reason that whoever reads the
-// test will want to know.
+// test will want to know. The command sqlane check reads tests for it, and lets the
+// statement break them too.
 func Waive(name, reason string) Rule { return Rule{waived: name, reason: reason} }
 
 // Plans has SQLite explain every statement on the pool's database, as it is now, and
