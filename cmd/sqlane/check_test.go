@@ -296,3 +296,11 @@ func TestADiffOfTextThatLooksLikeOneNamesNoOtherFile(t *testing.T) {
 --- a/gen/b.go
 +++ b/gen/b.go`, "\n")))
 }
+
+func TestAFileThatSqlcNamesIsFoundWhereverItLies(t *testing.T) {
+	dir := t.TempDir()
+	within, outside := put(t, "", dir, "conf", "gen", "a.go"), put(t, "", dir, "gen", "a.go")
+	config := filepath.Join(dir, "conf", "sqlc.yaml")
+	require.Equal(t, within, below(config, "/gen/a.go"))
+	require.Equal(t, outside, below(config, outside), "sqlc writes a path that does not lie below as it is")
+}

@@ -119,13 +119,14 @@ func scribble(t *testing.T, path string, page int64) {
 
 func TestDamageIsAFaultWhereverItIs(t *testing.T) {
 	for _, page := range []int64{1, 3} {
-		path := database(t, `CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (id INTEGER PRIMARY KEY, x TEXT);
-			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO b SELECT i, hex(randomblob(100)) FROM n`)
+		path := database(t, `CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (id INTEGER PRIMARY KEY, x TEXT, a INTEGER REFERENCES a);
+			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO b SELECT i, hex(randomblob(100)), NULL FROM n`)
 		scribble(t, path, page)
 		code, lines, stderr := examine(t, path)
 		require.Equal(t, failed, code, page)
 		require.Empty(t, stderr)
 		require.True(t, strings.HasPrefix(lines[0], "fault: "), lines)
+		require.Equal(t, page != 1, strings.HasPrefix(lines[len(lines)-1], "fact: "), "without a schema there is nothing else to look at")
 	}
 }
 

@@ -172,16 +172,13 @@ func inTheWay(dir string, files []file) (there []string) {
 		}
 		seen[name] = true
 		at := filepath.Join(dir, name)
-		info, err := os.Lstat(at)
-		if err == nil && directory {
-			info, err = os.Stat(at)
-			directory = err == nil && info.IsDir()
-			if !directory {
-				there = append(there, at)
-			}
-		} else if err == nil {
-			there = append(there, at)
+		if _, err := os.Lstat(at); err != nil {
+			return
 		}
+		if info, err := os.Stat(at); directory && err == nil && info.IsDir() {
+			return
+		}
+		there = append(there, at)
 	}
 	look(".", true)
 	for _, f := range files {

@@ -86,6 +86,7 @@ func TestInitWritesOverNothingAndThenNothing(t *testing.T) {
 		code, stdout, stderr := sqlane(t, "init", filepath.Join(dir, at))
 		require.Equal(t, failed, code)
 		require.Empty(t, stdout)
+		require.True(t, strings.HasPrefix(stderr, "sqlane: nothing is written, for there is already "+filepath.Join(dir, at)), stderr)
 		require.Equal(t, 1, strings.Count(stderr, "\n"))
 		for _, name := range names {
 			require.Contains(t, stderr, filepath.Join(dir, at, name))

@@ -34,9 +34,12 @@
 // neither the file nor its log. A line that begins with "fault:" is damage: what
 // PRAGMA integrity_check or foreign_key_check says. One with "advice:" is about foreign
 // keys without an index, tables without a primary key, a log that has grown large or
-// pages that are free; one with "fact:" gives sizes. A log that nobody uses, because a
-// program was killed, is read too; where its -shm is missing SQLite makes it anew, and
-// leaves it.
+// pages that are free; one with "fact:" gives sizes.
+//
+// A log that nobody uses, because a program was killed, is read too; where its -shm is
+// missing SQLite makes it anew, and leaves it. When the last program that writes ends
+// while doctor reads, its log stays for the next one, since only a connection that may
+// write takes it into the file (https://www.sqlite.org/wal.html#the_wal_file).
 //
 // # Exit codes
 //
