@@ -124,11 +124,15 @@ func (c *checkup) read() error {
 	if len(c.configs) == 0 {
 		return fmt.Errorf("there is no sqlc.yaml in %s, nor a go:generate line that runs sqlc; sqlane init begins a project", c.arg)
 	}
+	words, err := split(c.sqlc)
+	if err != nil {
+		return wrong("-sqlc: %v", err)
+	}
 	for config, run := range c.configs {
 		switch {
-		case c.sqlc != "":
+		case len(words) > 0:
 			c.configs[config] = sqlcRun{c.dir, func(verb string) []string {
-				return append(strings.Fields(c.sqlc), verb, "-f", config)
+				return append(slices.Clone(words), verb, "-f", config)
 			}}
 		case run.argv == nil:
 			return wrong("no go:generate line runs sqlc for %s: say with -sqlc how it is run", c.relative(config))

@@ -36,8 +36,6 @@ func edit(t *testing.T, name, old, text string) {
 // published one, and the pinned sqlc for the download of the same version.
 func started(t *testing.T) string {
 	t.Helper()
-	t.Setenv("GOWORK", "off")
-	t.Setenv("GOFLAGS", "")
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
 	dir := filepath.Join(t.TempDir(), "begun")
@@ -55,22 +53,24 @@ func started(t *testing.T) string {
 // with -short what is quick; the project's files are the README's, which its own test
 // builds and runs all the same.
 func TestAProjectFromInitBuildsGeneratesRunsAndPassesItsTestUntilSomethingDrifts(t *testing.T) {
+	t.Parallel()
 	dir := started(t)
 	in := func(elements ...string) string { return filepath.Join(append([]string{dir}, elements...)...) }
 	queries, repository := in("queries.sql"), in("store", "store_gen.go")
+	printed := func(i int) []string { return strings.Fields(next(".", "latest")[i])[1:] }
 	steps := []struct {
 		change   func()
 		findings []string
 	}{
-		{func() { goCommand(t, dir, "mod", "tidy") }, []string{
+		{func() { goCommand(t, dir, printed(1)...) }, []string{
 			"sqlc.yaml: files that sqlc makes are missing; run go generate",
 			"store/doc.go:5: repogen: ../gen has no Go files",
 		}},
 		{func() {
-			goCommand(t, dir, "generate", "./...")
-			require.Equal(t, "2 notes\n", goCommand(t, dir, "run", "."))
+			goCommand(t, dir, printed(2)...)
+			require.Equal(t, "2 notes\n", goCommand(t, dir, printed(3)...))
 			goCommand(t, dir, "vet", "./...")
-			goCommand(t, dir, "test", "./...")
+			goCommand(t, dir, printed(4)...)
 		}, nil},
 		{func() { // each kind at once
 			edit(t, queries, "SELECT count(*) FROM notes;", "SELECT count(*) FROM notes WHERE id > 0;")
@@ -229,7 +229,9 @@ func TestAProjectThatCannotBeCheckedIsOneClearLine(t *testing.T) {
 		{[]string{empty}, failed, "there is no sqlc.yaml in " + empty},
 		{[]string{filepath.Join(empty, "gone")}, failed, "is no directory"},
 		{[]string{plain}, misused, "no go:generate line runs sqlc for " + filepath.Join(plain, "sqlc.yaml") + ": say with -sqlc how it is run"},
-		{[]string{plain, "-sqlc", "no-such-program of ours"}, failed, "no-such-program"},
+		{[]string{plain, "-sqlc", " "}, misused, "no go:generate line runs sqlc"},
+		{[]string{plain, "-sqlc", `"sqlc`}, misused, "-sqlc: a quoted word has no end"},
+		{[]string{plain, "-sqlc", `"no such" program`}, failed, "no such"},
 		{[]string{broken, "-sqlc", "sqlc"}, failed, "sqlc.yaml: yaml: "},
 		{[]string{unsplit}, failed, "p.go:3: a quoted word has no end"},
 		{[]string{lost}, failed, "p.go:3: sqlc finds no configuration in " + lost},

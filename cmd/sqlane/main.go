@@ -114,8 +114,8 @@ func usage(w io.Writer) {
 	fmt.Fprint(w, `
   -module PATH   init: the path of a new module; default: example.org/ and the
                  directory's name
-  -sqlc COMMAND  check: how sqlc is run in DIR, such as "go tool sqlc"; default: as
-                 the go:generate lines say
+  -sqlc COMMAND  check: how sqlc is run in DIR, such as 'go tool sqlc', a word with
+                 spaces in double quotes; default: as the go:generate lines say
 
 check and doctor print one line for each thing that they find. For check that is a
 failure; for doctor damage is, which its lines call fault, but advice is not.

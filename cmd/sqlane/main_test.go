@@ -12,6 +12,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// asProgram has the test binary be sqlane.
+const asProgram = "SQLANE_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) == "1" {
+		main()
+	}
+	// Projects that tests begin are in no workspace, and nothing is given to Go's commands.
+	for name, value := range map[string]string{"GOWORK": "off", "GOFLAGS": ""} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 // sqlane runs the program.
 func sqlane(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()

@@ -13,17 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asProgram has the test binary be sqlane.
-const asProgram = "SQLANE_TEST_AS_PROGRAM"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) == "1" {
-		main()
-	}
-	os.Exit(m.Run())
-}
-
 func TestASignalEndsWhatRunsAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		dir, temp := planned(t, simple), t.TempDir()
 		pipe := filepath.Join(t.TempDir(), "pipe")
