@@ -1,0 +1,5 @@
+-- name: AddNote :one
+INSERT INTO notes (text) VALUES (?) RETURNING *;
+
+-- name: CountNotes :one
+SELECT count(*) FROM notes;

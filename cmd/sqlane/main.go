@@ -1,0 +1,218 @@
+// Command sqlane begins a project, checks it, and looks at databases:
+//
+//	go run github.com/sqlane/sqlane/cmd/sqlane@latest init notes
+//
+// # init
+//
+// sqlane init DIR writes the project that README.md makes step by step: sqlc.yaml, a
+// first migration, queries, the go:generate lines of a repository, a main.go and a
+// test, and a go.mod if DIR lies in no module. It then prints the commands that come
+// next. It writes over no file: one that is in the way is named, and nothing is
+// written.
+//
+// # check
+//
+// sqlane check DIR looks for what has drifted apart in a project, and changes nothing:
+//
+//   - generated code: the commands of the go:generate lines are run so that sqlc
+//     compares ("sqlc diff") and repogen writes elsewhere. A project that runs sqlc by
+//     other means names the command with -sqlc;
+//   - migrations: the goose migrations and other files under schema in sqlc.yaml are
+//     applied to an empty database, and each query is prepared there, by SQLite itself.
+//     Migrations written in Go are not seen, nor functions that the program registers;
+//   - plans: no query reads a whole table or sorts by a temporary index, which are the
+//     rules pooltest.NoScan and pooltest.NoTempBTree. A query that may is named in a
+//     test, with pooltest.Waive("Name", "why"): check reads the tests for that, if the
+//     name is a literal;
+//   - sqlc's vet, if sqlc.yaml has rules.
+//
+// Each finding is a line.
+//
+// # doctor
+//
+// sqlane doctor DB looks at a database file, also while programs use it, and changes
+// neither the file nor its log. A line that begins with "fault:" is damage: what
+// PRAGMA integrity_check or foreign_key_check says. One with "advice:" is about foreign
+// keys without an index, tables without a primary key, a log that has grown large or
+// pages that are free; one with "fact:" gives sizes.
+//
+// A log that nobody uses, because a program was killed, is read too; where its -shm is
+// missing SQLite makes it anew, and leaves it. When the last program that writes ends
+// while doctor reads, its log stays for the next one, since only a connection that may
+// write takes it into the file (https://www.sqlite.org/wal.html#the_wal_file).
+//
+// # Exit codes
+//
+// 0 done and nothing found, or advice alone; 1 failed, or something was found; 2 wrong
+// usage; 130 interrupted.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"unicode"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Exit codes.
+const (
+	done        = 0
+	failed      = 1
+	misused     = 2
+	interrupted = 130
+)
+
+var (
+	// errFound is returned by a command that has said what it found.
+	errFound = errors.New("something was found")
+	// errUsage is in the chain of what is wrong with the command line.
+	errUsage = errors.New("sqlane -help tells more")
+)
+
+// app is one run of the program.
+type app struct {
+	*terminal
+	arg    string // DIR or DB
+	module string
+	sqlc   string
+}
+
+// command is one of the program's commands.
+type command struct {
+	name, arg, help string
+	byDefault       string // instead of the argument; "": it is needed
+	flag            string // the one that it takes
+	run             func(ctx context.Context, a *app) error
+}
+
+func commands() []command {
+	return []command{
+		{name: "init", arg: "DIR", help: "write a new project, over no file that is there", flag: "module", run: initialize},
+		{name: "check", arg: "[DIR]", byDefault: ".", help: "find what has drifted apart: migrations, queries, generated code, plans", flag: "sqlc", run: check},
+		{name: "doctor", arg: "DB", help: "look at a database file without changing it", run: doctor},
+	}
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "sqlane begins a project on package pool, checks it, and looks at databases.\n\nUsage: sqlane COMMAND [flags] ...\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-14s %s\n", c.name+" "+c.arg, c.help)
+	}
+	fmt.Fprint(w, `
+  -module PATH   init: the path of a new module; default: example.org/ and the
+                 directory's name
+  -sqlc COMMAND  check: how sqlc is run in DIR, such as 'go tool sqlc', a word with
+                 spaces in double quotes; default: as the go:generate lines say
+
+check and doctor print one line for each thing that they find. For check that is a
+failure; for doctor damage is, which its lines call fault, but advice is not.
+
+Exit codes: 0 done, 1 failed or something was found, 2 wrong usage, 130 interrupted.
+`)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	a := &app{terminal: newTerminal(stdout, stderr)}
+	err := a.command(ctx, args)
+	a.stop()
+	switch {
+	case err == nil:
+		return done
+	case errors.Is(err, flag.ErrHelp):
+		usage(stdout)
+		return done
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "sqlane: interrupted")
+		return interrupted
+	case errors.Is(err, errFound):
+		return failed
+	}
+	fmt.Fprintln(stderr, "sqlane:", oneLine(err.Error()))
+	if errors.Is(err, errUsage) {
+		return misused
+	}
+	return failed
+}
+
+func wrong(format string, args ...any) error {
+	return fmt.Errorf("%s; %w", fmt.Sprintf(format, args...), errUsage)
+}
+
+// command finds out which command is meant, and runs it.
+func (a *app) command(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("sqlane", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&a.module, "module", "", "")
+	flags.StringVar(&a.sqlc, "sqlc", "", "")
+	var rest []string
+	for len(args) > 0 { // flags and arguments may mix
+		err := flags.Parse(args)
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		} else if err != nil {
+			return wrong("%v", err)
+		}
+		if args = flags.Args(); len(args) > 0 {
+			rest, args = append(rest, args[0]), args[1:]
+		}
+	}
+	if len(rest) == 0 {
+		return wrong("a command is missing")
+	}
+	if rest[0] == "help" {
+		return flag.ErrHelp
+	}
+	for _, c := range commands() {
+		if c.name != rest[0] {
+			continue
+		}
+		var err error
+		flags.Visit(func(f *flag.Flag) {
+			if f.Name != c.flag {
+				err = wrong("%s takes no -%s", c.name, f.Name)
+			}
+		})
+		switch a.arg = c.byDefault; {
+		case err != nil:
+			return err
+		case len(rest) > 2:
+			return wrong("%s does not take %q", c.name, rest[2])
+		case len(rest) == 2:
+			a.arg = rest[1]
+		}
+		if a.arg == "" {
+			return wrong("%s needs %s", c.name, c.arg)
+		}
+		return c.run(ctx, a)
+	}
+	return wrong("there is no command %q", rest[0])
+}
+
+// oneLine shows what would command the terminal, or begin another line, as what it is.
+func oneLine(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r == '\n':
+			b.WriteString(`\n`)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		}
+	}
+	return b.String()
+}
