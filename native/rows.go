@@ -5,6 +5,11 @@ import (
 	"iter"
 )
 
+// doubled is up to how many rows the room for them doubles. append adds a quarter and a
+// little to 256 and more: to copy so often, and to collect what that leaves behind, takes a
+// tenth of all that reading a thousand rows takes.
+const doubled = 1 << 12
+
 // All runs a query, ends it, and returns its rows, which have so many columns, behind
 // those in rows: none are rows as they were given. read reads one. After a failure
 // there are none.
@@ -17,6 +22,9 @@ func All[T any](ctx context.Context, c *Call, columns int, rows []T, read func(*
 	}()
 	var zero T
 	for c.many(ctx); c.next(columns); {
+		if n := len(rows); n == cap(rows) && n >= 16 && n < doubled {
+			rows = append(make([]T, 0, 2*n), rows...)
+		}
 		rows = append(rows, zero)
 		read(c, &rows[len(rows)-1])
 	}
