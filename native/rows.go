@@ -3,12 +3,8 @@ package native
 import (
 	"context"
 	"iter"
+	"slices"
 )
-
-// doubled is up to how many rows the room for them doubles. append adds a quarter and a
-// little to 256 and more: to copy so often, and to collect what that leaves behind, takes a
-// tenth of all that reading a thousand rows takes.
-const doubled = 1 << 12
 
 // All runs a query, ends it, and returns its rows, which have so many columns, behind
 // those in rows: none are rows as they were given. read reads one. After a failure
@@ -20,12 +16,12 @@ func All[T any](ctx context.Context, c *Call, columns int, rows []T, read func(*
 			c.abandon()
 		}
 	}()
-	var zero T
+	rows = slices.Clip(rows) // there may be something behind them
 	for c.many(ctx); c.next(columns); {
-		if n := len(rows); n == cap(rows) && n >= 16 && n < doubled {
-			rows = append(make([]T, 0, 2*n), rows...)
+		if len(rows) == cap(rows) {
+			rows = withRoom(rows)
 		}
-		rows = append(rows, zero)
+		rows = rows[:len(rows)+1]
 		read(c, &rows[len(rows)-1])
 	}
 	done = true
@@ -33,6 +29,18 @@ func All[T any](ctx context.Context, c *Call, columns int, rows []T, read func(*
 		return nil, err
 	}
 	return rows, nil
+}
+
+// withRoom returns the rows with room for more, which are zero. append would add little to
+// 256 and more: to copy so often, and to collect what that leaves behind, takes longer than
+// to read the columns.
+func withRoom[T any](rows []T) []T {
+	n := len(rows)
+	room := max(n, 4)
+	if n >= 1<<12 {
+		room = n / 4
+	}
+	return append(make([]T, 0, n+room), rows...)
 }
 
 // AllPointers is All with a pointer to each row.

@@ -12,25 +12,27 @@ import (
 // one beside it.
 const shortText = 128
 
-// read reads the current row.
+// read reads the current row over the one before. A column that is of its kind again
+// keeps what is not of this row's, so that no pointer is written but a text's or a BLOB's.
 func (s *Stmt) read(row []Value) {
 	tls, times := s.conn.tls, s.header.times
 	texts, ends := s.texts[:0], s.ends[:0]
-	clear(row) // at once: below is set what is not zero
 	for i := range row {
 		to := &row[i]
 		// One look at the column instead of three: nobody else uses the connection.
 		v := lib.Xsqlite3_column_value(tls, s.pstmt, int32(i))
 		switch lib.Xsqlite3_value_type(tls, v) {
 		case lib.SQLITE_INTEGER:
-			to.Kind, to.number = Integer, lib.Xsqlite3_value_int64(tls, v)
+			to.become(Integer)
+			to.number = lib.Xsqlite3_value_int64(tls, v)
 			if times[i] {
 				if t, ok := s.conn.options.Times.readInteger(to.number); ok {
 					*to = timeValue(t)
 				}
 			}
 		case lib.SQLITE_FLOAT:
-			to.Kind, to.number = Float, int64(math.Float64bits(lib.Xsqlite3_value_double(tls, v)))
+			to.become(Float)
+			to.number = int64(math.Float64bits(lib.Xsqlite3_value_double(tls, v)))
 		case lib.SQLITE_TEXT:
 			p := lib.Xsqlite3_value_text(tls, v) // before the length, which depends on it
 			text := libc.GoBytes(p, int(lib.Xsqlite3_value_bytes(tls, v)))
@@ -40,7 +42,7 @@ func (s *Stmt) read(row []Value) {
 					continue
 				}
 			}
-			to.Kind = Text
+			to.become(Text)
 			if len(text) > shortText {
 				to.text = string(text)
 				continue
@@ -50,7 +52,10 @@ func (s *Stmt) read(row []Value) {
 		case lib.SQLITE_BLOB:
 			p := lib.Xsqlite3_value_blob(tls, v)
 			blob := libc.GoBytes(p, int(lib.Xsqlite3_value_bytes(tls, v)))
-			to.Kind, to.blob = Blob, append([]byte{}, blob...) // not nil, which is NULL
+			to.become(Blob)
+			to.blob = append([]byte{}, blob...) // not nil, which is NULL
+		default:
+			to.become(Null)
 		}
 	}
 	s.texts, s.ends = texts, ends
