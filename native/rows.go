@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"iter"
+	"slices"
 )
 
 // All runs a query, ends it, and returns its rows, which have so many columns, behind
@@ -15,9 +16,12 @@ func All[T any](ctx context.Context, c *Call, columns int, rows []T, read func(*
 			c.abandon()
 		}
 	}()
-	var zero T
+	rows = slices.Clip(rows) // there may be something behind them
 	for c.many(ctx); c.next(columns); {
-		rows = append(rows, zero)
+		if len(rows) == cap(rows) {
+			rows = withRoom(rows)
+		}
+		rows = rows[:len(rows)+1]
 		read(c, &rows[len(rows)-1])
 	}
 	done = true
@@ -25,6 +29,18 @@ func All[T any](ctx context.Context, c *Call, columns int, rows []T, read func(*
 		return nil, err
 	}
 	return rows, nil
+}
+
+// withRoom returns the rows with room for more, which are zero. append would add little to
+// 256 and more: to copy so often, and to collect what that leaves behind, takes longer than
+// to read the columns.
+func withRoom[T any](rows []T) []T {
+	n := len(rows)
+	room := max(n, 4)
+	if n >= 1<<12 {
+		room = n / 4
+	}
+	return append(make([]T, 0, n+room), rows...)
 }
 
 // AllPointers is All with a pointer to each row.

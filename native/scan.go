@@ -90,7 +90,7 @@ func Pointer[T any](c *Call, dest **T, read func(*Call, *T)) {
 		*dest = nil
 		c.at++
 	default:
-		if p, ok := any(dest).(**int64); ok && c.rows != nil && v.Kind == sqlite.Integer {
+		if p, ok := any(dest).(**int64); ok && v.Kind == sqlite.Integer {
 			*p = c.pointer(v.Int())
 			c.at++
 			return
@@ -100,10 +100,15 @@ func Pointer[T any](c *Call, dest **T, read func(*Call, *T)) {
 	}
 }
 
-// pointer points to an integer among those of other rows, one allocation for many.
+// pointer points to an integer among others of its row, or of many rows: one allocation
+// for all of them.
 func (c *Call) pointer(n int64) *int64 {
 	if len(c.integers) == cap(c.integers) {
-		c.integers = make([]int64, 0, 32)
+		size := 32
+		if c.rows == nil { // there is one row
+			size = 2
+		}
+		c.integers = make([]int64, 0, size)
 	}
 	c.integers = append(c.integers, n)
 	return &c.integers[len(c.integers)-1]

@@ -48,6 +48,14 @@ func (v *Value) Blob() []byte { return v.blob }
 // Time is what a Time is, in UTC.
 func (v *Value) Time() time.Time { return time.Unix(v.number, int64(v.nanos)).UTC() }
 
+// become makes it a value of a kind, whose content is to be set. What another kind left
+// is gone; what the same one did is not.
+func (v *Value) become(k Kind) {
+	if v.Kind != k {
+		*v = Value{Kind: k}
+	}
+}
+
 // Driver is the value as database/sql has it.
 func (v *Value) Driver() driver.Value {
 	switch v.Kind {
