@@ -1,9 +1,6 @@
 package pool
 
-import (
-	"time"
-	"weak"
-)
+import "time"
 
 // reclaimInterval is how often maintenance comes by while leases are given.
 const reclaimInterval = 200 * time.Millisecond
@@ -20,7 +17,11 @@ func (p *Pool) reclaimAbandoned() (tracked bool) {
 		}
 		p.counts.reclaimed.Add(1)
 		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", p.clock()-l.since, "label", labelOf(l.ctx), "stack", l.stackText())
-		p.give(gone.grip)
+		if gone.lease != nil {
+			gone.lease.Release()
+		} else {
+			p.give(gone.grip)
+		}
 	}
 	return len(lent) > 0
 }
@@ -34,9 +35,9 @@ func (c *conn) abandoned() (gone tracking, ok bool) {
 	defer c.mu.Unlock()
 	switch t := &c.tracking; {
 	case t.epoch == 0:
-	case t.lease != nil:
-		t.weakly, t.lease = weak.Make(t.lease), nil
-	case t.weakly.Value() == nil:
+	case t.owner != nil:
+		t.weaken()
+	case t.gone():
 		gone, *t = *t, tracking{}
 		if c.epoch == gone.epoch {
 			c.changed(stateOrphaned)

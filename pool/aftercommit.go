@@ -33,6 +33,10 @@ func (a *afterCommit) keep() {
 	a.outer.functions = append(a.outer.functions, a.functions...)
 }
 
+// leave ends it for a part of a transaction, which may outlast that in somebody's
+// hands and may not keep it alive.
+func (a *afterCommit) leave() { *a = afterCommit{} }
+
 // call calls them all, though some of them may panic.
 func (a *afterCommit) call() {
 	defer func() {

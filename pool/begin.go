@@ -20,7 +20,7 @@ func (p *Pool) Begin(ctx context.Context, level Level) (*Tx, error) {
 		return nil, err
 	}
 	tx.manual = true
-	tx.lease.track()
+	tx.track()
 	return tx, nil
 }
 

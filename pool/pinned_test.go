@@ -46,3 +46,34 @@ func TestWhoHasAConnectionKeepsNoTransactionFromBeingTakenBack(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatASavepointLeavesBehindKeepsNoTransactionFromBeingTakenBack: rows of the
+// transaction that were opened with the savepoint's context, that context and the
+// savepoint's own Tx.
+func TestWhatASavepointLeavesBehindKeepsNoTransactionFromBeingTakenBack(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 2})
+	var rows pool.Rows
+	var inner *pool.Tx
+	var within context.Context
+	func() {
+		lost, err := p.Begin(t.Context(), pool.Immediate)
+		require.NoError(t, err)
+		require.NoError(t, lost.Savepoint(t.Context(), func(ctx context.Context, tx *pool.Tx) (err error) {
+			tx.AfterCommit(func() { t.Error("nothing is committed") })
+			inner, within = tx, ctx
+			rows, err = lost.Query(ctx, "SELECT id FROM n")
+			return err
+		}))
+	}()
+	waitFor(t, "it is taken back", func() bool {
+		runtime.GC()
+		return p.Stats().Reclaimed == 1
+	})
+	require.False(t, rows.Next())
+	require.ErrorIs(t, rows.Err(), pool.ErrReleased)
+	require.ErrorIs(t, do(t.Context(), inner, "SELECT 1"), pool.ErrTxDone)
+	require.NoError(t, p.Batch(context.WithoutCancel(t.Context()), doing("UPDATE n SET v = 1")), "the lane is free")
+	l, err := p.Acquire(within)
+	require.NoError(t, err, "the context's transaction holds nothing any more")
+	l.Release()
+}

@@ -42,6 +42,7 @@ func (t *Tx) closePart(keep bool) error {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer t.after.leave()
 	if err := c.admit(t.uncancellable()); err != nil {
 		return t.pool.failTx("part", t.level, nil, err)
 	}
@@ -92,6 +93,7 @@ func (t *Tx) closeSavepoint(ctx context.Context, keep bool) error {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer t.after.leave()
 	if err := c.admit(t.uncancellable()); err != nil {
 		return t.pool.failTx("savepoint", t.level, nil, err)
 	}
