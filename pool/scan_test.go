@@ -204,7 +204,7 @@ func TestAColumnIsScannedAsByDatabaseSQL(t *testing.T) {
 				if every := rounds.Of(4, 1, 1); name == "Lease" && (i+j)%every != 0 {
 					continue
 				}
-				if name != "Lease" && (i+j)%rounds.Of(20, 7, 5) != 0 { // it is the same code
+				if name != "Lease" && (i+j)%rounds.Of(20, 13, 10) != 0 { // it is the same code
 					continue
 				}
 				query := fmt.Sprintf("SELECT v FROM d%d WHERE id = ?", i)
@@ -225,7 +225,7 @@ func TestAColumnIsScannedAsByDatabaseSQL(t *testing.T) {
 						require.Equal(t, failure, gotFailure, what+", with modernc's driver")
 						requireSame(t, want, got, what+", with modernc's driver")
 					}
-					if (k+j)%rounds.Of(50, 10, 1) == 0 {
+					if (k+j)%rounds.Of(50, 10, 3) == 0 {
 						got, gotFailure = scanned(on.QueryRow(t.Context(), query, j).Scan, dest)
 						want, failure = scanned(asFace(on).QueryRowContext(t.Context(), query, j).Scan, dest)
 						require.Equal(t, failure, gotFailure, what)
