@@ -1,7 +1,6 @@
 package native_test
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -202,8 +201,8 @@ func TestALoopInATransactionEndsWithIt(t *testing.T) {
 }
 
 func TestRowsThatAreDroppedAreTakenBackInTheirQuerysName(t *testing.T) {
-	var log bytes.Buffer
-	p := open(t, pool.Config{MaxConns: 2, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	log := make(lines, 100)
+	p := open(t, pool.Config{MaxConns: 2, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	var gone sync.WaitGroup
 	gone.Go(func() {
 		rows, err := p.StoreReader().(request.Runner).RunMany(t.Context(), &request.Request{Name: "Count", Text: "SELECT 1 UNION ALL SELECT 2"})
@@ -215,7 +214,15 @@ func TestRowsThatAreDroppedAreTakenBackInTheirQuerysName(t *testing.T) {
 		runtime.GC()
 		return p.Stats().Reclaimed == 1
 	}, time.Minute, 10*time.Millisecond)
-	require.Contains(t, log.String(), "Count")
+	require.Contains(t, <-log, "Count")
+}
+
+// lines are what is written, a call each.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
 }
 
 // moody is a Scanner and a Valuer that does as it is told.

@@ -21,13 +21,17 @@ func (c *conn) patiently(cl *call, s *sqlite.Stmt, f func() error) error {
 		}
 		err = c.interruptible(cl, s, f)
 	}
-	if !isForeignLock(err) || c.pool.cfg.BusyTimeout < 0 || c.guard.writing(c) || c.bars() {
+	if !isForeignLock(err) || c.guard.writing(c) || c.bars() {
+		return err
+	}
+	limit := c.busyLimit()
+	if limit < 0 {
 		return err
 	}
 	if cl.span != nil {
 		defer cl.span.waitedForLock(time.Now())
 	}
-	wait := newBusyWait(c.pool.cfg.BusyTimeout)
+	wait := newBusyWait(limit)
 	for isForeignLock(err) {
 		if stop := wait.pause(cl.waitContext(), c.pool.ending.forced); stop != nil {
 			if errors.Is(stop, errWaitedEnough) {
@@ -39,6 +43,24 @@ func (c *conn) patiently(cl *call, s *sqlite.Stmt, f func() error) error {
 	}
 	return err
 }
+
+// busyLimit is how long to wait for a lock, negative for not at all. A reader takes
+// the lock of writers for a moment, without the pool's slot, when it comes upon the
+// log's index while a commit changes that (walIndexReadHdr of SQLite's wal.c): nobody
+// may be told that this is another process. The moment lasts as long as the reader
+// is kept from running.
+func (c *conn) busyLimit() time.Duration {
+	limit := c.pool.cfg.BusyTimeout
+	switch {
+	case c.pool.excluding || limit >= ownLock:
+		return limit
+	case c.pool.conns.othersAreTaken():
+		return ownLock
+	}
+	return max(limit, ownLock/50) // it may have gone since
+}
+
+const ownLock = time.Second
 
 // withBusyTimeout runs f while SQLite has the busy timeout that the connection
 // shows: for statements that ask for it or set it, and for the end of an

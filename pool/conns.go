@@ -602,6 +602,19 @@ func (s *conns) count() (open, inUse int) {
 	return len(s.all), inUse
 }
 
+// othersAreTaken reports that more than one connection is somebody's.
+func (s *conns) othersAreTaken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := len(s.apart)
+	for c := range s.all {
+		if c.life.status == connLeased {
+			taken++
+		}
+	}
+	return taken > 1
+}
+
 func without(list []*conn, c *conn) []*conn {
 	return slices.DeleteFunc(list, func(other *conn) bool { return other == c })
 }

@@ -67,7 +67,7 @@ func TestWhatASavepointLeavesBehindKeepsNoTransactionFromBeingTakenBack(t *testi
 	}()
 	waitFor(t, "it is taken back", func() bool {
 		runtime.GC()
-		return p.Stats().Reclaimed == 1
+		return p.Stats().Reclaimed == 1 && p.Stats().InUse == 0
 	})
 	require.False(t, rows.Next())
 	require.ErrorIs(t, rows.Err(), pool.ErrReleased)
