@@ -1,0 +1,34 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSignalsEndWatch(t *testing.T) {
+	b, root := emptyBench(t), t.TempDir()
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-db", b.db, "watch", root)
+		cmd.Env = append(os.Environ(), asProgram+"=1")
+		stderr := new(bytes.Buffer)
+		cmd.Stderr = stderr
+		stdout, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		line := make([]byte, 1000)
+		n, err := stdout.Read(line)
+		require.NoError(t, err, stderr.String())
+		require.Contains(t, string(line[:n]), root+": 0 files")
+		require.NoError(t, cmd.Process.Signal(signal))
+		require.Error(t, cmd.Wait())
+		require.Equal(t, interrupted, cmd.ProcessState.ExitCode(), stderr.String())
+		require.Equal(t, "fileindex: interrupted\n", stderr.String())
+	}
+}
