@@ -24,11 +24,11 @@ func TestSignalsEndWatch(t *testing.T) {
 		require.NoError(t, cmd.Start())
 		line := make([]byte, 1000)
 		n, err := stdout.Read(line)
-		require.NoError(t, err, stderr.String())
+		require.NoError(t, err)
 		require.Contains(t, string(line[:n]), root+": 0 files")
 		require.NoError(t, cmd.Process.Signal(signal))
 		require.Error(t, cmd.Wait())
 		require.Equal(t, interrupted, cmd.ProcessState.ExitCode(), stderr.String())
-		require.Equal(t, "fileindex: interrupted\n", stderr.String())
+		require.Contains(t, stderr.String(), "fileindex: interrupted\n")
 	}
 }
