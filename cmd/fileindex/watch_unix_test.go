@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"os"
 	"os/exec"
@@ -31,4 +32,30 @@ func TestSignalsEndWatch(t *testing.T) {
 		require.Equal(t, interrupted, cmd.ProcessState.ExitCode(), stderr.String())
 		require.Contains(t, stderr.String(), "fileindex: interrupted\n")
 	}
+}
+
+func TestWatchSaysAloneWhatThePoolWouldLogToo(t *testing.T) {
+	b, root := emptyBench(t), t.TempDir()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-db", b.db, "watch", root)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	stderr, err := cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	out, errs := bufio.NewReader(stdout), bufio.NewReader(stderr)
+	_, err = out.ReadString('\n')
+	require.NoError(t, err)
+	require.NoError(t, os.Rename(b.db, b.db+".away"))
+	said, err := errs.ReadString('\n')
+	require.NoError(t, err)
+	require.Contains(t, said, "fileindex: "+b.db+" was moved or replaced; ")
+	require.NoError(t, os.Rename(b.db+".away", b.db))
+	_, err = out.ReadString('\n') // it is back
+	require.NoError(t, err)
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	said, err = errs.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "fileindex: interrupted\n", said)
+	require.Error(t, cmd.Wait())
 }
