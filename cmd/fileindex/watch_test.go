@@ -287,10 +287,14 @@ func TestOnATerminalWatchDrawsInPlace(t *testing.T) {
 	screen := &terminal{rows: []string{"$ fileindex watch"}, row: 1}
 	until := func(text string) []string {
 		for {
-			drawn := <-out.all
-			screen.write(t, drawn)
-			if strings.Contains(drawn, text) {
-				return screen.rows
+			select {
+			case drawn := <-out.all:
+				screen.write(t, drawn)
+				if strings.Contains(drawn, text) {
+					return screen.rows
+				}
+			case err := <-ended:
+				require.Fail(t, "it ended by itself", "%v", err)
 			}
 		}
 	}
