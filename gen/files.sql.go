@@ -878,6 +878,45 @@ func (q *Queries) SummarizeCategories(ctx context.Context) ([]SummarizeCategorie
 	return items, nil
 }
 
+const summarizeDirectory = `-- name: SummarizeDirectory :many
+SELECT coalesce(t.category, 'other') AS category, count(*) AS files, CAST(coalesce(sum(f.size), 0) AS INTEGER) AS total_size
+FROM files AS f LEFT JOIN file_types AS t ON t.id = f.file_type_id
+WHERE f.is_directory = 0
+  AND f.path > rtrim(?1, '/') || '/' AND f.path < rtrim(?1, '/') || '0'
+GROUP BY 1
+ORDER BY 3 DESC, 1
+`
+
+type SummarizeDirectoryRow struct {
+	Category  column.Category
+	Files     int64
+	TotalSize int64
+}
+
+// SummarizeDirectory is SummarizeCategories of the files below a directory.
+func (q *Queries) SummarizeDirectory(ctx context.Context, directory string) ([]SummarizeDirectoryRow, error) {
+	rows, err := q.db.QueryContext(ctx, summarizeDirectory, directory)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SummarizeDirectoryRow{}
+	for rows.Next() {
+		var i SummarizeDirectoryRow
+		if err := rows.Scan(&i.Category, &i.Files, &i.TotalSize); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const upsertFile = `-- name: UpsertFile :one
 INSERT INTO files (directory_id, path, name, name_lower, extension, file_type_id, is_directory, size,
                    date_created, date_modified, cloud_provider, cloud_status, indexed_at)

@@ -129,6 +129,8 @@ type Querier interface {
 	// SummarizeCategories returns the number of files and their total size for each
 	// category; files without a type count as other.
 	SummarizeCategories(ctx context.Context) ([]SummarizeCategoriesRow, error)
+	// SummarizeDirectory is SummarizeCategories of the files below a directory.
+	SummarizeDirectory(ctx context.Context, directory string) ([]SummarizeDirectoryRow, error)
 	// UpsertDirectories records directories as UpsertDirectory does, all of them or
 	// none. They are a JSON array of objects with the columns' names as keys: path
 	// and parent_id.

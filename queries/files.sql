@@ -142,6 +142,15 @@ WHERE f.is_directory = 0
 GROUP BY 1
 ORDER BY 3 DESC, 1;
 
+-- name: SummarizeDirectory :many
+-- SummarizeDirectory is SummarizeCategories of the files below a directory.
+SELECT coalesce(t.category, 'other') AS category, count(*) AS files, CAST(coalesce(sum(f.size), 0) AS INTEGER) AS total_size
+FROM files AS f LEFT JOIN file_types AS t ON t.id = f.file_type_id
+WHERE f.is_directory = 0
+  AND f.path > rtrim(sqlc.arg('directory'), '/') || '/' AND f.path < rtrim(sqlc.arg('directory'), '/') || '0'
+GROUP BY 1
+ORDER BY 3 DESC, 1;
+
 -- name: CountFiles :one
 -- CountFiles returns how many files and how many directories are indexed below a
 -- directory, itself left out, and the total size of the files.

@@ -327,6 +327,28 @@ func TestSummarizeCategoriesCountsFilesWithoutATypeAsOther(t *testing.T) {
 	}, got)
 }
 
+func TestSummarizeDirectoryCountsBelowADirectoryAndTheRoot(t *testing.T) {
+	q := open(t)
+	plant(t, q, tree{"/a/b.go": 1, "/a/sub/c.py": 9, "/a/e": 7, "/ab/d.go": 5, "/a/sub/f/": 0})
+	got, err := q.SummarizeDirectory(t.Context(), "/a")
+	require.NoError(t, err)
+	require.Equal(t, []gen.SummarizeDirectoryRow{
+		{Category: column.Code, Files: 2, TotalSize: 10},
+		{Category: column.Other, Files: 1, TotalSize: 7},
+	}, got)
+	for _, root := range []string{"/", ""} {
+		got, err = q.SummarizeDirectory(t.Context(), root)
+		require.NoError(t, err)
+		require.Equal(t, []gen.SummarizeDirectoryRow{
+			{Category: column.Code, Files: 3, TotalSize: 15},
+			{Category: column.Other, Files: 1, TotalSize: 7},
+		}, got)
+	}
+	got, err = q.SummarizeDirectory(t.Context(), "/none")
+	require.NoError(t, err)
+	require.Empty(t, got)
+}
+
 func TestCountFilesCountsBelowADirectoryAndTheRoot(t *testing.T) {
 	q := open(t)
 	plant(t, q, tree{"/a/1": 1, "/a/b/2": 2, "/ab/3": 3, "/a/b/c/": 0})

@@ -157,6 +157,10 @@ type Reader interface {
 	SummarizeCategories(ctx context.Context) ([]gen.SummarizeCategoriesRow, error)
 	// SummarizeCategoriesSeq is SummarizeCategories a row at a time. Leaving the loop ends the query; an error comes last.
 	SummarizeCategoriesSeq(ctx context.Context) iter.Seq2[gen.SummarizeCategoriesRow, error]
+	// SummarizeDirectory is SummarizeCategories of the files below a directory.
+	SummarizeDirectory(ctx context.Context, directory string) ([]gen.SummarizeDirectoryRow, error)
+	// SummarizeDirectorySeq is SummarizeDirectory a row at a time. Leaving the loop ends the query; an error comes last.
+	SummarizeDirectorySeq(ctx context.Context, directory string) iter.Seq2[gen.SummarizeDirectoryRow, error]
 }
 
 var (
@@ -703,6 +707,16 @@ func (q *reads) SummarizeCategoriesSeq(ctx context.Context) iter.Seq2[gen.Summar
 	return native.Seq(ctx, func() *native.Call { return q.db.Call("SummarizeCategories", sqlSummarizeCategories) }, 3, readSummarizeCategoriesRow)
 }
 
+// SummarizeDirectory is SummarizeCategories of the files below a directory.
+func (q *reads) SummarizeDirectory(ctx context.Context, directory string) ([]gen.SummarizeDirectoryRow, error) {
+	return native.All(ctx, q.db.Call("SummarizeDirectory", sqlSummarizeDirectory).Text(directory), 3, []gen.SummarizeDirectoryRow{}, readSummarizeDirectoryRow)
+}
+
+// SummarizeDirectorySeq is SummarizeDirectory a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SummarizeDirectorySeq(ctx context.Context, directory string) iter.Seq2[gen.SummarizeDirectoryRow, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("SummarizeDirectory", sqlSummarizeDirectory).Text(directory) }, 3, readSummarizeDirectoryRow)
+}
+
 // UpsertDirectories records directories as UpsertDirectory does, all of them or
 // none. They are a JSON array of objects with the columns' names as keys: path
 // and parent_id.
@@ -854,6 +868,12 @@ func readSummarizeCategoriesRow(c *native.Call, i *gen.SummarizeCategoriesRow) {
 	native.Int(c, &i.TotalSize)
 }
 
+func readSummarizeDirectoryRow(c *native.Call, i *gen.SummarizeDirectoryRow) {
+	native.Text(c, &i.Category)
+	native.Int(c, &i.Files)
+	native.Int(c, &i.TotalSize)
+}
+
 // Statements returns the queries.
 func Statements() []pool.Statement {
 	return []pool.Statement{
@@ -907,6 +927,7 @@ func Statements() []pool.Statement {
 		{Name: "SetTabFilter", SQL: sqlSetTabFilter},
 		{Name: "SetTabVisible", SQL: sqlSetTabVisible},
 		{Name: "SummarizeCategories", Reads: true, SQL: sqlSummarizeCategories},
+		{Name: "SummarizeDirectory", Reads: true, SQL: sqlSummarizeDirectory},
 		{Name: "UpsertDirectories", SQL: sqlUpsertDirectories},
 		{Name: "UpsertDirectory", SQL: sqlUpsertDirectory},
 		{Name: "UpsertFile", SQL: sqlUpsertFile},
@@ -973,6 +994,7 @@ const sqlSetFolderSizes = "-- name: SetFolderSizes :execrows\nINSERT INTO files 
 const sqlSetTabFilter = "-- name: SetTabFilter :execrows\nUPDATE tabs SET filter_def = ?1 WHERE id = ?2\n"
 const sqlSetTabVisible = "-- name: SetTabVisible :execrows\nUPDATE tabs SET visible = ?1 WHERE id = ?2\n"
 const sqlSummarizeCategories = "-- name: SummarizeCategories :many\nSELECT coalesce(t.category, 'other') AS category, count(*) AS files, CAST(coalesce(sum(f.size), 0) AS INTEGER) AS total_size\nFROM files AS f LEFT JOIN file_types AS t ON t.id = f.file_type_id\nWHERE f.is_directory = 0\nGROUP BY 1\nORDER BY 3 DESC, 1\n"
+const sqlSummarizeDirectory = "-- name: SummarizeDirectory :many\nSELECT coalesce(t.category, 'other') AS category, count(*) AS files, CAST(coalesce(sum(f.size), 0) AS INTEGER) AS total_size\nFROM files AS f LEFT JOIN file_types AS t ON t.id = f.file_type_id\nWHERE f.is_directory = 0\n  AND f.path > rtrim(?1, '/') || '/' AND f.path < rtrim(?1, '/') || '0'\nGROUP BY 1\nORDER BY 3 DESC, 1\n"
 const sqlUpsertDirectories = "-- name: UpsertDirectories :execrows\nINSERT INTO directories (path, parent_id)\nSELECT d.value ->> 'path', d.value ->> 'parent_id' FROM json_each(CAST(?1 AS TEXT)) AS d\nWHERE true\nON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id)\n"
 const sqlUpsertDirectory = "-- name: UpsertDirectory :one\nINSERT INTO directories (path, parent_id) VALUES (?1, ?2)\nON CONFLICT (path) DO UPDATE SET parent_id = coalesce(excluded.parent_id, directories.parent_id)\nRETURNING id, path, parent_id, included, priority, \"recursive\", permission_state\n"
 const sqlUpsertFile = "-- name: UpsertFile :one\nINSERT INTO files (directory_id, path, name, name_lower, extension, file_type_id, is_directory, size,\n                   date_created, date_modified, cloud_provider, cloud_status, indexed_at)\nVALUES (?1, ?2, ?3, ?4, ?5,\n        (SELECT t.id FROM file_types AS t WHERE t.extension = ?5), ?6, ?7,\n        ?8, ?9, ?10, ?11, ?12)\nON CONFLICT (path) DO UPDATE SET\n    directory_id   = excluded.directory_id,\n    name           = excluded.name,\n    name_lower     = excluded.name_lower,\n    extension      = excluded.extension,\n    file_type_id   = excluded.file_type_id,\n    is_directory   = excluded.is_directory,\n    size           = excluded.size,\n    date_modified  = excluded.date_modified,\n    cloud_provider = excluded.cloud_provider,\n    cloud_status   = excluded.cloud_status,\n    indexed_at     = excluded.indexed_at,\n    folder_size    = CASE WHEN excluded.is_directory = 1 THEN files.folder_size END\nRETURNING id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size\n"

@@ -97,7 +97,7 @@ func indexTree(ctx context.Context, a *app, root string) (report, error) {
 	operation := column.Indexed
 	switch {
 	case ctx.Err() != nil:
-		operation, err = column.Cancelled, errInterrupted
+		operation, err = column.Cancelled, fmt.Errorf("%w; what was indexed so far is kept", errInterrupted)
 	case err != nil:
 		operation = column.Failed
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -40,6 +41,8 @@ type app struct {
 	repo     *repo.Repo
 	pool     *pool.Pool
 	out, err io.Writer
+	db       string // the database's path
+	terminal bool   // out can be drawn on
 	json     bool
 	limit    int64
 	args     []string
@@ -50,17 +53,19 @@ type command struct {
 	args   string // what follows its name
 	help   string
 	writes bool
+	quiet  bool  // it tells itself what the pool would log
 	limit  int64 // default of -n; 0: it has none
 	min    int   // fewest arguments
 	max    int   // most arguments; -1: any number
 	run    func(ctx context.Context, a *app) error
 }
 
-var order = []string{"index", "search", "list", "largest", "summary", "log"}
+var order = []string{"index", "watch", "search", "list", "largest", "summary", "log"}
 
 func commands() map[string]command {
 	return map[string]command{
 		"index":   {args: "DIR...", help: "index directory trees; a second run takes up what changed", writes: true, min: 1, max: -1, run: index},
+		"watch":   {args: "DIR", help: "show what is indexed below DIR while others index, until interrupted", quiet: true, min: 1, max: 1, run: watch},
 		"search":  {args: "TEXT", help: "find entries whose name begins with TEXT, then those that contain it", limit: 50, min: 1, max: 1, run: search},
 		"list":    {args: "DIR", help: "list an indexed directory", min: 1, max: 1, run: list},
 		"largest": {help: "list the largest files", limit: 10, run: largest},
@@ -77,7 +82,8 @@ func usage(w io.Writer) {
 	}
 	fmt.Fprint(w, `
   -db FILE   the database; default: fileindex/index.db in the user's cache directory
-  -json      print one JSON document: an array of entries, or an object
+  -json      print one JSON document: an array of entries, or an object; watch
+             prints one a line
   -stats     print the connection pool's figures at the end
   -n COUNT   how many entries to print (search, largest, log)
 
@@ -85,23 +91,27 @@ Symbolic links are entries and are not followed. What cannot be read is counted
 and reported, and what is known of it stays. A name that is not UTF-8 is stored
 with \xHH for each such byte.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+On a terminal watch draws its summary anew after each change; elsewhere it prints
+another line. If the database is moved away, it says so and goes on when that is
+back.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted,
+which is how watch ends.
 `)
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return runWith(ctx, args, stdout, stderr, pool.Config{MaxConns: 8})
+	return runWith(ctx, args, stdout, stderr, pool.Config{MaxConns: 8, WatchInterval: watchInterval})
 }
 
 // runWith runs a command on a pool that is configured so, but for the path.
 func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg pool.Config) int {
-	a := &app{out: stdout, err: stderr}
-	var db string
+	a := &app{out: stdout, err: stderr, terminal: isScreen(stdout)}
 	var stats bool
 	n := int64(-1) // not given
 	flags := flag.NewFlagSet("fileindex", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&db, "db", "", "")
+	flags.StringVar(&a.db, "db", "", "")
 	flags.BoolVar(&a.json, "json", false, "")
 	flags.BoolVar(&stats, "stats", false, "")
 	flags.Func("n", "", func(text string) (err error) {
@@ -140,16 +150,23 @@ func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg p
 	if a.limit = n; n < 0 {
 		a.limit = cmd.limit
 	}
-	if db == "" {
+	if a.db == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
 			return wrong("%v: name the database with -db", err)
 		}
-		db = filepath.Join(cache, "fileindex", "index.db")
+		a.db = filepath.Join(cache, "fileindex", "index.db")
 	}
-	cfg.Path, cfg.ReadOnly = db, !cmd.writes
+	cfg.Path, cfg.ReadOnly = a.db, !cmd.writes
+	if cmd.quiet {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	err = a.on(ctx, cfg, cmd)
-	if err == nil && stats {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = errInterrupted
+	}
+	stopped := errors.Is(err, errInterrupted)
+	if stats && a.pool != nil && (err == nil || stopped) {
 		// The pool is closed; its counters stay.
 		if !a.json {
 			fmt.Fprintln(stdout, "the connection pool:")
@@ -159,11 +176,11 @@ func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg p
 	switch {
 	case err == nil:
 		return done
-	case errors.Is(err, errInterrupted):
-		fmt.Fprintln(stderr, "fileindex: interrupted; what was indexed so far is kept")
+	case stopped:
+		fmt.Fprintln(stderr, "fileindex:", err)
 		return interrupted
 	}
-	fmt.Fprintln(stderr, "fileindex:", explain(db, err))
+	fmt.Fprintln(stderr, "fileindex:", explain(a.db, err))
 	return failed
 }
 
@@ -228,6 +245,8 @@ func explain(db string, err error) string {
 	switch {
 	case pool.IsFull(err):
 		return fmt.Sprintf("the disk is full, %s could not grow; what was indexed before is kept", db)
+	case errors.Is(err, pool.ErrMoved):
+		return fmt.Sprintf("%s was moved or replaced; move it back, or run this again with what is there now", db)
 	case errors.Is(err, pool.ErrReadOnly):
 		return fmt.Sprintf("%s cannot be written; give it write permission or name another with -db", db)
 	case cannotOpen(err):

@@ -112,13 +112,22 @@ func search(ctx context.Context, a *app) error {
 	return printFiles(a, found)
 }
 
-func list(ctx context.Context, a *app) error {
-	path, err := filepath.Abs(a.args[0])
+// resolve makes an absolute path, without links if it is there.
+func resolve(path string) (string, error) {
+	path, err := filepath.Abs(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
+	}
+	return path, nil
+}
+
+func list(ctx context.Context, a *app) error {
+	path, err := resolve(a.args[0])
+	if err != nil {
+		return err
 	}
 	entries := []gen.File{}
 	err = a.repo.View(ctx, func(ctx context.Context, q repo.Reader) error {
@@ -186,20 +195,26 @@ func printFiles(a *app, files []gen.File) error {
 	return w.Flush()
 }
 
+// categoryLine is a category and what is in it.
+type categoryLine struct {
+	Category string `json:"category"`
+	Files    int64  `json:"files"`
+	Bytes    int64  `json:"bytes"`
+}
+
+func (l categoryLine) print(w io.Writer) {
+	fmt.Fprintf(w, "%s\t%s files\t%s\t\n", l.Category, humanize.Comma(l.Files), humanize.IBytes(uint64(l.Bytes)))
+}
+
 func summary(ctx context.Context, a *app) error {
 	rows, err := a.repo.SummarizeCategories(ctx)
 	if err != nil {
 		return err
 	}
-	type line struct {
-		Category string `json:"category"`
-		Files    int64  `json:"files"`
-		Bytes    int64  `json:"bytes"`
-	}
-	lines := []line{}
-	total := line{Category: "total"}
+	lines := []categoryLine{}
+	total := categoryLine{Category: "total"}
 	for _, r := range rows {
-		lines = append(lines, line{string(r.Category), r.Files, r.TotalSize})
+		lines = append(lines, categoryLine{string(r.Category), r.Files, r.TotalSize})
 		total.Files += r.Files
 		total.Bytes += r.TotalSize
 	}
@@ -208,9 +223,28 @@ func summary(ctx context.Context, a *app) error {
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, l := range append(lines, total) {
-		fmt.Fprintf(w, "%s\t%s files\t%s\t\n", l.Category, humanize.Comma(l.Files), humanize.IBytes(uint64(l.Bytes)))
+		l.print(w)
 	}
 	return w.Flush()
+}
+
+// runLine is a run of index.
+type runLine struct {
+	At       time.Time     `json:"at"`
+	Ended    string        `json:"operation"`
+	Path     string        `json:"path"`
+	Entries  int64         `json:"entries"`
+	Duration time.Duration `json:"duration_ns"`
+}
+
+func newRunLine(r gen.IndexingLog) runLine {
+	return runLine{r.Timestamp.Time, string(r.Operation), r.Path, r.FileCount, r.Duration}
+}
+
+func (l runLine) print(w io.Writer, sep string) {
+	fmt.Fprint(w, strings.Join([]string{
+		l.At.Format(time.DateTime), l.Ended, humanize.Comma(l.Entries) + " entries", l.Duration.Round(time.Millisecond).String(), oneLine(l.Path),
+	}, sep))
 }
 
 func runs(ctx context.Context, a *app) error {
@@ -218,23 +252,17 @@ func runs(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	type line struct {
-		At       time.Time     `json:"at"`
-		Ended    string        `json:"operation"`
-		Path     string        `json:"path"`
-		Entries  int64         `json:"entries"`
-		Duration time.Duration `json:"duration_ns"`
-	}
-	lines := []line{}
+	lines := []runLine{}
 	for _, r := range log {
-		lines = append(lines, line{r.Timestamp.Time, string(r.Operation), r.Path, r.FileCount, r.Duration})
+		lines = append(lines, newRunLine(r))
 	}
 	if a.json {
 		return printJSON(a.out, lines)
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	for _, l := range lines {
-		fmt.Fprintf(w, "%s\t%s\t%s entries\t%v\t%s\n", l.At.Format(time.DateTime), l.Ended, humanize.Comma(l.Entries), l.Duration.Round(time.Millisecond), oneLine(l.Path))
+		l.print(w, "\t")
+		fmt.Fprintln(w)
 	}
 	return w.Flush()
 }

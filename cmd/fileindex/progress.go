@@ -25,13 +25,18 @@ type progress struct {
 
 func newProgress(out io.Writer) *progress {
 	p := &progress{out: out, quit: make(chan struct{})}
-	if f, ok := out.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
+	if isTerminal(out) {
 		p.bar = progressbar.NewOptions64(-1,
 			progressbar.OptionSetWriter(out), progressbar.OptionSetDescription("indexing"),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("entries"),
 			progressbar.OptionClearOnFinish())
 	}
 	return p
+}
+
+func isTerminal(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
 }
 
 // watch shows a tally until stop.
