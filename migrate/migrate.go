@@ -174,8 +174,8 @@ func GoMigrations(migrations ...*goose.Migration) Option {
 
 // New returns a Migrator of the migrations in the root of files, which goose names
 // like 00001_first.sql; files may be nil if there are GoMigrations. It fails if
-// there are none (goose.ErrNoMigrations), if two have one version, or if an option
-// is wrong. Files are read when they are needed, and all that are needed before the
+// there are none (goose.ErrNoMigrations, and why), if two have one version, or if an
+// option is wrong. Files are read when they are needed, and all that are needed before the
 // first is applied.
 func New(files fs.FS, opts ...Option) (*Migrator, error) {
 	m := &Migrator{files: files, table: goose.DefaultTablename, inGo: make(map[int64]*goose.Migration)}
@@ -189,7 +189,9 @@ func New(files fs.FS, opts ...Option) (*Migrator, error) {
 		return nil, failed(err)
 	}
 	provider, closeDB, err := m.provider(m.recorder(false))
-	if err != nil {
+	if errors.Is(err, goose.ErrNoMigrations) {
+		return nil, failed(fmt.Errorf("%w: %w", err, whyNone(files)))
+	} else if err != nil {
 		return nil, failed(err)
 	}
 	defer closeDB()
@@ -197,6 +199,23 @@ func New(files fs.FS, opts ...Option) (*Migrator, error) {
 		m.all = append(m.all, Migration{Version: source.Version, Source: source.Path})
 	}
 	return m, nil
+}
+
+// whyNone says why files have no migration: most often they are in a directory of it.
+func whyNone(files fs.FS) error {
+	if files == nil {
+		return errors.New("the files are nil")
+	}
+	entries, err := fs.ReadDir(files, ".")
+	if err != nil {
+		return fmt.Errorf("the root of the files cannot be read: %w", err)
+	}
+	for _, e := range entries {
+		if within, err := fs.Glob(files, path.Join(e.Name(), "*.sql")); e.IsDir() && err == nil && len(within) > 0 {
+			return fmt.Errorf("the root of the files has none, but there is %s; use fs.Sub(files, %q)", within[0], e.Name())
+		}
+	}
+	return errors.New("the root of the files has no file with a name like 00001_first.sql")
 }
 
 // provider is goose's, upon a recorder instead of a database.

@@ -6,7 +6,8 @@ package pool
 // called if the transaction is undone, or the savepoint in which it was registered;
 // it is called once, though the function that registered it ran more than once. At
 // the end of a View it is called if View returns nil; a View within a transaction is
-// a part of that one. After the transaction's end AfterCommit does nothing.
+// a part of that one. After the transaction's end AfterCommit does nothing, nor does
+// it with a nil fn.
 //
 // fn may use the pool, with a context of its own: the transaction's has ended. A
 // panic in it, or a runtime.Goexit, reaches the caller of InTx after the others have
@@ -15,7 +16,7 @@ func (t *Tx) AfterCommit(fn func()) {
 	c := t.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.admit(t.uncancellable()) == nil {
+	if fn != nil && c.admit(t.uncancellable()) == nil {
 		t.after.functions = append(t.after.functions, fn)
 	}
 }

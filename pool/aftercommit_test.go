@@ -262,3 +262,14 @@ func TestAStoresTransactionCallsFunctionsAfterItsCommit(t *testing.T) {
 	}))
 	require.Equal(t, notes{"kept"}, called)
 }
+
+func TestNoFunctionToBeCalledIsNone(t *testing.T) {
+	p := open(t, pool.Config{})
+	var called notes
+	require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(_ context.Context, tx *pool.Tx) error {
+		tx.AfterCommit(nil)
+		tx.AfterCommit(called.note("after it"))
+		return nil
+	}))
+	require.Equal(t, notes{"after it"}, called)
+}

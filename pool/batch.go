@@ -40,7 +40,7 @@ func (p *Pool) batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 
 func (p *Pool) batchOne(ctx context.Context, m *member, span *span, h *holder) error {
 	if p.write == nil {
-		return p.fail("batch", ErrReadOnly, nil)
+		return p.fail("batch", ErrReadOnly, nil, readOnlyPool)
 	}
 	m.ctx = ctx
 	b, err := p.joinBatch(ctx, m, span, h)

@@ -28,7 +28,7 @@ func (p *Pool) Begin(ctx context.Context, level Level) (*Tx, error) {
 // returns is the transaction's for the tracer.
 func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool, h *holder) (context.Context, *Tx, error) {
 	if p.write == nil && level != Deferred {
-		return ctx, nil, p.failTx("begin", level, ErrReadOnly, nil)
+		return ctx, nil, p.failTx("begin", level, ErrReadOnly, nil, readOnlyPool)
 	}
 	ctx, span := p.trace(ctx, TraceOp{Name: "transaction", Level: level})
 	tx, err := p.beginTraced(ctx, level, slotFirst, span, h)

@@ -206,14 +206,15 @@ func (c *conn) through(cl *call, s *sqlite.Stmt, args []sqlite.Argument, keep bo
 	if err != nil || !keep {
 		c.db.Release(s)
 	}
-	c.accountForText(s)
+	c.accountForText(cl, s)
 	return c.leave(cl, err)
 }
 
-// accountForText notices a transaction that was begun or ended as text.
-func (c *conn) accountForText(s *sqlite.Stmt) {
+// accountForText notices a transaction that was begun or ended as text. The pool's own
+// begins without a serial too.
+func (c *conn) accountForText(cl *call, s *sqlite.Stmt) {
 	if s.Effects.Control() && len(c.guard.serials) == 0 {
-		c.guard.textual = !c.db.Autocommit()
+		c.guard.textual = (c.guard.textual || cl.kind != poolCall) && !c.db.Autocommit()
 		if !c.guard.textual {
 			c.guard.keys = keysUnsaid
 		}

@@ -177,6 +177,9 @@ func (p *Pool) fail(op string, sentinel, cause error, details ...string) error {
 	return &Error{Op: op, Path: p.path, Err: sentinel, Cause: cause, detail: strings.Join(details, "; ")}
 }
 
+// readOnlyPool says what helps against ErrReadOnly of a pool that only reads.
+const readOnlyPool = "the pool is opened with ReadOnly or Immutable; open one without, or use View"
+
 // failTx is fail for a transaction.
 func (p *Pool) failTx(op string, level Level, sentinel, cause error, details ...string) error {
 	err := p.fail(op, sentinel, cause, details...).(*Error)

@@ -63,7 +63,10 @@ func (c *conn) enter(cl *call, s *sqlite.Stmt, args []sqlite.Argument) error {
 	case !cl.mayControl(s.Effects):
 		return c.pool.fail("query", ErrTxControl, nil, "use InTx, Begin or Savepoint instead")
 	case s.Writes && (cl.readOnly || c.pool.cfg.ReadOnly) && !s.Effects.Control():
-		return c.pool.fail("write", ErrReadOnly, nil)
+		if c.pool.cfg.ReadOnly {
+			return c.pool.fail("write", ErrReadOnly, nil, readOnlyPool)
+		}
+		return c.pool.fail("write", ErrReadOnly, nil, "a View, a Reader and a read-only sql.Tx only read; use InTx, Batch or Writer")
 	case s.Effects.Drops && c.guard.keys == keysStayOn:
 		return c.pool.fail("query", errors.ErrUnsupported, nil, "DROP TABLE takes the rows along that refer to the table, and this transaction could not switch foreign keys off; roll it back")
 	case !s.Effects.Control() && c.guard.inTx() && c.db.Autocommit():

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"strconv"
+	"strings"
 
 	modernc "modernc.org/sqlite"
 )
@@ -31,7 +32,7 @@ func (l *Lease) Raw(ctx context.Context, fn func(conn driver.Conn) error) error 
 	c.lookBeforeWriting(true)
 	before := c.version()
 	defer func() {
-		if c.takeBack(); c.closed || c.version() != before {
+		if c.takeBack(); c.closed || before == "" || c.version() != before {
 			c.pool.watches.hub.CommitAnything()
 		}
 		if !c.closed {
@@ -41,15 +42,23 @@ func (l *Lease) Raw(ctx context.Context, fn func(conn driver.Conn) error) error 
 	return c.db.Lend(fn)
 }
 
-// version changes with every commit that the connection sees, its own included; "" if
-// it is not to be had. See https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html,
-// SQLITE_FCNTL_DATA_VERSION.
+// version changes with every commit that the connection sees, its own included, in
+// attached databases too; "" if it is not to be had. See
+// https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html, SQLITE_FCNTL_DATA_VERSION.
 func (c *conn) version() string {
-	version, err := c.db.Driver().FileControlDataVersion("main")
-	if err != nil {
-		return ""
+	schemas := []string{"main"}
+	for _, a := range c.guard.attached.databases {
+		schemas = append(schemas, a.schema)
 	}
-	return strconv.FormatUint(uint64(version), 10)
+	var all strings.Builder
+	for _, schema := range schemas {
+		version, err := c.db.Driver().FileControlDataVersion(schema)
+		if err != nil {
+			return ""
+		}
+		all.WriteString(strconv.FormatUint(uint64(version), 10) + " ")
+	}
+	return all.String()
 }
 
 // takeBack makes the driver's connection the pool's again. The caller holds mu.

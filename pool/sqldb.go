@@ -238,7 +238,7 @@ func (f *facadeConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver
 	}
 	if opts.ReadOnly || f.lease.pool.write == nil {
 		if !opts.ReadOnly {
-			return nil, f.lease.pool.failTx("begin", level, ErrReadOnly, nil, "set sql.TxOptions.ReadOnly")
+			return nil, f.lease.pool.failTx("begin", level, ErrReadOnly, nil, readOnlyPool+" or set sql.TxOptions.ReadOnly")
 		}
 		level = Deferred
 	}

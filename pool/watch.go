@@ -31,17 +31,19 @@ import (
 // What was read and what was changed is told by table: through views, triggers,
 // foreign keys' actions, common table expressions and a virtual table's own tables
 // too. What counts is what fn reads in its View, that is with its ctx. A commit that
-// wrote no row is nobody's, nor is one of TEMP tables or what was undone in a
-// savepoint. A change of the schema, ANALYZE and VACUUM concern everybody, and so does
-// a call of [Lease.Raw] that wrote. Tables of attached databases go by their names
-// alone. A virtual table that reads others (FTS5 with external content) is read anew
-// after any commit, and so is what fn reads by PRAGMA integrity_check and its like.
-// After a run that failed, what the one before has read counts too.
+// wrote no row is nobody's, that of a PRAGMA such as user_version too, nor is one of
+// TEMP tables or what was undone in a savepoint. A change of the schema, ANALYZE and
+// VACUUM concern everybody, and so does a call of [Lease.Raw] that wrote. Tables of
+// attached databases go by their names alone. A virtual table that reads others (FTS5
+// with external content) is read anew after any commit, and so is what fn reads in
+// sqlite_sequence, or by PRAGMA integrity_check and its like. After a run that failed,
+// what the one before has read counts too.
 //
 // Commits of other processes concern everybody, since SQLite tells that there was one
 // and no more. They are looked for every Config.WatchInterval, and in databases that
-// OnConnect attaches too; where the write lane has another connection than at the last
-// look, that counts as one.
+// OnConnect attaches too. Where nobody can tell, that counts as one: where the write
+// lane has another connection than at the last look, and where a lease or an sql.Conn
+// writes, outside a transaction, while it reads other rows.
 //
 // The loop ends with its own break; with ctx, whose error is yielded last; and with
 // the pool, which is ErrClosed, yielded last. An error of fn's does not end it, nor does

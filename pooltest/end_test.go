@@ -119,6 +119,15 @@ func TestALeaseThatBecameGarbageFailsTheTestAndNamesItsLine(t *testing.T) {
 	all.Wait()
 }
 
+func TestATransactionThatWasNotEndedIsNotTakenForOneBegunAsText(t *testing.T) {
+	says := run(t, func(t testing.TB) {
+		_, err := pooltest.New(t).Begin(context.Background(), pool.Immediate)
+		require.NoError(t, err)
+	})
+	require.Contains(t, says, "a lease was not given back")
+	require.NotContains(t, says, "as text")
+}
+
 func TestATransactionBegunAsTextFailsTheTest(t *testing.T) {
 	var db *sql.DB
 	says := run(t, func(t testing.TB) {

@@ -28,16 +28,18 @@ type Fault struct {
 func (f Fault) String() string { return f.name }
 
 var (
-	// DiskFull has the database grow no more: what needs a new page fails with
-	// SQLITE_FULL, and its transaction is lost (pool.ErrTxLost). Free pages can be
+	// DiskFull has the database grow no more: the statement that needs a new page fails
+	// with SQLITE_FULL (13, see pool.Code), and its transaction is lost: what follows in
+	// it is pool.ErrTxLost, and so is InTx if fn goes on in spite of it. Free pages can be
 	// filled, as on a full disk: what was deleted makes room. It is SQLite's
 	// max_page_count (https://www.sqlite.org/pragma.html#pragma_max_page_count).
 	DiskFull = Fault{name: "DiskFull", bring: func(d *database) error { d.faults.set(func(f *faults) { f.full = true }); return nil }}
 	// LostTx has SQLite lose every transaction that writes: its next writing statement
-	// is interrupted, with SQLITE_INTERRUPT, and SQLite rolls everything back
-	// (https://www.sqlite.org/c3ref/interrupt.html): pool.ErrTxLost. Statements of
-	// Writer, which share transactions, are concerned; those of a Lease, each of which
-	// is one of its own, are not.
+	// is interrupted, which fails with SQLITE_INTERRUPT (9, see pool.Code), and SQLite
+	// rolls everything back (https://www.sqlite.org/c3ref/interrupt.html). What follows in
+	// the transaction is pool.ErrTxLost, and so is InTx if fn goes on in spite of it.
+	// Statements of Writer, which share transactions, are concerned; those of a Lease,
+	// each of which is one of its own, are not.
 	LostTx = Fault{name: "LostTx", bring: func(d *database) error { d.faults.set(func(f *faults) { f.lost = true }); return nil }}
 	// Moved moves the database's file, but not what SQLite keeps beside it, to another
 	// name in its directory. Writes are pool.ErrMoved. Heal moves it back.
@@ -59,7 +61,7 @@ func IOError(n int) Fault {
 }
 
 // Locked holds the lock that lets others read the database and not write it, for the
-// time that it is given, or until Heal if that is 0, as another process would: from
+// time that it is given, or until Heal if that is 0 or less, as another process would: from
 // a connection that the pool does not know. Writers wait for it, up to Config's
 // BusyTimeout: then it is pool.ErrBusy. Fail takes the lock before it returns, for
 // which it waits five seconds at most, in vain if the caller has a write transaction.

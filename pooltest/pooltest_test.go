@@ -194,6 +194,7 @@ func TestWhatCannotBeOpenedOrMigratedFailsTheTestAtOnce(t *testing.T) {
 		{"the same again", "TABEL", []pooltest.Option{pooltest.Migrations(wrong)}},
 		{"one on a database that is there", "TABEL", []pooltest.Option{at, pooltest.Migrations(wrong)}},
 		{"no migration", goose.ErrNoMigrations.Error(), []pooltest.Option{pooltest.Migrations(fstest.MapFS{})}},
+		{"migrations in a directory", `use fs.Sub(files, "schema")`, []pooltest.Option{pooltest.Migrations(fstest.MapFS{"schema/1_first.sql": {}})}},
 		{"none for a database that is there", goose.ErrNoMigrations.Error(), []pooltest.Option{at, pooltest.Migrations(fstest.MapFS{})}},
 		{"a directory of migrations that is not there", "no such file", []pooltest.Option{pooltest.Migrations(os.DirFS("/not/there"))}},
 		{"files that cannot be read", "unreadable", []pooltest.Option{pooltest.Migrations(unreadable{notes})}},

@@ -58,6 +58,7 @@ func promised(s *settings, cfg pool.Config) (wait func() (*template, error), err
 	}
 	m, err := migrate.New(files, s.options...)
 	if err != nil {
+		_, err = migrate.New(s.migrations, s.options...) // which sees the directories too, and says so
 		return nil, err
 	}
 	cfg = pool.Config{

@@ -28,10 +28,10 @@ Usage: repogen -gen DIR -out FILE [-package NAME] [-import PATH] [-v]
                  without an iterator
 
 The file declares Repo and Tx, which both have every query as a method, Reader,
-which has the reading ones, New, InTx, Batch, View and Savepoint, Statements, which
-returns the queries' texts, and the kinds of errors. It runs on a pool.Store, such
-as a pool.Pool, and has the sqlc package's build constraint. It is left alone
-unless it changes.
+which has the reading ones, New, InTx, Batch, View, Savepoint, AfterCommit and Watch,
+Statements, which returns the queries' texts, and the kinds of errors. It runs on a
+pool.Store, such as a pool.Pool, and has the sqlc package's build constraint. It is
+left alone unless it changes.
 
 What sqlc's methods do is read from their bodies and done on the store's own way to
 a row; a query whose method is not of sqlc's form, or whose types cannot be found with

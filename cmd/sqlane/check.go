@@ -230,7 +230,7 @@ func (c *checkup) tool(ctx context.Context, dir string, argv []string) (said []s
 		return nil, true, ctx.Err()
 	}
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
-		return nil, true, fmt.Errorf("%s: %w", strings.Join(argv, " "), err)
+		return nil, true, fmt.Errorf("%s: %w; install it, or mend the go:generate line, or say with -sqlc how sqlc is run", strings.Join(argv, " "), err)
 	}
 	for line := range strings.Lines(string(out)) {
 		line = strings.TrimRight(line, "\r\n")

@@ -232,6 +232,8 @@ func TestAProjectThatCannotBeCheckedIsOneClearLine(t *testing.T) {
 		{[]string{plain, "-sqlc", " "}, misused, "no go:generate line runs sqlc"},
 		{[]string{plain, "-sqlc", `"sqlc`}, misused, "-sqlc: a quoted word has no end"},
 		{[]string{plain, "-sqlc", `"no such" program`}, failed, "no such"},
+		{[]string{plain, "-sqlc", "absent"}, failed, "absent diff"},
+		{[]string{plain, "-sqlc", "absent"}, failed, "or say with -sqlc how sqlc is run"},
 		{[]string{broken, "-sqlc", "sqlc"}, failed, "sqlc.yaml: yaml: "},
 		{[]string{unsplit}, failed, "p.go:3: a quoted word has no end"},
 		{[]string{lost}, failed, "p.go:3: sqlc finds no configuration in " + lost},

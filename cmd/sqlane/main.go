@@ -194,7 +194,7 @@ func (a *app) command(ctx context.Context, args []string) error {
 			a.arg = rest[1]
 		}
 		if a.arg == "" {
-			return wrong("%s needs %s", c.name, c.arg)
+			return wrong("%s needs %s", c.name, strings.Trim(c.arg, "[]"))
 		}
 		return c.run(ctx, a)
 	}

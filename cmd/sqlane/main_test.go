@@ -77,6 +77,7 @@ func TestWrongUsageIsOneLineAndExitCodeTwo(t *testing.T) {
 		{[]string{"paint"}, `there is no command "paint"`},
 		{[]string{"init"}, "init needs DIR"},
 		{[]string{"doctor"}, "doctor needs DB"},
+		{[]string{"check", ""}, "check needs DIR"},
 		{[]string{"doctor", "a", "b"}, `doctor does not take "b"`},
 		{[]string{"check", "-module", "m"}, "check takes no -module"},
 		{[]string{"doctor", "a", "-sqlc", "sqlc"}, "doctor takes no -sqlc"},

@@ -15,7 +15,7 @@ type Tables struct {
 	Read    []string // Folded. A view, a common table expression or a function that is read as a table counts as one.
 	Written []string // As declared; SchemaTable if it is the schema.
 	Schema  bool     // It changes the schema, or what else may change any answer: rowids, by VACUUM, and what the planner goes by.
-	All     bool     // It is a PRAGMA that reads all tables.
+	All     bool     // What it reads any statement may change: it is such a PRAGMA, or it reads sqlite_sequence.
 
 	asked int // It was asked so often whether the schema table may be written.
 }
@@ -46,7 +46,9 @@ func (t *Tables) note(action modernc.AuthorizerActionCode, arg1, schema string) 
 	}
 	switch action {
 	case modernc.AuthRead: // for count(*) the table is given as the query spells it
-		t.Read = include(t.Read, Fold(arg1))
+		table := Fold(arg1)
+		t.Read = include(t.Read, table)
+		t.All = t.All || table == "sqlite_sequence" // an INSERT of a table with AUTOINCREMENT does not tell that it writes there
 	case modernc.AuthInsert, modernc.AuthUpdate, modernc.AuthDelete:
 		t.Written = include(t.Written, arg1)
 		if arg1 == SchemaTable {
