@@ -248,19 +248,19 @@ func TestAProjectThatCannotBeCheckedIsOneClearLine(t *testing.T) {
 
 func TestGenerateLinesAreReadAsGoReadsThem(t *testing.T) {
 	t.Setenv("SQLANE_TEST_DIR", "from-env")
-	all, err := directives("/p/store/doc.go", []byte(`package store
-//go:generate go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1 generate -f ../sqlc.yaml
+	all, err := directives("/p/store/doc.go", []byte(strings.ReplaceAll(`package store
+|//go:generate go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1 generate -f ../sqlc.yaml
  //go:generate sqlc generate -f indented.yaml
-//go:generatesqlc generate
-//go:generate
-//go:generate -command sql go tool "sqlc" --file=$SQLANE_TEST_DIR/$GOFILE-$GOLINE$DOLLAR.yaml
-//go:generate sql generate
-//go:generate stringer -type=sqlc generate
-//go:generate sqlc version
-//go:generate C:\bin\repogen -gen=../gen "-out=a b.go"
-//go:generate repogen -help
-//go:generate ./repogen --out x.go -gen ../gen
-`))
+|//go:generatesqlc generate
+|//go:generate
+|//go:generate -command sql go tool "sqlc" --file=$SQLANE_TEST_DIR/$GOFILE-$GOLINE$DOLLAR.yaml
+|//go:generate sql generate
+|//go:generate stringer -type=sqlc generate
+|//go:generate sqlc version
+|//go:generate C:\bin\repogen -gen=../gen "-out=a b.go"
+|//go:generate repogen -help
+|//go:generate ./repogen --out x.go -gen ../gen
+`, "\n|", "\n")))
 	require.NoError(t, err)
 	type read struct {
 		line          int
