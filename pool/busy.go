@@ -54,7 +54,7 @@ func (c *conn) busyLimit() time.Duration {
 	switch {
 	case c.pool.excluding || limit >= ownLock:
 		return limit
-	case c.pool.conns.othersAreTaken():
+	case c.pool.conns.othersRun(c):
 		return ownLock
 	}
 	return max(limit, ownLock/50) // it may have gone since

@@ -505,7 +505,7 @@ func (s *conns) collect() (every []*conn, turns []*lane.Lane) {
 	return every, turns
 }
 
-// visit calls f, which may not lock conn.mu, with each connection on which something
+// visit calls f, which may not wait for conn.mu, with each connection on which something
 // may run.
 func (s *conns) visit(f func(*conn)) {
 	s.mu.Lock()
@@ -602,17 +602,18 @@ func (s *conns) count() (open, inUse int) {
 	return len(s.all), inUse
 }
 
-// othersAreTaken reports that more than one connection is somebody's.
-func (s *conns) othersAreTaken() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	taken := len(s.apart)
-	for c := range s.all {
-		if c.life.status == connLeased {
-			taken++
+// othersRun reports that another connection is inside SQLite, or about to be.
+func (s *conns) othersRun(c *conn) (do bool) {
+	s.visit(func(other *conn) {
+		switch {
+		case other == c || do:
+		case other.mu.TryLock():
+			other.mu.Unlock()
+		default:
+			do = true
 		}
-	}
-	return taken > 1
+	})
+	return do
 }
 
 func without(list []*conn, c *conn) []*conn {

@@ -12,6 +12,7 @@ import (
 // TestWhoHasAConnectionKeepsNoTransactionFromBeingTakenBack takes connections with the
 // context of a savepoint, which leads to its transaction, and loses that one.
 func TestWhoHasAConnectionKeepsNoTransactionFromBeingTakenBack(t *testing.T) {
+	t.Parallel() // for it waits
 	takers := map[string]func(ctx context.Context, p *pool.Pool) (giveBack func(), err error){
 		"a lease": func(ctx context.Context, p *pool.Pool) (func(), error) {
 			l, err := p.Acquire(ctx)
@@ -51,6 +52,7 @@ func TestWhoHasAConnectionKeepsNoTransactionFromBeingTakenBack(t *testing.T) {
 // transaction that were opened with the savepoint's context, that context and the
 // savepoint's own Tx.
 func TestWhatASavepointLeavesBehindKeepsNoTransactionFromBeingTakenBack(t *testing.T) {
+	t.Parallel() // for it waits
 	p := open(t, pool.Config{MaxConns: 2})
 	var rows pool.Rows
 	var inner *pool.Tx

@@ -419,19 +419,22 @@ func TestThroughAPoolALockIsWaitedForOnceAndIsErrBusy(t *testing.T) {
 	for _, begin := range []string{"BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"} {
 		for _, mode := range []string{"wal", "delete"} {
 			for _, step := range []step{up, down} {
-				path := fileOf(t, images[1])
-				busy := new(busyCounter)
-				p, err := pool.Open(t.Context(), pool.Config{Path: path, JournalMode: pool.JournalMode(mode), BusyTimeout: 20 * time.Millisecond, Synchronous: "off", Tracer: busy})
-				require.NoError(t, err)
-				release := holdLock(t, path, begin)
-				err = step.run(t.Context(), p.DB())
-				require.ErrorIs(t, err, pool.ErrBusy)
-				require.ErrorContains(t, err, "migrate: ")
-				require.EqualValues(t, 1, busy.n.Load(), "%s under %s in %s", step.name, begin, mode)
-				release()
-				require.NoError(t, step.run(t.Context(), p.DB()), "nothing else stands in the way")
-				require.NoError(t, p.Close())
-				requireWhole(t, path)
+				t.Run(step.name+" under "+begin+" in "+mode, func(t *testing.T) {
+					t.Parallel()
+					path := fileOf(t, images[1])
+					busy := new(busyCounter)
+					p, err := pool.Open(t.Context(), pool.Config{Path: path, JournalMode: pool.JournalMode(mode), BusyTimeout: 20 * time.Millisecond, Synchronous: "off", Tracer: busy})
+					require.NoError(t, err)
+					release := holdLock(t, path, begin)
+					err = step.run(t.Context(), p.DB())
+					require.ErrorIs(t, err, pool.ErrBusy)
+					require.ErrorContains(t, err, "migrate: ")
+					require.EqualValues(t, 1, busy.n.Load())
+					release()
+					require.NoError(t, step.run(t.Context(), p.DB()), "nothing else stands in the way")
+					require.NoError(t, p.Close())
+					requireWhole(t, path)
+				})
 			}
 		}
 	}
