@@ -228,3 +228,25 @@ func TestTenThousandTablesHaveAWatcherEach(t *testing.T) {
 	stop()
 	all.Wait()
 }
+
+func TestAConflictIsNoCommitOfAnotherProcess(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 3})
+	feed := p.Changes(t.Context())
+	tx, err := p.Begin(t.Context(), pool.Deferred)
+	require.NoError(t, err)
+	_, err = number(t.Context(), tx, "SELECT v FROM n")
+	require.NoError(t, err)
+	run(t, p, "UPDATE n SET v = 1")
+	require.ErrorIs(t, do(t.Context(), tx, "UPDATE n SET v = 2"), pool.ErrConflict)
+	require.NoError(t, tx.Rollback(t.Context()))
+	// On the read lane's connection, which looks at the other one.
+	require.NoError(t, p.InTx(t.Context(), pool.Deferred, doing("UPDATE n SET v = 3")))
+	run(t, p, "INSERT INTO heap VALUES (1)")
+	for change, err := range feed {
+		require.NoError(t, err)
+		require.False(t, change.External)
+		if slices.Contains(change.Tables, "heap") {
+			break
+		}
+	}
+}

@@ -83,6 +83,12 @@ func (c *conn) lookAfterWriting() {
 		return
 	}
 	c.others.looking = false
+	if !c.closed && !c.db.Autocommit() { // its transaction goes on, after a conflict: it has committed nothing that would be news there
+		if c.pool.lookOnWriteLane(true) {
+			c.pool.watches.hub.CommitAnything()
+		}
+		return
+	}
 	// Rows that are still read keep the connection from seeing what came later.
 	blind := c.closed || c.db.Transaction() != sqlite.NoTransaction
 	c.pool.lookOnWriteLane(!blind)
