@@ -120,12 +120,16 @@ func TestALeaseThatBecameGarbageFailsTheTestAndNamesItsLine(t *testing.T) {
 }
 
 func TestATransactionThatWasNotEndedIsNotTakenForOneBegunAsText(t *testing.T) {
+	t.Parallel() // for it waits
+	var kept *pool.Tx
 	says := run(t, func(t testing.TB) {
-		_, err := pooltest.New(t).Begin(context.Background(), pool.Immediate)
+		var err error
+		kept, err = pooltest.New(t).Begin(context.Background(), pool.Immediate)
 		require.NoError(t, err)
 	})
 	require.Contains(t, says, "a lease was not given back")
 	require.NotContains(t, says, "as text")
+	runtime.KeepAlive(kept)
 }
 
 func TestATransactionBegunAsTextFailsTheTest(t *testing.T) {

@@ -126,6 +126,7 @@ func emptyBench(t *testing.T) bench {
 }
 
 func TestWatchPrintsALineForEachChangeUntilItIsInterrupted(t *testing.T) {
+	t.Parallel() // for it waits
 	b, root := emptyBench(t), filepath.Join(goRoot(t), "src", "net")
 	w := b.watching("-stats", "watch", root)
 	require.Equal(t, root+": 0 files and 0 directories, 0 B; last run: none yet", w.next(w.stdout))
@@ -145,6 +146,7 @@ func TestWatchPrintsALineForEachChangeUntilItIsInterrupted(t *testing.T) {
 }
 
 func TestWatchTellsOfItsDirectoryAlone(t *testing.T) {
+	t.Parallel() // for it waits
 	b, root := emptyBench(t), t.TempDir()
 	put(t, filepath.Join(root, "in", "sub", "x.go"), 1)
 	put(t, filepath.Join(root, "inside", "y.go"), 10)
@@ -160,6 +162,7 @@ func TestWatchTellsOfItsDirectoryAlone(t *testing.T) {
 }
 
 func TestWatchPrintsNothingTwiceUnlessItHasComplainedBetween(t *testing.T) {
+	t.Parallel() // for it waits
 	for _, kind := range []app{{}, {json: true}} {
 		var out, errs bytes.Buffer
 		kind.out, kind.err = &out, &errs
@@ -178,6 +181,7 @@ func TestWatchPrintsNothingTwiceUnlessItHasComplainedBetween(t *testing.T) {
 }
 
 func TestWatchPrintsOneJSONDocumentALine(t *testing.T) {
+	t.Parallel() // for it waits
 	b, root := emptyBench(t), filepath.Join(goRoot(t), "src", "net")
 	w := b.watching("watch", root, "-json")
 	require.JSONEq(t, fmt.Sprintf(`{"path":%q,"files":0,"directories":0,"bytes":0,"categories":[],"last_run":null}`, root), w.next(w.stdout))
@@ -203,6 +207,7 @@ func TestWatchPrintsOneJSONDocumentALine(t *testing.T) {
 }
 
 func TestWatchSaysThatTheDatabaseIsAwayAndGoesOnWhenItIsBack(t *testing.T) {
+	t.Parallel() // for it waits
 	b, root := emptyBench(t), t.TempDir()
 	put(t, filepath.Join(root, "x"), 1)
 	w := b.watching("watch", root)
@@ -272,6 +277,7 @@ func (d drawing) Write(p []byte) (int, error) {
 }
 
 func TestOnATerminalWatchDrawsInPlace(t *testing.T) {
+	t.Parallel() // for it waits
 	b, root := emptyBench(t), t.TempDir()
 	put(t, filepath.Join(root, "x.go"), 1)
 	p, err := pool.Open(t.Context(), pool.Config{Path: b.db, ReadOnly: true, WatchInterval: watchInterval})
@@ -317,6 +323,7 @@ func TestOnATerminalWatchDrawsInPlace(t *testing.T) {
 }
 
 func TestWatchEndsWithWhatItCannotGoOnWith(t *testing.T) {
+	t.Parallel() // for it waits
 	b, root := emptyBench(t), t.TempDir()
 	code, _, stderr := bench{t, filepath.Join(root, "none.db")}.run("watch", root)
 	require.Equal(t, failed, code)

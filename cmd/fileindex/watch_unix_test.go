@@ -14,6 +14,7 @@ import (
 )
 
 func TestSignalsEndWatch(t *testing.T) {
+	t.Parallel() // for it waits
 	b, root := emptyBench(t), t.TempDir()
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-db", b.db, "watch", root)
@@ -35,6 +36,7 @@ func TestSignalsEndWatch(t *testing.T) {
 }
 
 func TestWatchSaysAloneWhatThePoolWouldLogToo(t *testing.T) {
+	t.Parallel() // for it waits
 	b, root := emptyBench(t), t.TempDir()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-db", b.db, "watch", root)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
