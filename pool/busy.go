@@ -57,10 +57,12 @@ func (c *conn) busyLimit() time.Duration {
 	case c.pool.conns.othersRun(c):
 		return ownLock
 	}
-	return max(limit, ownLock/50) // it may have gone since
+	return max(limit, ownLock/10) // it may have gone since
 }
 
-const ownLock = time.Second
+// ownLock is longer than a goroutine waits for its turn where fifty want to run: the
+// scheduler may take it away from the reader within the moment.
+const ownLock = 250 * time.Millisecond
 
 // withBusyTimeout runs f while SQLite has the busy timeout that the connection
 // shows: for statements that ask for it or set it, and for the end of an

@@ -60,7 +60,7 @@ type Config struct {
 	AcquireTimeout time.Duration
 	// BusyTimeout is how long to wait for a lock that another process holds.
 	// Default: 5s. Negative: not at all, but for the moment in which one of the
-	// pool's own readers may have the lock; that is a second at most.
+	// pool's own readers may have the lock; that is a quarter of a second at most.
 	BusyTimeout time.Duration
 
 	// MaxConnLifetime is the age at which a connection is replaced once it is
