@@ -16,7 +16,7 @@ import (
 func TestAReaderThatLocksTheLogForAMomentIsNoOtherProcess(t *testing.T) {
 	t.Parallel() // for it takes long
 	p := open(t, pool.Config{MaxConns: 50, BusyTimeout: -1, Synchronous: "off"})
-	writes := rounds.Of(3, 200, 1000)
+	writes := rounds.Of(3, 50, 250)
 	reading, stop := context.WithCancel(t.Context())
 	var readers, writers sync.WaitGroup
 	for range 40 {
