@@ -117,7 +117,7 @@ type watching struct {
 
 // run runs fn, if it can, and returns its error or why it did not run. over says that
 // the loop ends with that.
-func (w *watching) run(ctx context.Context) (err error, over bool) { //nolint:revive // the error is what is yielded
+func (w *watching) run(ctx context.Context) (err error, over bool) {
 	p := w.pool
 	w.failed = false
 	if !p.watches.enter(ctx) {

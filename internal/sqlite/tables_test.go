@@ -26,24 +26,26 @@ func TestPreparingTellsWhatIsReadAndChanged(t *testing.T) {
 		read, written []string
 		schema, all   bool
 	}{
-		"SELECT count(*) FROM PARENT":                                 {read: []string{"parent"}},
-		"SELECT v FROM seen":                                          {read: []string{"parent", "seen"}},
+		"SELECT count(*) FROM PARENT": {read: []string{"parent"}},
+		"SELECT v FROM seen":          {read: []string{"parent", "seen"}},
+
 		"WITH c AS (SELECT a FROM log) SELECT count(*) FROM c, keyed": {read: []string{"log", "keyed"}},
-		"SELECT a FROM own":                                           {},
-		"PRAGMA foreign_key_check":                                    {all: true},
-		"UPDATE parent SET v = 1":                                     {written: []string{"Parent", "log"}},
-		"DELETE FROM parent":                                          {read: []string{"parent", "child"}, written: []string{"Parent", "child"}},
-		"REPLACE INTO keyed VALUES (1)":                               {written: []string{"keyed"}},
-		"INSERT INTO own SELECT a FROM log":                           {read: []string{"log"}},
-		"INSERT INTO log VALUES (1) RETURNING a":                      {read: []string{"log"}, written: []string{"log"}},
-		"CREATE TABLE IF NOT EXISTS log (a)":                          {written: []string{sqlite.SchemaTable}},
-		"CREATE TABLE IF NOT EXISTS fresh (a)":                        {read: []string{sqlite.SchemaTable}, written: []string{sqlite.SchemaTable}, schema: true},
-		"CREATE INDEX by_a ON log (a)":                                {read: []string{"log"}, written: []string{sqlite.SchemaTable}, schema: true},
-		"CREATE TEMP TABLE another (a)":                               {},
-		"DROP VIEW seen":                                              {read: []string{sqlite.SchemaTable}, written: []string{sqlite.SchemaTable, "seen"}, schema: true},
-		"ALTER TABLE log ADD COLUMN b":                                {read: []string{sqlite.SchemaTable}, written: []string{sqlite.SchemaTable}, schema: true},
-		"VACUUM":                                                      {schema: true},
-		"VACUUM INTO 'x'":                                             {},
+
+		"SELECT a FROM own":                      {},
+		"PRAGMA foreign_key_check":               {all: true},
+		"UPDATE parent SET v = 1":                {written: []string{"Parent", "log"}},
+		"DELETE FROM parent":                     {read: []string{"parent", "child"}, written: []string{"Parent", "child"}},
+		"REPLACE INTO keyed VALUES (1)":          {written: []string{"keyed"}},
+		"INSERT INTO own SELECT a FROM log":      {read: []string{"log"}},
+		"INSERT INTO log VALUES (1) RETURNING a": {read: []string{"log"}, written: []string{"log"}},
+		"CREATE TABLE IF NOT EXISTS log (a)":     {written: []string{sqlite.SchemaTable}},
+		"CREATE TABLE IF NOT EXISTS fresh (a)":   {read: []string{sqlite.SchemaTable}, written: []string{sqlite.SchemaTable}, schema: true},
+		"CREATE INDEX by_a ON log (a)":           {read: []string{"log"}, written: []string{sqlite.SchemaTable}, schema: true},
+		"CREATE TEMP TABLE another (a)":          {},
+		"DROP VIEW seen":                         {read: []string{sqlite.SchemaTable}, written: []string{sqlite.SchemaTable, "seen"}, schema: true},
+		"ALTER TABLE log ADD COLUMN b":           {read: []string{sqlite.SchemaTable}, written: []string{sqlite.SchemaTable}, schema: true},
+		"VACUUM":                                 {schema: true},
+		"VACUUM INTO 'x'":                        {},
 	} {
 		s := prepare(t, c, text)
 		require.ElementsMatch(t, want.read, s.Tables.Read, text)
