@@ -15,13 +15,13 @@ func (p *Pool) reclaimAbandoned() (tracked bool) {
 		if !ok {
 			continue
 		}
-		p.counts.reclaimed.Add(1)
 		p.cfg.Logger.Error("a lease was abandoned without Release", "path", p.path, "age", p.clock()-l.since, "label", labelOf(l.ctx), "stack", l.stackText())
 		if gone.lease != nil {
 			gone.lease.Release()
 		} else {
 			p.give(gone.grip)
 		}
+		p.counts.reclaimed.Add(1) // It is free: who sees the count may count on that.
 	}
 	return len(lent) > 0
 }
