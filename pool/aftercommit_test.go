@@ -143,7 +143,6 @@ func TestAFunctionIsCalledOnceThoughWhatRegistersItRunsTwice(t *testing.T) {
 	require.Equal(t, notes{"repeated"}, called)
 
 	// The second member loses the transaction, and with it the first one's work.
-	pool.TakeAnyTime(p)
 	called, runs = nil, 0
 	var first, second error
 	lineUp(t, p, func() {
@@ -167,7 +166,6 @@ func TestAFunctionIsCalledOnceThoughWhatRegistersItRunsTwice(t *testing.T) {
 
 func TestEachMemberOfABatchHasItsFunctionsCalledBeforeItReturns(t *testing.T) {
 	p := open(t, pool.Config{})
-	pool.TakeAnyTime(p)
 	called := make([]notes, 3)
 	members := make([]func(), len(called))
 	for i := range members {

@@ -65,7 +65,6 @@ func (m *members) requireKept(kept ...int) {
 
 func TestCallersOfBatchThatWaitTogetherAreCommittedTogether(t *testing.T) {
 	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
-		pool.TakeAnyTime(p)
 		m := &members{t: t, p: p}
 		before := p.Stats()
 		lineUp(t, p, m.fine(0), m.fine(1), m.fine(2), m.fine(3), m.fine(4))
@@ -231,7 +230,6 @@ func TestAMemberCancelledAtTheMomentOfItsTurnLeavesTheOthers(t *testing.T) {
 			cancel()
 		}
 	})})
-	pool.TakeAnyTime(p)
 	m := &members{t: t, p: p}
 	before := p.Stats()
 	lineUp(t, p, m.fine(0), func() {
@@ -407,7 +405,6 @@ func TestABatchIsBounded(t *testing.T) {
 func TestABatchHasAThousandMembersAtMost(t *testing.T) {
 	t.Parallel() // for it waits
 	p := open(t, pool.Config{})
-	pool.TakeAnyTime(p)
 	before := p.Stats().Batches
 	m := make([]func(), 1001)
 	for i := range m {
@@ -422,7 +419,6 @@ func TestABatchHasAThousandMembersAtMost(t *testing.T) {
 func TestMembersWhoseCommitFailsRunAgainOnTheirOwn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	p := open(t, pool.Config{Path: path, JournalMode: "delete", BusyTimeout: -1})
-	pool.TakeAnyTime(p)
 	other := startOther(t, path)
 	other.do("BEGIN")
 	other.do("SELECT v FROM n") // while it reads nobody commits

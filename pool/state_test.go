@@ -38,7 +38,6 @@ func TestWhatAMemberDoesToItsConnectionReachesNoOther(t *testing.T) {
 	} {
 		t.Run(change, func(t *testing.T) {
 			p := open(t, pool.Config{})
-			pool.TakeAnyTime(p)
 			var changing, next error
 			before := p.Stats().Batches
 			lineUp(t, p,

@@ -196,9 +196,11 @@ func waitFor(t testing.TB, what string, so func() bool) {
 }
 
 // lineUp starts the functions while the write lane is held, each behind the one
-// before in its queue, then lets the lane go and waits for them all.
+// before in its queue, then lets the lane go and waits for them all. A batch of
+// theirs takes as long as they need.
 func lineUp(t *testing.T, p *pool.Pool, functions ...func()) {
 	t.Helper()
+	pool.TakeAnyTime(p)
 	gate, err := p.Begin(t.Context(), pool.Immediate)
 	require.NoError(t, err)
 	var wg sync.WaitGroup

@@ -442,7 +442,6 @@ func TestATransactionThatWasOpenWhenTheWatchBeganIsNotMissed(t *testing.T) {
 
 func TestABatchThatRanTwiceIsOneRunOfWhoWatches(t *testing.T) {
 	p := open(t, pool.Config{})
-	pool.TakeAnyTime(p)
 	w := watching(t, p, "SELECT count(*) FROM n")
 	still := watching(t, p, "SELECT count(*) FROM heap")
 	w.expect("1")

@@ -247,7 +247,6 @@ func TestStatementsThatWaitTogetherAreCommittedTogether(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			everywhere(t, cfg, func(t *testing.T, p *pool.Pool) {
-				pool.TakeAnyTime(p)
 				know(t, p, insert, 2)
 				before := p.Stats()
 				const many = 20
@@ -280,7 +279,6 @@ func TestStatementsThatWaitTogetherAreCommittedTogether(t *testing.T) {
 
 func TestWhoeverHoldsTheBatchRunsTheStatementsOfThoseWhoWait(t *testing.T) {
 	p := open(t, pool.Config{})
-	pool.TakeAnyTime(p)
 	run(t, p, texts)
 	const calls = "INSERT INTO n SELECT ?, signal(?)"
 	know(t, p, insertTexts, "known")
@@ -405,7 +403,6 @@ func TestAStatementThatFailsLeavesNothingAndHarmsNobody(t *testing.T) {
 
 func TestAStatementThatResolvesItsConflictsIsNoFault(t *testing.T) {
 	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
-		pool.TakeAnyTime(p)
 		run(t, p, writerTables+`
 			CREATE TRIGGER ignore BEFORE INSERT ON watched WHEN new.k = 'ignore' BEGIN SELECT RAISE(IGNORE); END;
 			CREATE TABLE kin (p REFERENCES parent ON DELETE CASCADE);
@@ -446,7 +443,6 @@ func TestAStatementThatResolvesItsConflictsIsNoFault(t *testing.T) {
 
 func TestAStatementThatFailsIsToldSoAtOnce(t *testing.T) {
 	p := open(t, pool.Config{})
-	pool.TakeAnyTime(p)
 	know(t, p, insert, 2)
 	before := p.Stats()
 	told := make(chan struct{})
@@ -467,7 +463,6 @@ func TestAStatementThatFailsIsToldSoAtOnce(t *testing.T) {
 
 func TestAnUnmetDeferredForeignKeyHasTheOthersRunAgainOnce(t *testing.T) {
 	p := open(t, pool.Config{})
-	pool.TakeAnyTime(p)
 	const owe = "INSERT INTO child VALUES (?, ?)"
 	know(t, p, insert, 2)
 	know(t, p, owe, 1, nil)
@@ -589,7 +584,6 @@ func (overtaken) Done() <-chan struct{} { return make(chan struct{}) }
 func TestAStatementCancelledInTheQueueOrAtItsTurnDoesNotRun(t *testing.T) {
 	for _, known := range []bool{true, false} {
 		p := open(t, pool.Config{})
-		pool.TakeAnyTime(p)
 		know(t, p, insert, 2)
 		query := insert
 		if !known {
@@ -652,7 +646,6 @@ func TestAStatementThatIsCancelledWhileItRunsForAnotherMemberGoesOn(t *testing.T
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, pool.Config{})
-			pool.TakeAnyTime(p)
 			run(t, p, texts)
 			know(t, p, insert, 2)
 			know(t, p, c.query, "k", "l", "m")
@@ -737,7 +730,6 @@ func TestAWriterJoinsTheTransactionOfItsContext(t *testing.T) {
 
 func TestAStatementNeverOvertakesWhoCameBefore(t *testing.T) {
 	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
-		pool.TakeAnyTime(p)
 		const note = "INSERT INTO heap VALUES (?)"
 		know(t, p, note, "")
 		before := p.Stats().Batches
@@ -795,7 +787,6 @@ func TestDeferringForeignKeysDoesNotOutliveTheStatement(t *testing.T) {
 
 func TestTransactionControlIsRefused(t *testing.T) {
 	p := open(t, pool.Config{})
-	pool.TakeAnyTime(p)
 	know(t, p, insert, 2)
 	before := p.Stats().Batches
 	queue := []func(){sends(t, p, insert, 100)}
