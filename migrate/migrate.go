@@ -99,7 +99,8 @@ var (
 
 // Database is what is migrated: a *pool.Pool, or anything else with a *sql.DB on
 // SQLite. Backup is called only for the option Backup; it makes a copy of the
-// database, as it is at one moment, at path.
+// database, as it is at one moment, at path. One that is closed is database/sql's error,
+// and that of its method HealthCheck, if it has one: of a pool, pool.ErrClosed.
 type Database interface {
 	DB() *sql.DB
 	Backup(ctx context.Context, path string) error
@@ -269,7 +270,7 @@ func (m *Migrator) Down(ctx context.Context, d Database) error {
 func (m *Migrator) Version(ctx context.Context, d Database) (current, latest int64, err error) {
 	applied, err := m.applied(ctx, d.DB())
 	if err != nil {
-		return 0, 0, failed(within(ctx, err))
+		return 0, 0, failed(within(ctx, d, err))
 	}
 	return newest(applied), m.latest(), nil
 }
@@ -279,7 +280,7 @@ func (m *Migrator) Version(ctx context.Context, d Database) (current, latest int
 func (m *Migrator) Pending(ctx context.Context, d Database) ([]Migration, error) {
 	applied, err := m.known(ctx, d.DB())
 	if err != nil {
-		return nil, failed(within(ctx, err))
+		return nil, failed(within(ctx, d, err))
 	}
 	var pending []Migration
 	for _, s := range m.stepsTo(applied, m.latest()) {

@@ -39,7 +39,7 @@ func (m *Migrator) run(ctx context.Context, d Database, next func(applied []int6
 		case errors.Is(err, errRaced): // look again
 		case err != nil && r.afterOthers(ctx, err): // likewise
 		case err != nil:
-			return failed(within(ctx, err))
+			return failed(within(ctx, d, err))
 		case !more:
 			return nil
 		}
