@@ -92,7 +92,7 @@ func (p *Pool) takeFromAny(ctx context.Context, w wish, h *holder, span *span) (
 // opened.
 func (p *Pool) tryAcquire(ctx context.Context, op string, want choice) (*Lease, error) {
 	h := holder{ctx: WithLabel(ctx, op), own: true}
-	g, err := p.takeFrom(housekeeping{ctx}, wish{op: op, choice: want, noWait: true}, &h, nil)
+	g, err := p.takeFrom(p.housekeeping(ctx), wish{op: op, choice: want, noWait: true}, &h, nil)
 	if err != nil {
 		return nil, err
 	}

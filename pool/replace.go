@@ -38,7 +38,7 @@ func (p *Pool) openSpare(ctx context.Context, m *maintenance) *conn {
 	if time.Now().Before(m.notBefore) {
 		return nil
 	}
-	c, err := p.connect(housekeeping{ctx}, laterConnection, false)
+	c, err := p.connect(p.housekeeping(ctx), laterConnection, false)
 	p.noteOpened(ctx, m, err)
 	return c
 }

@@ -55,14 +55,14 @@ func (p *Pool) trace(ctx context.Context, op TraceOp) (context.Context, *span) {
 	}
 	op.Path = p.path
 	s := &span{start: time.Now()}
-	_, own := ctx.(housekeeping)
+	own := p.isOwn(ctx)
 	held := ctx.Value(txKey{p})
 	ctx, call := p.within(ctx, "Tracer", nil)
 	ctx, s.end = p.cfg.Tracer.Start(ctx, op)
 	call.over.Store(true)
 	ctx = context.WithValue(ctx, txKey{p}, held)
-	if own {
-		ctx = housekeeping{ctx}
+	if own && !p.isOwn(ctx) { // the Tracer returned another one
+		ctx = p.housekeeping(ctx)
 	}
 	return ctx, s
 }

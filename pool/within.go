@@ -33,9 +33,6 @@ type callback struct {
 // within returns the context for a callback, and what ends it.
 func (p *Pool) within(ctx context.Context, name string, c *conn) (context.Context, *callback) {
 	call := &callback{name: name, conn: c, tx: p.TxFromContext(ctx)}
-	if own, ok := ctx.(housekeeping); ok {
-		return housekeeping{context.WithValue(own.Context, txKey{p}, call)}, call
-	}
 	return context.WithValue(ctx, txKey{p}, call), call
 }
 
