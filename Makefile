@@ -150,11 +150,14 @@ cover-check:
 generate-check: generate
 	@changed=$$(git status --porcelain -- $(GENERATED) cmd/repogen/testdata); test -z "$$changed" || { echo "generated code is not what is committed:"; echo "$$changed"; exit 1; }
 
+check-queries: build/tools ## what sqlane check says of this project: generated code, migrations, plans
+	go run ./cmd/sqlane check
+
 build: ## build all modules; the product without cgo
 	CGO_ENABLED=0 go build ./...
 	cd tools && go mod verify
 
-ci: lint generate-check build vet-platforms ## everything that must pass
+ci: lint generate-check check-queries build vet-platforms ## everything that must pass
 	@mkdir -p build
 	@$(MAKE) --no-print-directory test-long TESTFLAGS='-coverpkg=$(COVERED) -coverprofile=build/cover.out'
 	@$(MAKE) --no-print-directory cover-check
