@@ -18,6 +18,9 @@ import (
 // and comments are none. A database at an older version differs too. It changes
 // nothing.
 func (m *Migrator) Validate(ctx context.Context, d Database) error {
+	if err := m.given(ctx, d); err != nil {
+		return err
+	}
 	want, err := m.reference(ctx, d.DB())
 	if err != nil {
 		return failed(within(ctx, d, fmt.Errorf("making a reference: %w", err)))

@@ -14,6 +14,9 @@ import (
 // ErrClosed, ErrUnhealthy if there is no connection and none can be opened, or
 // ErrDeadlock if the only one is held by the transaction in ctx.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
+	if err := p.given("acquire", ctx, true); err != nil {
+		return nil, err
+	}
 	h := holder{ctx: labelAlone(ctx)}
 	h.depth = runtime.Callers(2, h.frames(p, 1))
 	return p.acquire(ctx, wish{op: "acquire", tracked: true}, &h)

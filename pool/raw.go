@@ -22,6 +22,9 @@ import (
 //
 // Raw fails as ExecContext does, or with fn's error.
 func (l *Lease) Raw(ctx context.Context, fn func(conn driver.Conn) error) error {
+	if err := l.pool.given("raw", ctx, fn != nil); err != nil {
+		return err
+	}
 	c := l.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()

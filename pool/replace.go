@@ -8,6 +8,9 @@ import (
 
 // Reset has every connection replaced once it is idle. It does not wait.
 func (p *Pool) Reset() {
+	if !p.isOpen() {
+		return
+	}
 	p.conns.reset()
 	p.bell.ring()
 }

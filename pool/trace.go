@@ -50,7 +50,7 @@ type span struct {
 
 // trace begins an operation. Without a tracer it does nothing.
 func (p *Pool) trace(ctx context.Context, op TraceOp) (context.Context, *span) {
-	if p.cfg.Tracer == nil {
+	if p.cfg.Tracer == nil || ctx == nil { // which is refused
 		return ctx, nil
 	}
 	op.Path = p.path

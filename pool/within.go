@@ -9,8 +9,11 @@ import (
 type txKey struct{ pool *Pool }
 
 // TxFromContext returns the innermost transaction of this pool that the context
-// carries, or nil. OnConnect's carries none.
+// carries, or nil. OnConnect's carries none, nor does a nil one.
 func (p *Pool) TxFromContext(ctx context.Context) *Tx {
+	if ctx == nil {
+		return nil
+	}
 	tx, _ := ctx.Value(txKey{p}).(*Tx)
 	return tx
 }

@@ -98,6 +98,9 @@ func Heal(t testing.TB, p *pool.Pool) {
 
 func find(t testing.TB, p *pool.Pool) *database {
 	t.Helper()
+	if p == nil {
+		t.Fatalf("pooltest: the pool is nil")
+	}
 	d, ok := databases.Load(p)
 	if !ok {
 		t.Fatalf("pooltest: the pool was not opened by pooltest.New, or its test is over")

@@ -43,6 +43,9 @@ func Waive(name, reason string) Rule { return Rule{waived: name, reason: reason}
 // A generated repository's Statements are what it is given.
 func Plans(t testing.TB, p *pool.Pool, statements []pool.Statement, rules ...Rule) {
 	t.Helper()
+	if p == nil {
+		t.Fatalf("pooltest: Plans: the pool is nil")
+	}
 	judges := make([]plans.Rule, 0, len(rules))
 	for _, r := range rules {
 		if r.judge != nil {
