@@ -192,6 +192,35 @@ func TestNoMethodPanicsOverNil(t *testing.T) {
 	}
 }
 
+// mute is a Tracer that returns nothing.
+type mute struct{}
+
+func (mute) Start(context.Context, pool.TraceOp) (ctx context.Context, end func(pool.TraceEnd)) {
+	return nil, nil
+}
+
+func TestNothingThatIsHandedOverPanicsOverNil(t *testing.T) {
+	ctx := t.Context()
+	p := pooltest.New(t, pooltest.Config(func(c *pool.Config) { c.Tracer = mute{} }))
+	require.NoError(t, p.InTx(ctx, pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
+		return tx.QueryRow(ctx, "SELECT ?", nil).Scan(new(any))
+	}))
+	methods(t, p.Reader(), nil, "PrepareContext")
+	l, err := p.Acquire(ctx)
+	require.NoError(t, err)
+	defer l.Release()
+	for _, on := range []pool.Querier{p.Reader(), p.Writer(), l} {
+		for _, dest := range []any{nil, (*int)(nil), (**int)(nil), (*sql.NullInt64)(nil)} {
+			require.Error(t, on.QueryRow(ctx, "SELECT 1").Scan(dest))
+			rows, err := on.Query(ctx, "SELECT 1")
+			require.NoError(t, err)
+			require.True(t, rows.Next())
+			require.Error(t, rows.Scan(dest))
+			require.NoError(t, rows.Close())
+		}
+	}
+}
+
 // noDatabase has none.
 type noDatabase struct{ migrate.Database }
 
