@@ -8,7 +8,7 @@ export GOWORK := off
 TOOL := go tool -modfile=tools/go.mod
 GOOSE := $(TOOL) goose -dir schema -table schema_version sqlite3
 # What must be covered, and by how much. Generated code is left out.
-COVERED := ./internal/arguments,./internal/bridge,./internal/lane,./internal/plans,./internal/scan,./internal/sqlite,./internal/watch,./dberr,./migrate,./native,./pool,./pooltest,./repo,./schema,./cmd/repogen,./cmd/sqlane
+COVERED := ./internal/arguments,./internal/bridge,./internal/lane,./internal/plans,./internal/scan,./internal/sqlite,./internal/tap,./internal/watch,./dberr,./migrate,./native,./pool,./pooltest,./repo,./schema,./cmd/repogen,./cmd/sqlane
 COVERAGE := 95
 GENERATED := gen repo/repo_gen.go
 
@@ -150,11 +150,14 @@ cover-check:
 generate-check: generate
 	@changed=$$(git status --porcelain -- $(GENERATED) cmd/repogen/testdata); test -z "$$changed" || { echo "generated code is not what is committed:"; echo "$$changed"; exit 1; }
 
+check-queries: build/tools ## what sqlane check says of this project: generated code, migrations, plans
+	go run ./cmd/sqlane check
+
 build: ## build all modules; the product without cgo
 	CGO_ENABLED=0 go build ./...
 	cd tools && go mod verify
 
-ci: lint generate-check build vet-platforms ## everything that must pass
+ci: lint generate-check check-queries build vet-platforms ## everything that must pass
 	@mkdir -p build
 	@$(MAKE) --no-print-directory test-long TESTFLAGS='-coverpkg=$(COVERED) -coverprofile=build/cover.out'
 	@$(MAKE) --no-print-directory cover-check

@@ -142,10 +142,24 @@ func list(versions []int64) string {
 	return strings.Join(texts, ", ")
 }
 
-// within says that the context ended if it did, whatever that has led to.
-func within(ctx context.Context, err error) error {
+// within adds what an error may leave unsaid: that the context has ended, whatever that
+// has led to, and why the database is closed, if it can tell that.
+func within(ctx context.Context, d Database, err error) error {
 	if over := ctx.Err(); over != nil && err != nil && !errors.Is(err, over) {
 		return fmt.Errorf("%w: %w", over, err)
 	}
+	if h, tells := d.(interface{ HealthCheck(context.Context) error }); tells && isClosed(err) {
+		if why := h.HealthCheck(ctx); why != nil {
+			return fmt.Errorf("%w: %w", err, why)
+		}
+	}
 	return err
+}
+
+// isClosed reports that err is what a closed *sql.DB returns, for which database/sql has
+// no name.
+func isClosed(err error) bool {
+	db := sql.OpenDB(opener{})
+	_ = db.Close()
+	return errors.Is(err, db.Ping())
 }

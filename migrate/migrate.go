@@ -99,7 +99,8 @@ var (
 
 // Database is what is migrated: a *pool.Pool, or anything else with a *sql.DB on
 // SQLite. Backup is called only for the option Backup; it makes a copy of the
-// database, as it is at one moment, at path.
+// database, as it is at one moment, at path. One that is closed is database/sql's error,
+// and that of its method HealthCheck, if it has one: of a pool, pool.ErrClosed.
 type Database interface {
 	DB() *sql.DB
 	Backup(ctx context.Context, path string) error
@@ -112,7 +113,8 @@ type Migration struct {
 }
 
 // Migrator applies migrations to databases. It keeps no state and may be used by
-// several goroutines, for one database or several.
+// several goroutines, for one database or several. A nil context or Database is
+// fs.ErrInvalid, as is a Migrator that New has not made.
 type Migrator struct {
 	files  fs.FS
 	table  string
@@ -179,7 +181,10 @@ func GoMigrations(migrations ...*goose.Migration) Option {
 // first is applied.
 func New(files fs.FS, opts ...Option) (*Migrator, error) {
 	m := &Migrator{files: files, table: goose.DefaultTablename, inGo: make(map[int64]*goose.Migration)}
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return nil, failed(fmt.Errorf("%w: opts[%d] is nil", fs.ErrInvalid, i))
+		}
 		if err := opt(m); err != nil {
 			return nil, failed(err)
 		}
@@ -243,6 +248,9 @@ func (m *Migrator) Up(ctx context.Context, d Database) error {
 // newest that is applied; 0 takes all back. A version that no migration has is
 // ErrNoMigration.
 func (m *Migrator) To(ctx context.Context, d Database, version int64) error {
+	if err := m.given(ctx, d); err != nil {
+		return err
+	}
 	if version != 0 && !slices.Contains(m.versions(), version) {
 		return failed(fmt.Errorf("%w: version %d; the newest is %d", ErrNoMigration, version, m.latest()))
 	}
@@ -267,9 +275,12 @@ func (m *Migrator) Down(ctx context.Context, d Database) error {
 // Version returns the newest version that is applied, 0 if none is, and the newest
 // that there is. It changes nothing, and of a newer database tells its version.
 func (m *Migrator) Version(ctx context.Context, d Database) (current, latest int64, err error) {
+	if err := m.given(ctx, d); err != nil {
+		return 0, 0, err
+	}
 	applied, err := m.applied(ctx, d.DB())
 	if err != nil {
-		return 0, 0, failed(within(ctx, err))
+		return 0, 0, failed(within(ctx, d, err))
 	}
 	return newest(applied), m.latest(), nil
 }
@@ -277,9 +288,12 @@ func (m *Migrator) Version(ctx context.Context, d Database) (current, latest int
 // Pending returns the migrations that Up would apply, in order. It changes nothing,
 // and fails where Up would refuse the database.
 func (m *Migrator) Pending(ctx context.Context, d Database) ([]Migration, error) {
+	if err := m.given(ctx, d); err != nil {
+		return nil, err
+	}
 	applied, err := m.known(ctx, d.DB())
 	if err != nil {
-		return nil, failed(within(ctx, err))
+		return nil, failed(within(ctx, d, err))
 	}
 	var pending []Migration
 	for _, s := range m.stepsTo(applied, m.latest()) {
@@ -324,6 +338,24 @@ func (m *Migrator) name(version int64) string {
 		source = path.Base(one.Source)
 	}
 	return fmt.Sprintf("migration %d (%s)", version, source)
+}
+
+// given refuses to work without what there is to work with.
+func (m *Migrator) given(ctx context.Context, d Database) error {
+	nothing := ""
+	switch {
+	case m == nil || len(m.all) == 0:
+		nothing = "the Migrator was not made by New"
+	case ctx == nil:
+		nothing = "ctx is nil; context.Background() is one that never ends"
+	case d == nil:
+		nothing = "the Database is nil"
+	case d.DB() == nil:
+		nothing = "the Database's DB is nil"
+	default:
+		return nil
+	}
+	return failed(fmt.Errorf("%w: %s", fs.ErrInvalid, nothing))
 }
 
 func failed(err error) error { return fmt.Errorf("migrate: %w", err) }

@@ -27,6 +27,9 @@ var errRaced = errors.New("another program migrated the database meanwhile")
 // by now, until there are none. What is applied is read anew each time, so that it
 // is enough to look again when another program was faster.
 func (m *Migrator) run(ctx context.Context, d Database, next func(applied []int64, done int) ([]step, error)) error {
+	if err := m.given(ctx, d); err != nil {
+		return err
+	}
 	r := &run{Migrator: m, d: d, db: d.DB(), next: next, scripts: make(map[step]script)}
 	defer r.unlock()
 	for {
@@ -39,7 +42,7 @@ func (m *Migrator) run(ctx context.Context, d Database, next func(applied []int6
 		case errors.Is(err, errRaced): // look again
 		case err != nil && r.afterOthers(ctx, err): // likewise
 		case err != nil:
-			return failed(within(ctx, err))
+			return failed(within(ctx, d, err))
 		case !more:
 			return nil
 		}

@@ -18,13 +18,16 @@ import (
 // and comments are none. A database at an older version differs too. It changes
 // nothing.
 func (m *Migrator) Validate(ctx context.Context, d Database) error {
+	if err := m.given(ctx, d); err != nil {
+		return err
+	}
 	want, err := m.reference(ctx, d.DB())
 	if err != nil {
-		return failed(within(ctx, fmt.Errorf("making a reference: %w", err)))
+		return failed(within(ctx, d, fmt.Errorf("making a reference: %w", err)))
 	}
 	got, err := m.describe(ctx, d.DB())
 	if err != nil {
-		return failed(within(ctx, fmt.Errorf("validate: %w", err)))
+		return failed(within(ctx, d, fmt.Errorf("validate: %w", err)))
 	}
 	if differences := compare(want, got); len(differences) > 0 {
 		return failed(fmt.Errorf("%w: %w", ErrDrift, errors.Join(differences...)))

@@ -26,8 +26,12 @@ type DB struct {
 
 // On returns what runs queries on a DBTX. A pool has a way of its own for them; every
 // other DBTX is given them as sqlc gives them, but for their arguments, which are
-// SQLite's already: a boolean is 1 or 0, and a time in UTC.
+// SQLite's already: a boolean is 1 or 0, and a time in UTC. On a nil one everything
+// fails.
 func On(db DBTX) DB {
+	if db == nil {
+		db = nothing{}
+	}
 	if own, ok := db.(request.Runner); ok {
 		return DB{db, own}
 	}
@@ -36,7 +40,7 @@ func On(db DBTX) DB {
 
 // WithText returns a DBTX that runs its own text with the arguments of whatever it is
 // given.
-func WithText(db DBTX, text string) DBTX { return withText{db, text} }
+func WithText(db DBTX, text string) DBTX { return withText{On(db).DBTX, text} }
 
 type withText struct {
 	DBTX

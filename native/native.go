@@ -108,6 +108,10 @@ func (c *Call) Valuer(value func() (driver.Value, error)) *Call {
 	if c.err != nil {
 		return c
 	}
+	if value == nil {
+		c.refuse("value")
+		return c
+	}
 	v, err := value()
 	return c.added(arguments.AppendValue(c.query.Args, v, err))
 }
@@ -131,7 +135,7 @@ func (c *Call) Any(arg any) *Call {
 // One runs the query and reads its first row, which has so many columns. That there
 // is none is sql.ErrNoRows.
 func (c *Call) One(ctx context.Context, columns int) *Call {
-	if c.err != nil {
+	if !c.given(ctx) {
 		return c
 	}
 	if c.err = c.on.RunOne(ctx, &c.query); c.err != nil {
@@ -147,7 +151,7 @@ func (c *Call) One(ctx context.Context, columns int) *Call {
 
 // many runs the query; next reads its rows.
 func (c *Call) many(ctx context.Context) {
-	if c.err != nil {
+	if !c.given(ctx) {
 		return
 	}
 	if c.rows, c.err = c.on.RunMany(ctx, &c.query); c.err != nil {
@@ -245,7 +249,7 @@ func (c *Call) ExecResult(ctx context.Context) (sql.Result, error) {
 }
 
 func (c *Call) run(ctx context.Context) (result sql.Result) {
-	if c.err == nil {
+	if c.given(ctx) {
 		result, c.err = c.on.RunExec(ctx, &c.query)
 	}
 	if c.err != nil {

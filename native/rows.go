@@ -10,6 +10,9 @@ import (
 // those in rows: none are rows as they were given. read reads one. After a failure
 // there are none.
 func All[T any](ctx context.Context, c *Call, columns int, rows []T, read func(*Call, *T)) ([]T, error) {
+	if read == nil && c.err == nil {
+		c.refuse("read")
+	}
 	done := false
 	defer func() {
 		if !done {
@@ -50,6 +53,9 @@ func AllPointers[T any](ctx context.Context, c *Call, columns int, rows []*T, re
 
 // pointed reads a row into memory of its own.
 func pointed[T any](read func(*Call, *T)) func(*Call, **T) {
+	if read == nil {
+		return nil
+	}
 	return func(c *Call, row **T) {
 		*row = new(T)
 		read(c, *row)
@@ -62,14 +68,24 @@ func pointed[T any](read func(*Call, *T)) func(*Call, **T) {
 // rows with iter.Pull2 has to stop it: Go never collects a pull that waits.
 func Seq[T any](ctx context.Context, call func() *Call, columns int, read func(*Call, *T)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
+		var zero T
+		switch {
+		case yield == nil:
+			return
+		case call == nil:
+			yield(zero, Nil("call"))
+			return
+		}
 		c := call()
+		if read == nil && c.err == nil {
+			c.refuse("read")
+		}
 		done := false
 		defer func() {
 			if !done {
 				c.abandon()
 			}
 		}()
-		var zero T
 		row := new(T) // for all rows: the loop has a copy
 		for c.many(ctx); c.next(columns); {
 			*row = zero

@@ -19,7 +19,7 @@ func Int[T ~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | 
 	if v == nil {
 		return
 	}
-	if n := T(v.Int()); v.Kind == sqlite.Integer && int64(n) == v.Int() && (n >= 0) == (v.Int() >= 0) {
+	if n := T(v.Int()); dest != nil && v.Kind == sqlite.Integer && int64(n) == v.Int() && (n >= 0) == (v.Int() >= 0) {
 		*dest = n
 		return
 	}
@@ -30,7 +30,7 @@ func Int[T ~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | 
 func Float[T ~float64](c *Call, dest *T) {
 	switch v := c.column(); {
 	case v == nil:
-	case v.Kind == sqlite.Float:
+	case dest != nil && v.Kind == sqlite.Float:
 		*dest = T(v.Float())
 	default:
 		convert(c, v, dest)
@@ -41,7 +41,7 @@ func Float[T ~float64](c *Call, dest *T) {
 func Text[T ~string](c *Call, dest *T) {
 	switch v := c.column(); {
 	case v == nil:
-	case v.Kind == sqlite.Text:
+	case dest != nil && v.Kind == sqlite.Text:
 		*dest = T(v.Text())
 	default:
 		convert(c, v, dest)
@@ -52,7 +52,7 @@ func Text[T ~string](c *Call, dest *T) {
 func Bool(c *Call, dest *bool) {
 	switch v := c.column(); {
 	case v == nil:
-	case v.Kind == sqlite.Integer && uint64(v.Int()) <= 1:
+	case dest != nil && v.Kind == sqlite.Integer && uint64(v.Int()) <= 1:
 		*dest = v.Int() == 1
 	default:
 		convert(c, v, dest)
@@ -63,7 +63,7 @@ func Bool(c *Call, dest *bool) {
 func Blob[T ~[]byte](c *Call, dest *T) {
 	switch v := c.column(); {
 	case v == nil:
-	case v.Kind == sqlite.Blob:
+	case dest != nil && v.Kind == sqlite.Blob:
 		*dest = v.Blob()
 	default:
 		convert(c, v, dest)
@@ -74,7 +74,7 @@ func Blob[T ~[]byte](c *Call, dest *T) {
 func Time(c *Call, dest *time.Time) {
 	switch v := c.column(); {
 	case v == nil:
-	case v.Kind == sqlite.Time:
+	case dest != nil && v.Kind == sqlite.Time:
 		*dest = v.Time()
 	default:
 		convert(c, v, dest)
@@ -86,6 +86,8 @@ func Pointer[T any](c *Call, dest **T, read func(*Call, *T)) {
 	v := c.peek()
 	switch {
 	case v == nil:
+	case dest == nil, read == nil:
+		c.refuse("dest or read")
 	case v.Kind == sqlite.Null:
 		*dest = nil
 		c.at++
@@ -121,7 +123,11 @@ func OrNil[T any](read func(*Call, *T)) func(*Call, **T) {
 
 // Scan hands the column to a sql.Scanner, of which scan is the method.
 func (c *Call) Scan(scan func(any) error) {
-	if v := c.column(); v != nil {
+	switch v := c.column(); {
+	case v == nil:
+	case scan == nil:
+		c.refuse("scan")
+	default:
 		c.failed(scan(v.Driver()))
 	}
 }
@@ -131,12 +137,20 @@ func Scanner[T any, P interface {
 	*T
 	sql.Scanner
 }](c *Call, dest *T) {
+	if dest == nil {
+		c.Scan(nil)
+		return
+	}
 	c.Scan(P(dest).Scan)
 }
 
 // Any reads what is none of the others.
 func Any[T any](c *Call, dest *T) {
-	if v := c.column(); v != nil {
+	switch v := c.column(); {
+	case v == nil:
+	case dest == nil:
+		c.refuse("dest")
+	default:
 		c.convert(v, dest)
 	}
 }
@@ -145,6 +159,10 @@ func Any[T any](c *Call, dest *T) {
 //
 //go:noinline
 func convert[T any](c *Call, v *sqlite.Value, dest *T) {
+	if dest == nil {
+		c.refuse("dest")
+		return
+	}
 	own := *dest
 	c.convert(v, &own)
 	*dest = own

@@ -5,6 +5,9 @@ import "strconv"
 // Spread puts between each part of a query's SQL and the next as many parameters as
 // a slice has elements, or NULL if it has none.
 func Spread(parts []string, widths ...int) string {
+	if len(parts) == 0 {
+		return ""
+	}
 	text := []byte(parts[0])
 	for i, width := range widths {
 		for n := range width {
@@ -25,6 +28,9 @@ func Spread(parts []string, widths ...int) string {
 // numbers as the argument that it stands for has values, or NULL if it has none. sqlc
 // numbers parameters as if each slice had one element.
 func Numbered(parts []string, params []int, widths ...int) string {
+	if len(parts) == 0 {
+		return ""
+	}
 	text := []byte(parts[0])
 	for i, param := range params {
 		first := 1

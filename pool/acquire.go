@@ -14,6 +14,9 @@ import (
 // ErrClosed, ErrUnhealthy if there is no connection and none can be opened, or
 // ErrDeadlock if the only one is held by the transaction in ctx.
 func (p *Pool) Acquire(ctx context.Context) (*Lease, error) {
+	if err := p.given("acquire", ctx, true); err != nil {
+		return nil, err
+	}
 	h := holder{ctx: labelAlone(ctx)}
 	h.depth = runtime.Callers(2, h.frames(p, 1))
 	return p.acquire(ctx, wish{op: "acquire", tracked: true}, &h)
@@ -92,7 +95,7 @@ func (p *Pool) takeFromAny(ctx context.Context, w wish, h *holder, span *span) (
 // opened.
 func (p *Pool) tryAcquire(ctx context.Context, op string, want choice) (*Lease, error) {
 	h := holder{ctx: WithLabel(ctx, op), own: true}
-	g, err := p.takeFrom(housekeeping{ctx}, wish{op: op, choice: want, noWait: true}, &h, nil)
+	g, err := p.takeFrom(p.housekeeping(ctx), wish{op: op, choice: want, noWait: true}, &h, nil)
 	if err != nil {
 		return nil, err
 	}

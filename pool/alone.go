@@ -22,13 +22,6 @@ func (a *alone) mayCommit() bool {
 // that back. It reports false, and has done nothing, if it takes a transaction.
 func (p *Pool) runAlone(g grip, m *member) (done bool) {
 	c := g.conn
-	c.mu.Lock()
-	a := c.mayRunAlone(m)
-	c.guard.alone = a
-	c.mu.Unlock()
-	if a == nil {
-		return false
-	}
 	again := false
 	defer func() { // a panic or Goexit may be passing through
 		c.mu.Lock()
@@ -38,6 +31,10 @@ func (p *Pool) runAlone(g grip, m *member) (done bool) {
 			p.give(g)
 		}
 	}()
+	a := c.mayRunAlone(g, m)
+	if again = a == nil; again {
+		return false
+	}
 	m.err = m.single.run(c, g.call(m.ctx))
 	switch again = a.refused; {
 	case again:
@@ -55,20 +52,26 @@ func (p *Pool) runAlone(g grip, m *member) (done bool) {
 	return !again
 }
 
-// mayRunAlone is nil if a statement needs a transaction of the pool's, or if others
-// are about to share one. Outside WAL mode what a commit waits for, readers of other
-// processes, it could not wait for again. The caller holds mu.
-func (c *conn) mayRunAlone(m *member) *alone {
+// mayRunAlone has the connection run the statement alone. It is nil if that needs a
+// transaction of the pool's, or if others are about to share one. Outside WAL mode what a
+// commit waits for, readers of other processes, it could not wait for again.
+func (c *conn) mayRunAlone(g grip, m *member) *alone {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	p := c.pool
 	if p.excluding || len(c.guard.attached.databases) > 0 || p.write.Queued() > 0 || p.batching.lastShared.Load() || m.ctx.Err() != nil || !c.plain(m) {
 		return nil
 	}
 	s := c.db.Known(m.single.Text)
-	if c.refused[m.single.Text] >= maxRefusals || !s.Whole() {
+	if c.refused[m.single.Text] >= maxRefusals {
+		return nil
+	}
+	if !s.Whole(func(text string) (string, error) { return c.word(new(g.call(m.ctx)), text) }) {
 		return nil
 	}
 	m.single.alone = alone{stmt: s}
-	return &m.single.alone
+	c.guard.alone = &m.single.alone
+	return c.guard.alone
 }
 
 // maxRefusals is how often a statement may run in vain. SQLite compiles some again

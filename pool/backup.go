@@ -34,6 +34,9 @@ const backupPages = 256
 //
 // See https://www.sqlite.org/backup.html.
 func (p *Pool) Backup(ctx context.Context, path string) error {
+	if err := p.given("backup", ctx, true); err != nil {
+		return err
+	}
 	if err := p.backup(ctx, path); err != nil {
 		return p.fail("backup", nil, err)
 	}

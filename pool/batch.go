@@ -22,6 +22,9 @@ import (
 // Once fn has returned nil, ctx no longer counts: Batch waits for the commit.
 // Within a transaction of ctx it is a savepoint of that one.
 func (p *Pool) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	if err := p.given("batch", ctx, fn != nil); err != nil {
+		return err
+	}
 	if outer := p.TxFromContext(ctx); outer != nil {
 		return outer.Savepoint(ctx, fn)
 	}

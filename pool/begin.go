@@ -10,6 +10,9 @@ import (
 // never joins the transaction of ctx; where it would wait for that one it is
 // ErrDeadlock. Prefer InTx, which cannot be left open.
 func (p *Pool) Begin(ctx context.Context, level Level) (*Tx, error) {
+	if err := p.given("begin", ctx, true); err != nil {
+		return nil, err
+	}
 	if level > Exclusive {
 		return nil, p.fail("begin", ErrConfig, nil, level.String())
 	}

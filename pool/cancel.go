@@ -93,6 +93,7 @@ const watchInterval = 5 * time.Millisecond
 // comes before the first step of a statement.
 type watcher struct {
 	pool   *Pool
+	at     []*conn       // These are looked at; memory that is used again.
 	asleep atomic.Bool   // Nothing is looked at until somebody wakes the watcher.
 	woken  chan struct{} // It has room for the one signal that does.
 	stop   chan struct{} // It is closed to end the goroutine,
@@ -148,10 +149,16 @@ func (w *watcher) run() {
 	}
 }
 
-// look interrupts what is overdue and reports whether anything needs watching.
+// look interrupts what is overdue and reports whether anything needs watching. It asks
+// contexts, which may be the program's own and use the pool, so it holds none of the
+// pool's locks meanwhile, but for what keeps that one statement from ending.
 func (w *watcher) look() (busy bool) {
 	all := w.pool.ending.isForced()
-	w.pool.conns.visit(func(c *conn) { busy = c.overdue(all) || busy })
+	w.at = w.pool.conns.atWork(w.at[:0])
+	for _, c := range w.at {
+		busy = c.overdue(all) || busy
+	}
+	clear(w.at) // none is kept alive
 	return busy || all
 }
 

@@ -26,8 +26,16 @@ type Change struct {
 // what was missed in between. Whoever calls Changes and never runs the loop ends ctx,
 // or the pool goes on keeping account for it.
 func (p *Pool) Changes(ctx context.Context) iter.Seq2[Change, error] {
-	if err := p.mayWatch(ctx); err != nil {
-		return func(yield func(Change, error) bool) { yield(Change{}, err) }
+	err := p.given("watch", ctx, true)
+	if err == nil {
+		err = p.mayWatch(ctx)
+	}
+	if err != nil {
+		return func(yield func(Change, error) bool) {
+			if yield != nil {
+				yield(Change{}, err)
+			}
+		}
 	}
 	f := &feed{pool: p, ready: p.watches.join(p, (*watch.Hub).Feed)}
 	f.stop = context.AfterFunc(ctx, func() {
@@ -56,6 +64,9 @@ func (f *feed) claim() *watch.Listener {
 }
 
 func (f *feed) run(ctx context.Context, yield func(Change, error) bool) {
+	if yield == nil {
+		return
+	}
 	w := &f.pool.watches
 	l := f.claim()
 	f.stop()

@@ -16,14 +16,20 @@ func (t *Tx) Commit(ctx context.Context) error {
 	if err := t.mayEnd("commit"); err != nil {
 		return err
 	}
+	if err := t.pool.given("commit", ctx, true); err != nil {
+		return errors.Join(err, t.Rollback(ctx))
+	}
 	return t.end(ctx, true)
 }
 
 // Rollback ends a transaction from Begin and undoes its work, even if ctx is
-// over. After the end it does nothing.
+// over, or nil. After the end it does nothing.
 func (t *Tx) Rollback(ctx context.Context) error {
 	if err := t.mayEnd("rollback"); err != nil {
 		return err
+	}
+	if ctx == nil {
+		ctx = context.Background()
 	}
 	if err := t.end(context.WithoutCancel(ctx), false); err != nil && !errors.Is(err, ErrTxDone) {
 		return err

@@ -505,6 +505,12 @@ func (s *conns) collect() (every []*conn, turns []*lane.Lane) {
 	return every, turns
 }
 
+// atWork adds to the list the connections on which something may run.
+func (s *conns) atWork(list []*conn) []*conn {
+	s.visit(func(c *conn) { list = append(list, c) })
+	return list
+}
+
 // visit calls f, which may not wait for conn.mu, with each connection on which something
 // may run.
 func (s *conns) visit(f func(*conn)) {

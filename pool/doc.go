@@ -143,6 +143,7 @@
 //	ErrUnhealthy       no connection works and none can be opened        see the cause: descriptors, memory, disk
 //	ErrMoved           the database file or its log is no longer there   see what it names; move it back, or open a new pool
 //	ErrConfig          a faulty Config, DSN or level, or a PRAGMA that the whole pool depends on
+//	fs.ErrInvalid      a nil pool, context, function or option           mend the caller
 //
 // A function's own error comes back as it is. Code gives SQLite's result code;
 // IsBusy, IsFull and IsCorrupt tell apart what concerns the pool, and package dberr

@@ -110,3 +110,10 @@ func Listeners(p *Pool) int {
 
 // Distribute has everything that was announced reach those who listen.
 func Distribute(p *Pool) { p.watches.hub.Distribute() }
+
+// IsWatched reports that the write lane's connection runs something that the end of a
+// context would interrupt.
+func IsWatched(p *Pool) bool {
+	cl := p.conns.writers().running.call.Load()
+	return cl != nil && cl.interruptible()
+}

@@ -38,6 +38,8 @@ func (g *guard) mayCommit() bool {
 // admit refuses a statement that may not run here, or not any more.
 func (c *conn) admit(cl *call) error {
 	switch inTx := cl.depth >= 0; {
+	case cl.Context == nil:
+		return errNoContext("query", c.pool.path)
 	case cl.epoch != c.epoch && inTx:
 		return c.pool.fail("query", ErrTxDone, nil)
 	case cl.epoch != c.epoch:

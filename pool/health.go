@@ -12,6 +12,9 @@ import (
 // answers a read of the schema. It is
 // ErrMoved, ErrClosed, the context's error, or ErrUnhealthy with the cause.
 func (p *Pool) HealthCheck(ctx context.Context) error {
+	if err := p.given("health check", ctx, true); err != nil {
+		return err
+	}
 	p.counts.healthChecks.Add(1)
 	p.log.lookCloser()
 	err := p.checkFile("health check")

@@ -82,8 +82,11 @@ const packageName = "github.com/sqlane/sqlane/pool."
 type labelKey struct{}
 
 // WithLabel returns a context whose leases and transactions carry a label, to be
-// named by it in timeouts and logs.
+// named by it in timeouts and logs. A nil one counts as context.Background().
 func WithLabel(ctx context.Context, label string) context.Context {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	return context.WithValue(ctx, labelKey{}, label)
 }
 

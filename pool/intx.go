@@ -22,6 +22,12 @@ func Repeatable() TxOption { return func(o *txOptions) { o.repeatable = true } }
 // already, fn runs in a savepoint of it; a level stronger than that
 // transaction's is ErrNestedLevel.
 func (p *Pool) InTx(ctx context.Context, level Level, fn func(ctx context.Context, tx *Tx) error, opts ...TxOption) error {
+	if err := p.given("begin", ctx, fn != nil); err != nil {
+		return err
+	}
+	if err := p.refuseNil("begin", opts); err != nil {
+		return err
+	}
 	if level > Exclusive {
 		return p.fail("begin", ErrConfig, nil, level.String())
 	}
@@ -45,6 +51,9 @@ func (p *Pool) InTx(ctx context.Context, level Level, fn func(ctx context.Contex
 // on. A write in it is ErrReadOnly. Within a transaction of ctx it reads what
 // that one sees.
 func (p *Pool) View(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	if err := p.given("view", ctx, fn != nil); err != nil {
+		return err
+	}
 	if outer := p.TxFromContext(ctx); outer != nil {
 		view, err := outer.openPart(true)
 		if err != nil {

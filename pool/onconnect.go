@@ -11,7 +11,7 @@ import (
 // goroutine, and a panic or Goexit is the caller's. Maintenance goes on after them:
 // there they are errors.
 func (p *Pool) onConnect(ctx context.Context, c *conn) (err error) {
-	_, own := ctx.(housekeeping)
+	own := p.isOwn(ctx)
 	ctx, call := p.within(ctx, "OnConnect", c)
 	defer call.over.Store(true)
 	p.conns.called(p.clock())

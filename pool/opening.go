@@ -139,7 +139,7 @@ func (p *Pool) takeTurn(ctx context.Context) error {
 		return nil
 	default:
 	}
-	_, own := ctx.(housekeeping)
+	own := p.isOwn(ctx)
 	p.waiting.Enter(own)
 	defer p.waiting.Leave(own)
 	var expired <-chan time.Time

@@ -165,7 +165,7 @@ func (p *Pool) pollOthers(ctx context.Context) {
 // write lane. It tells whoever watches if there is news, unless it is the first look.
 func (p *Pool) lookInTurn(ctx context.Context, tell bool) {
 	h := holder{ctx: WithLabel(ctx, "watch"), own: true}
-	g, err := p.takeFrom(housekeeping{ctx}, wish{op: "watch", choice: choice{primary: p.write != nil}}, &h, nil)
+	g, err := p.takeFrom(p.housekeeping(ctx), wish{op: "watch", choice: choice{primary: p.write != nil}}, &h, nil)
 	if err != nil {
 		return // next time
 	}

@@ -10,7 +10,8 @@ import (
 )
 
 // Pool is a set of connections to one SQLite database. It is safe for
-// concurrent use.
+// concurrent use. Open makes it: what a nil *Pool or the zero Pool is asked is
+// fs.ErrInvalid, and so is a nil context or function; they count and hold nothing.
 type Pool struct {
 	cfg          Config
 	databaseFile // Its fields are the pool's own, since nearly everything names the path.
@@ -37,6 +38,9 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 }
 
 func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
+	if ctx == nil {
+		return nil, errNoContext("open", cfg.Path)
+	}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}

@@ -118,6 +118,9 @@ func (w Writer) Query(ctx context.Context, query string, args ...any) (Rows, err
 
 // QueryRow is Query for at most one row. A writing statement is run to its end.
 func (w Writer) QueryRow(ctx context.Context, query string, args ...any) Row {
+	if err := w.pool.given("query", ctx, true); err != nil {
+		return &readRow{err: err}
+	}
 	r := newReadRow(w.pool.bridge, query, args)
 	if r.err == nil {
 		r.err = w.one(ctx, &r.request)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	modernc "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 )
 
 // Raw calls fn with modernc.org/sqlite's own connection, for what the pool does
@@ -15,10 +16,15 @@ import (
 // write lane meanwhile, unless the pool is read-only, so nobody is in its way. It
 // may not keep conn, close it or use the lease. Whatever it may have changed there,
 // the next lease does not meet: the connection is closed when this one ends. The
-// authorizer and the commit hook are the pool's, and are put back.
+// authorizer and the commit hook are the pool's, and are put back. What fn has made of
+// a database in memory, the copy of one in WAL mode perhaps, which SQLite cannot keep
+// there, is in WAL mode no more when Raw returns.
 //
 // Raw fails as ExecContext does, or with fn's error.
 func (l *Lease) Raw(ctx context.Context, fn func(conn driver.Conn) error) error {
+	if err := l.pool.given("raw", ctx, fn != nil); err != nil {
+		return err
+	}
 	c := l.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,6 +76,25 @@ func (c *conn) takeBack() {
 	}
 	if err := c.db.Install(); err != nil {
 		c.broken = err
+	}
+	c.leaveLogMode()
+}
+
+// leaveLogMode makes a database in memory one that can be read. A copy of one in WAL mode
+// has that in its header, and SQLite, which cannot keep a log in memory for several
+// connections, does not open it (https://www.sqlite.org/c3ref/deserialize.html). For a
+// connection that is alone it can (https://www.sqlite.org/wal.html#noshm), and so change
+// the mode. The caller holds mu, and the write lane if others have the database open.
+func (c *conn) leaveLogMode() {
+	const read = "SELECT count(*) FROM sqlite_schema"
+	if c.db.Path("main") != "" { // it is in a file
+		return
+	}
+	if _, err := c.db.Word(read); !hasCode(err, lib.SQLITE_CANTOPEN) {
+		return
+	}
+	for _, text := range []string{"PRAGMA locking_mode=exclusive", read, "PRAGMA journal_mode=memory", "PRAGMA locking_mode=normal", read} {
+		_, _ = c.db.Word(text) // whoever reads next learns what it says
 	}
 }
 
@@ -139,11 +164,13 @@ func (f *facadeConn) Serialize() (b []byte, err error) {
 }
 
 // Deserialize has the connection work on a database in memory, made of the bytes
-// of a file.
+// of a file, which may be in WAL mode.
 func (f *facadeConn) Deserialize(b []byte) error {
 	return f.reach(func(c *conn) error {
 		c.changed(stateRaw)
-		return c.db.Driver().Deserialize(b)
+		err := c.db.Driver().Deserialize(b)
+		c.leaveLogMode()
+		return err
 	})
 }
 

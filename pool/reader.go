@@ -44,6 +44,9 @@ func (r Reader) QueryContext(ctx context.Context, query string, args ...any) (*s
 
 // QueryRowContext is QueryContext for at most one row; Scan reports the errors.
 func (r Reader) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if err := r.pool.given("query", ctx, true); err != nil {
+		return bridge.New().Row(nil, err)
+	}
 	values, err := argumentsOf(args)
 	if err != nil {
 		return r.pool.bridge.Row(nil, err)
@@ -78,6 +81,9 @@ func (r Reader) Query(ctx context.Context, query string, args ...any) (Rows, err
 
 // QueryRow implements Querier.
 func (r Reader) QueryRow(ctx context.Context, query string, args ...any) Row {
+	if err := r.pool.given("query", ctx, true); err != nil {
+		return &readRow{err: err}
+	}
 	row := newReadRow(r.pool.bridge, query, args)
 	if row.err == nil {
 		row.err = r.one(ctx, &row.request)
@@ -88,10 +94,16 @@ func (r Reader) QueryRow(ctx context.Context, query string, args ...any) Row {
 // PrepareContext is refused: the connection that a statement runs on is not known
 // before. Every connection keeps its statements prepared anyway.
 func (r Reader) PrepareContext(context.Context, string) (*sql.Stmt, error) {
+	if err := r.pool.given("prepare", context.Background(), true); err != nil {
+		return nil, err
+	}
 	return nil, r.pool.fail("prepare", errors.ErrUnsupported, nil, "a Reader has no connection to prepare on; use a Lease or a Tx")
 }
 
 func (r Reader) exec(ctx context.Context, q *request.Request) (sql.Result, error) {
+	if err := r.pool.given("query", ctx, true); err != nil {
+		return nil, err
+	}
 	if tx := r.pool.TxFromContext(ctx); tx != nil {
 		return result(tx.conn.exec(tx.call(ctx).reading(), q.Text, q.Args))
 	}
@@ -104,6 +116,9 @@ func (r Reader) exec(ctx context.Context, q *request.Request) (sql.Result, error
 }
 
 func (r Reader) one(ctx context.Context, q *request.Request) error {
+	if err := r.pool.given("query", ctx, true); err != nil {
+		return err
+	}
 	if tx := r.pool.TxFromContext(ctx); tx != nil {
 		return tx.conn.one(tx.call(ctx).reading(), q)
 	}
@@ -132,6 +147,9 @@ func (r Reader) query(ctx context.Context, query string, args []any) (cursor, *b
 // many opens rows, and returns the bridge that is theirs. Outside a transaction they
 // have a lease of their own, and give it back.
 func (r Reader) many(ctx context.Context, q *request.Request) (read cursor, b *bridge.Bridge, err error) {
+	if err := r.pool.given("query", ctx, true); err != nil {
+		return nil, nil, err
+	}
 	if tx := r.pool.TxFromContext(ctx); tx != nil {
 		read, err = tx.conn.query(tx.call(ctx).reading(), q.Text, q.Args)
 		return read, tx.conn.bridge, err

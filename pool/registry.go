@@ -27,6 +27,9 @@ func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if ctx == nil {
+		return nil, errNoContext("open", cfg.Path)
+	}
 	if err := r.takeTurn(ctx); err != nil {
 		return nil, &Error{Op: "open", Path: cfg.Path, Cause: err}
 	}

@@ -8,6 +8,9 @@ import (
 
 // Reset has every connection replaced once it is idle. It does not wait.
 func (p *Pool) Reset() {
+	if !p.isOpen() {
+		return
+	}
 	p.conns.reset()
 	p.bell.ring()
 }
@@ -38,7 +41,7 @@ func (p *Pool) openSpare(ctx context.Context, m *maintenance) *conn {
 	if time.Now().Before(m.notBefore) {
 		return nil
 	}
-	c, err := p.connect(housekeeping{ctx}, laterConnection, false)
+	c, err := p.connect(p.housekeeping(ctx), laterConnection, false)
 	p.noteOpened(ctx, m, err)
 	return c
 }

@@ -18,6 +18,9 @@ func (t *Tx) nest(ctx context.Context, level Level, fn func(context.Context, *Tx
 // undone if it returns an error, which Savepoint returns unchanged, panics or
 // calls runtime.Goexit. The transaction goes on either way.
 func (t *Tx) Savepoint(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	if err := t.pool.given("savepoint", ctx, fn != nil); err != nil {
+		return err
+	}
 	inner, err := t.openSavepoint(ctx)
 	if err != nil {
 		return err

@@ -11,6 +11,9 @@ import (
 // is the context's then. A second call is nil. With the context of one of the pool's
 // own transactions, for which it would wait, it is ErrDeadlock and does nothing.
 func (p *Pool) Shutdown(ctx context.Context) error {
+	if err := p.given("shutdown", ctx, true); err != nil {
+		return err
+	}
 	if err := p.wouldWaitForItself(ctx); err != nil {
 		return err
 	}
@@ -41,6 +44,9 @@ func (p *Pool) Shutdown(ctx context.Context) error {
 // Close is Shutdown without patience. It returns only what went wrong while
 // closing. It is idempotent.
 func (p *Pool) Close() error {
+	if err := p.given("close", context.Background(), true); err != nil {
+		return err
+	}
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := p.Shutdown(over); err != nil && p.ending.err != nil {

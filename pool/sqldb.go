@@ -10,6 +10,7 @@ import (
 
 	"github.com/sqlane/sqlane/internal/lane"
 	"github.com/sqlane/sqlane/internal/sqlite"
+	modernc "modernc.org/sqlite"
 )
 
 // DB returns database/sql's face of the pool, for what was made for *sql.DB:
@@ -33,8 +34,13 @@ import (
 //
 // It is the same *sql.DB each time, whose limits and whose Close reach everybody:
 // Connector makes one of one's own. Closing it does not close the pool, and the
-// next DB gives a fresh one; closing the pool closes it.
+// next DB gives a fresh one; closing the pool closes it. A nil *Pool's is closed.
 func (p *Pool) DB() *sql.DB {
+	if !p.isOpen() {
+		db := sql.OpenDB(p.Connector())
+		_ = db.Close()
+		return db
+	}
 	f := p.face.get(p)
 	if p.conns.isClosing() { // it may have begun before there was something to close
 		_ = f.db.Close()
@@ -62,6 +68,9 @@ type facade struct {
 
 // Close is called by database/sql when the *sql.DB is closed.
 func (f *facade) Close() error {
+	if !f.pool.isOpen() {
+		return nil
+	}
 	f.pool.face.forget(f)
 	f.mu.Lock()
 	s := f.session
@@ -113,6 +122,9 @@ func (s *face) close() error {
 
 // Connect takes a lease, unless there is a session.
 func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
+	if err := f.pool.given("acquire", ctx, true); err != nil {
+		return nil, err
+	}
 	if c, err := f.join(); c != nil || err != nil {
 		return c, err
 	}
@@ -129,7 +141,12 @@ func (f *facade) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 // Driver implements driver.Connector.
-func (f *facade) Driver() driver.Driver { return f.pool.source.factory.Driver() }
+func (f *facade) Driver() driver.Driver {
+	if !f.pool.isOpen() {
+		return new(modernc.Driver)
+	}
+	return f.pool.source.factory.Driver()
+}
 
 // facadeConn is a lease in database/sql's hands.
 type facadeConn struct {

@@ -61,6 +61,9 @@ type Stats struct {
 
 // Stats returns the pool's figures. It is safe for concurrent use.
 func (p *Pool) Stats() Stats {
+	if !p.isOpen() {
+		return Stats{}
+	}
 	n := &p.counts
 	s := Stats{
 		MaxConns:        p.cfg.MaxConns,

@@ -79,10 +79,13 @@ type Statement struct {
 }
 
 // IsRepeatable tells whoever writes a Store whether Repeatable is among the options.
+// Those that are nil say nothing here; InTx refuses them.
 func IsRepeatable(opts ...TxOption) bool {
 	var o txOptions
 	for _, opt := range opts {
-		opt(&o)
+		if opt != nil {
+			opt(&o)
+		}
 	}
 	return o.repeatable
 }
@@ -127,6 +130,10 @@ func (t storeTx) Savepoint(ctx context.Context, fn func(ctx context.Context, tx 
 	return t.Tx.Savepoint(ctx, ofStore(fn))
 }
 
+// ofStore is the function for a Tx; nil stays nil.
 func ofStore(fn func(context.Context, StoreTx) error) func(context.Context, *Tx) error {
+	if fn == nil {
+		return nil
+	}
 	return func(ctx context.Context, tx *Tx) error { return fn(ctx, storeTx{tx}) }
 }

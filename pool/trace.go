@@ -7,7 +7,8 @@ import (
 
 // Tracer is told what a pool does. Start is called before an operation, and the
 // context that it returns is the operation's, and that of the operations within
-// it; the function that it returns is called once at the end and may be nil. A
+// it, or Start's own if it returns none; the function that it returns is called once
+// at the end and may be nil. A
 // Tracer must be safe for concurrent use, and may neither use the pool, which with
 // Start's context is ErrDeadlock, nor panic: what the operation holds would stay
 // held.
@@ -50,19 +51,22 @@ type span struct {
 
 // trace begins an operation. Without a tracer it does nothing.
 func (p *Pool) trace(ctx context.Context, op TraceOp) (context.Context, *span) {
-	if p.cfg.Tracer == nil {
+	if p.cfg.Tracer == nil || ctx == nil { // which is refused
 		return ctx, nil
 	}
 	op.Path = p.path
 	s := &span{start: time.Now()}
-	_, own := ctx.(housekeeping)
+	own := p.isOwn(ctx)
 	held := ctx.Value(txKey{p})
 	ctx, call := p.within(ctx, "Tracer", nil)
-	ctx, s.end = p.cfg.Tracer.Start(ctx, op)
+	given := ctx
+	if ctx, s.end = p.cfg.Tracer.Start(given, op); ctx == nil {
+		ctx = given
+	}
 	call.over.Store(true)
 	ctx = context.WithValue(ctx, txKey{p}, held)
-	if own {
-		ctx = housekeeping{ctx}
+	if own && !p.isOwn(ctx) { // the Tracer returned another one
+		ctx = p.housekeeping(ctx)
 	}
 	return ctx, s
 }

@@ -12,9 +12,16 @@ import (
 	"github.com/sqlane/sqlane/internal/lane"
 )
 
-// housekeeping is the context of maintenance's own waits, which Stats and
-// MaxWaiters leave out.
-type housekeeping struct{ context.Context }
+type ownKey struct{ pool *Pool }
+
+// housekeeping returns the context of maintenance's own waits, which Stats and
+// MaxWaiters leave out: so is whatever OnConnect makes of it.
+func (p *Pool) housekeeping(ctx context.Context) context.Context {
+	return context.WithValue(ctx, ownKey{p}, true)
+}
+
+// isOwn reports that maintenance waits with that context.
+func (p *Pool) isOwn(ctx context.Context) bool { return ctx.Value(ownKey{p}) != nil }
 
 // maxOwnWait is how long maintenance waits at most before it sees to the rest and
 // comes again: it alone takes back what was abandoned, and may be waiting for that.
@@ -23,7 +30,7 @@ const maxOwnWait = time.Second
 // patience is the longest wait of a caller with that context; negative if only the
 // context limits it.
 func (p *Pool) patience(ctx context.Context) time.Duration {
-	if _, own := ctx.(housekeeping); own && (p.cfg.AcquireTimeout < 0 || p.cfg.AcquireTimeout > maxOwnWait) {
+	if (p.cfg.AcquireTimeout < 0 || p.cfg.AcquireTimeout > maxOwnWait) && p.isOwn(ctx) {
 		return maxOwnWait
 	}
 	return p.cfg.AcquireTimeout
@@ -31,8 +38,7 @@ func (p *Pool) patience(ctx context.Context) time.Duration {
 
 // howToWait is how a caller with that context waits for a lane.
 func (p *Pool) howToWait(ctx context.Context) lane.Wait {
-	_, own := ctx.(housekeeping)
-	return lane.Wait{Timeout: p.patience(ctx), Uncounted: own}
+	return lane.Wait{Timeout: p.patience(ctx), Uncounted: p.isOwn(ctx)}
 }
 
 // waitFailed makes the pool's error out of a lane's.
@@ -41,7 +47,7 @@ func (p *Pool) waitFailed(ctx context.Context, op string, err error) error {
 	case isContextError(err):
 		return p.fail(op, nil, err)
 	case errors.Is(err, lane.ErrTimeout):
-		if _, own := ctx.(housekeeping); !own {
+		if !p.isOwn(ctx) {
 			p.counts.timeouts.Add(1)
 		}
 		return p.fail(op, ErrAcquireTimeout, nil, fmt.Sprintf("waited %v", p.patience(ctx)), p.holders())

@@ -62,7 +62,7 @@ func (p *Pool) careForLog(ctx context.Context, m *maintenance) {
 // begins it anew, if the readers let it within the limit. It waits for them
 // itself, between attempts: SQLite's own waiting knows no context.
 func (p *Pool) restartLog(ctx context.Context, limit time.Duration) (done bool, err error) {
-	l, err := p.acquire(housekeeping{ctx}, wish{op: "checkpoint", choice: choice{primary: true}}, &holder{ctx: WithLabel(ctx, "checkpoint")})
+	l, err := p.acquire(p.housekeeping(ctx), wish{op: "checkpoint", choice: choice{primary: true}}, &holder{ctx: WithLabel(ctx, "checkpoint")})
 	if err != nil {
 		return false, err
 	}

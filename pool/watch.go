@@ -54,7 +54,14 @@ import (
 // more than once, by several goroutines too.
 func (p *Pool) Watch(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) iter.Seq[error] {
 	return func(yield func(error) bool) {
-		if err := p.mayWatch(ctx); err != nil {
+		if yield == nil {
+			return
+		}
+		err := p.given("watch", ctx, fn != nil)
+		if err == nil {
+			err = p.mayWatch(ctx)
+		}
+		if err != nil {
 			yield(err)
 			return
 		}

@@ -9,8 +9,11 @@ import (
 type txKey struct{ pool *Pool }
 
 // TxFromContext returns the innermost transaction of this pool that the context
-// carries, or nil. OnConnect's carries none.
+// carries, or nil. OnConnect's carries none, nor does a nil one.
 func (p *Pool) TxFromContext(ctx context.Context) *Tx {
+	if ctx == nil {
+		return nil
+	}
 	tx, _ := ctx.Value(txKey{p}).(*Tx)
 	return tx
 }
@@ -33,9 +36,6 @@ type callback struct {
 // within returns the context for a callback, and what ends it.
 func (p *Pool) within(ctx context.Context, name string, c *conn) (context.Context, *callback) {
 	call := &callback{name: name, conn: c, tx: p.TxFromContext(ctx)}
-	if own, ok := ctx.(housekeeping); ok {
-		return housekeeping{context.WithValue(own.Context, txKey{p}, call)}, call
-	}
 	return context.WithValue(ctx, txKey{p}, call), call
 }
 

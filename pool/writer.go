@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/sqlane/sqlane/internal/bridge"
 	"github.com/sqlane/sqlane/internal/request"
 	"github.com/sqlane/sqlane/internal/sqlite"
 )
@@ -50,6 +51,9 @@ func (w Writer) QueryContext(ctx context.Context, query string, args ...any) (*s
 
 // QueryRowContext is QueryContext for at most one row; Scan reports the errors.
 func (w Writer) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if err := w.pool.given("query", ctx, true); err != nil {
+		return bridge.New().Row(nil, err)
+	}
 	if tx := w.pool.TxFromContext(ctx); tx != nil {
 		return tx.QueryRowContext(ctx, query, args...)
 	}
@@ -60,6 +64,9 @@ func (w Writer) QueryRowContext(ctx context.Context, query string, args ...any) 
 // PrepareContext is refused: the connection that a statement runs on is not known
 // before. Every connection keeps its statements prepared anyway.
 func (w Writer) PrepareContext(context.Context, string) (*sql.Stmt, error) {
+	if err := w.pool.given("prepare", context.Background(), true); err != nil {
+		return nil, err
+	}
 	return nil, w.pool.fail("prepare", errors.ErrUnsupported, nil, "a Writer has no connection to prepare on; use a Lease or a Tx")
 }
 
@@ -93,6 +100,9 @@ func (w Writer) query(ctx context.Context, query string, args []any) (*single, e
 // run returns when the statement is durable, whoever has run it: until then nobody
 // else may use the request.
 func (w Writer) run(ctx context.Context, q *request.Request, wants wantedRows) (*single, error) {
+	if err := w.pool.given("query", ctx, true); err != nil {
+		return nil, err
+	}
 	if err := sqlite.TimeFormat(w.pool.cfg.TimeFormat).Check(q.Args); err != nil { // here it concerns nobody else
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/internal/sqlite"
+	"github.com/sqlane/sqlane/internal/tap"
 	"github.com/sqlane/sqlane/pool"
 	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -98,6 +99,9 @@ func Heal(t testing.TB, p *pool.Pool) {
 
 func find(t testing.TB, p *pool.Pool) *database {
 	t.Helper()
+	if p == nil {
+		t.Fatalf("pooltest: the pool is nil")
+	}
 	d, ok := databases.Load(p)
 	if !ok {
 		t.Fatalf("pooltest: the pool was not opened by pooltest.New, or its test is over")
@@ -113,7 +117,7 @@ type faults struct {
 	broken bool
 	good   int            // broken: so many writes still succeed.
 	undo   []func() error // These end the others.
-	taps   []*sqlite.Tap
+	taps   []*tap.Tap
 }
 
 func (f *faults) set(change func(f *faults)) {
@@ -137,9 +141,9 @@ func (f *faults) heal() error {
 
 // connect has a connection meet the faults.
 func (f *faults) connect(conn driver.Conn) error {
-	tap := &sqlite.Tap{Begins: (&victim{faults: f}).begins, Writes: f.write}
-	f.set(func(f *faults) { f.taps = append(f.taps, tap) })
-	return tap.Connect(conn)
+	one := &tap.Tap{Begins: (&victim{faults: f}).begins, Writes: f.write}
+	f.set(func(f *faults) { f.taps = append(f.taps, one) })
+	return one.Connect(conn)
 }
 
 // disconnect ends that for all connections.

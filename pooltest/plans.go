@@ -2,6 +2,7 @@ package pooltest
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sqlane/sqlane/internal/plans"
@@ -35,12 +36,16 @@ func Waive(name, reason string) Rule { return Rule{waived: name, reason: reason}
 // Plans has SQLite explain every statement on the pool's database, as it is now, and
 // fails the test for each line of a plan that breaks a rule, with the statement, the
 // line and a remedy. Parameters are NULL. So it does for a statement that cannot be
-// prepared, for a Waive that names no statement, and for one whose statement breaks no
-// rule any more. See https://www.sqlite.org/eqp.html.
+// prepared, for a Waive that names no statement or gives no reason, for one whose
+// statement breaks no rule any more, and if there are no statements to look at. See
+// https://www.sqlite.org/eqp.html.
 //
 // A generated repository's Statements are what it is given.
 func Plans(t testing.TB, p *pool.Pool, statements []pool.Statement, rules ...Rule) {
 	t.Helper()
+	if p == nil {
+		t.Fatalf("pooltest: Plans: the pool is nil")
+	}
 	judges := make([]plans.Rule, 0, len(rules))
 	for _, r := range rules {
 		if r.judge != nil {
@@ -51,6 +56,9 @@ func Plans(t testing.TB, p *pool.Pool, statements []pool.Statement, rules ...Rul
 	if err != nil {
 		t.Fatalf("pooltest: Plans: %v", err)
 	}
+	if len(statements) == 0 {
+		t.Errorf("pooltest: Plans: there are no statements to look at; pass the repository's Statements()")
+	}
 	waived := make(map[string]bool)
 	for _, r := range rules {
 		if r.judge != nil {
@@ -58,6 +66,10 @@ func Plans(t testing.TB, p *pool.Pool, statements []pool.Statement, rules ...Rul
 		}
 		waived[r.waived] = true
 		switch {
+		case r.waived == "":
+			t.Errorf("pooltest: Waive(%q, %q) names no statement: the name is empty", r.waived, r.reason)
+		case strings.TrimSpace(r.reason) == "":
+			t.Errorf("pooltest: Waive(%q, %q) gives no reason; say why %s may break the rules", r.waived, r.reason, r.waived)
 		case !slices.ContainsFunc(statements, func(s pool.Statement) bool { return s.Name == r.waived }):
 			t.Errorf("pooltest: Waive(%q, %q) names no statement; take it away", r.waived, r.reason)
 		case !slices.ContainsFunc(found, func(f plans.Finding) bool { return f.Err == nil && f.Name == r.waived }):

@@ -149,6 +149,27 @@ func TestAWaiverThatIsNotNeededFailsTheTest(t *testing.T) {
 	}
 }
 
+func TestPlansThatLookAtNothingFailTheTest(t *testing.T) {
+	p := planned(t)
+	require.Equal(t, "pooltest: Plans: there are no statements to look at; pass the repository's Statements()",
+		run(t, func(t testing.TB) { pooltest.Plans(t, p, nil, pooltest.NoScan) }))
+}
+
+func TestAWaiverWithoutANameOrAReasonFailsTheTest(t *testing.T) {
+	p := planned(t)
+	statements := []pool.Statement{{Name: "Scans", SQL: "SELECT * FROM files"}, {SQL: "SELECT * FROM files"}}
+	for _, reason := range []string{"", " "} {
+		says := run(t, func(t testing.TB) {
+			pooltest.Plans(t, p, statements[:1], pooltest.NoScan, pooltest.Waive("Scans", reason))
+		})
+		require.Contains(t, says, `Waive("Scans", "`+reason+`") gives no reason; say why Scans may break the rules`)
+	}
+	says := run(t, func(t testing.TB) {
+		pooltest.Plans(t, p, statements, pooltest.NoScan, pooltest.Waive("Scans", "is asked for all"), pooltest.Waive("", "has no name"))
+	})
+	require.Equal(t, `pooltest: Waive("", "has no name") names no statement: the name is empty`, says)
+}
+
 func TestAStatementThatCannotBePreparedFailsTheTest(t *testing.T) {
 	says := run(t, func(t testing.TB) {
 		pooltest.Plans(t, planned(t), []pool.Statement{{Name: "Wrong", SQL: "SELECT * FROM nowhere"}, {Name: "Scans", SQL: "SELECT * FROM files"}}, pooltest.NoScan)

@@ -56,7 +56,10 @@ func Migrations(files fs.FS, opts ...migrate.Option) Option {
 func New(t testing.TB, opts ...Option) *pool.Pool {
 	t.Helper()
 	s := settings{}
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			t.Fatalf("pooltest: New: opts[%d] is nil", i)
+		}
 		opt(&s)
 	}
 	d := &database{t: t}
@@ -65,6 +68,9 @@ func New(t testing.TB, opts ...Option) *pool.Pool {
 		d.cfg.Path = filepath.Join(t.TempDir(), "test.db")
 	}
 	for _, change := range s.change {
+		if change == nil {
+			t.Fatalf("pooltest: New: Config's function is nil")
+		}
 		change(&d.cfg)
 	}
 	if err := d.open(t.Context(), &s); err != nil {

@@ -145,8 +145,13 @@ func TestEveryQueryHasATestOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestNoQueryScansATableWithoutAReason(t *testing.T) {
-	pooltest.Plans(t, openPool(t), repo.Statements(), pooltest.NoScan,
+func TestNoQueryScansATableOrSortsWithoutAReason(t *testing.T) {
+	pooltest.Plans(t, openPool(t), repo.Statements(), pooltest.NoScan, pooltest.NoTempBTree,
+		pooltest.Waive("ListAncestors", "sorts what lies above one directory, which is not many"),
+		pooltest.Waive("ListFilesByCategory", "merges what the index has for each type of the category, and keeps no more than it is asked for"),
+		pooltest.Waive("ListFilesByDate", "sorts those of one date by id, which are few"),
+		pooltest.Waive("ListFilesBySize", "sorts those of one size by id, which are few"),
+		pooltest.Waive("SummarizeDirectory", "sorts one row for each category"),
 		pooltest.Waive("SearchFilesBySubstring", "LIKE with a leading wildcard: walks the index of names"),
 		pooltest.Waive("SummarizeCategories", "sums up every file"),
 		pooltest.Waive("ListFileTypes", "is asked for all of them"),

@@ -179,6 +179,20 @@ func TestPlansAreJudgedUnlessATestWaivesThem(t *testing.T) {
 	require.Equal(t, 1, strings.Count(said, "\n"), said)
 }
 
+func TestPlansOfFixturesAreNotJudged(t *testing.T) {
+	dir := planned(t, simple, "Scans", "SELECT a FROM t WHERE a = ?")
+	for _, below := range []string{"testdata", filepath.Join("deep", "testdata", "one"), "data"} {
+		require.NoError(t, os.CopyFS(filepath.Join(dir, below), os.DirFS(planned(t, simple, "Scans", "SELECT a FROM t WHERE a = ?"))))
+		put(t, "package deep\n\n//go:generate sqlc generate -f "+filepath.ToSlash(filepath.Join(below, "sqlc.yaml"))+"\n", dir, filepath.Base(below)+".go")
+	}
+	said := looked(t, dir)
+	require.Contains(t, said, "queries/all.sql: Scans reads all of t")
+	require.Contains(t, said, "data/queries/all.sql: Scans reads all of t")
+	require.NotContains(t, said, "testdata")
+	require.Equal(t, 2, strings.Count(said, "\n"), said)
+	require.Contains(t, looked(t, filepath.Join(dir, "testdata")), "Scans", "it is asked for")
+}
+
 func TestTheSchemaIsReadAsSqlcReadsIt(t *testing.T) {
 	// Files before the migrations, the migrations, a pattern, and a file after them.
 	config := `{"version": "1", "packages": [{"engine": "sqlite", "path": "gen", "schema": ["first.sql", "schema", "more/*.sql"], "queries": "queries/all.sql"},

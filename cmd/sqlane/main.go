@@ -23,7 +23,8 @@
 //   - plans: no query reads a whole table or sorts by a temporary index, which are the
 //     rules pooltest.NoScan and pooltest.NoTempBTree. A query that may is named in a
 //     test, with pooltest.Waive("Name", "why"): check reads the tests for that, if the
-//     name is a literal;
+//     name is a literal. The queries of a sqlc.yaml below a directory named testdata are
+//     a test's, and only their generated code is looked at;
 //   - sqlc's vet, if sqlc.yaml has rules.
 //
 // Each finding is a line.

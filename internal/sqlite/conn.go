@@ -10,7 +10,6 @@
 // belong to whoever calls, one at a time; [Conn.Interrupt] alone may come from
 // elsewhere. So SQLite's own mutex of the connection is set aside, which would cost
 // more than to read a column does: only strangers find it, by [Conn.Lend].
-// Only a [Tap], which tests put onto a connection, has a mutex.
 package sqlite
 
 import (
@@ -70,25 +69,38 @@ func Open(ctx context.Context, factory driver.Connector, options Options) (*Conn
 	if err != nil {
 		return nil, err
 	}
-	under, ok := raw.(Driver)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("modernc.org/sqlite %s: %T lacks a method that sqlane needs", Version(), raw), raw.Close())
-	}
-	db, tls, err := handlesOf(raw)
+	c, err := Borrow(raw)
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	mutex, err := mutexAt(db, lib.Xsqlite3_db_mutex(tls, db))
-	if err != nil {
+	if c.mutex, err = mutexAt(c.db, lib.Xsqlite3_db_mutex(c.tls, c.db)); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	c := &Conn{driver: under, db: db, tls: tls, mutex: mutex, options: options, cache: newCache(options.CacheSize)}
+	c.options, c.cache = options, newCache(options.CacheSize)
 	if err := c.Install(); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	mutex.setAside()
+	c.mutex.setAside()
 	return c, nil
 }
+
+// Borrow returns a connection of the driver's that is somebody else's, to ask SQLite of
+// it: by Autocommit, Interrupt, Word, Path and the like. To prepare statements for it, to
+// lend and to close it is the owner's.
+func Borrow(raw driver.Conn) (*Conn, error) {
+	under, ok := raw.(Driver)
+	if !ok {
+		return nil, fmt.Errorf("modernc.org/sqlite %s: %T lacks a method that sqlane needs", Version(), raw)
+	}
+	db, tls, err := handlesOf(raw)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{driver: under, db: db, tls: tls}, nil
+}
+
+// Handles are SQLite's own connection, an sqlite3*, and the thread that calls it.
+func (c *Conn) Handles() (db uintptr, tls *libc.TLS) { return c.db, c.tls }
 
 // Install has SQLite ask this package: while a statement is prepared, and before
 // anything becomes permanent.

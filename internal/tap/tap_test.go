@@ -1,4 +1,4 @@
-package sqlite_test
+package tap_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sqlane/sqlane/internal/sqlite"
+	"github.com/sqlane/sqlane/internal/tap"
 	"github.com/stretchr/testify/require"
 	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
@@ -40,25 +41,25 @@ func writes() int32             { return lib.SQLITE_OK }
 func TestATapIsToldOfEachStatementAndWhetherItWrites(t *testing.T) {
 	a, b := raw(t, ":memory:"), raw(t, ":memory:")
 	var told []bool
-	tap := &sqlite.Tap{Writes: writes, Begins: func(c *sqlite.Conn, writes bool) { told = append(told, writes) }}
-	require.NoError(t, tap.Connect(a))
+	ours := &tap.Tap{Writes: writes, Begins: func(c *sqlite.Conn, writes bool) { told = append(told, writes) }}
+	require.NoError(t, ours.Connect(a))
 	require.NoError(t, exec(a, "SELECT * FROM n"))
 	require.NoError(t, exec(a, "INSERT INTO n VALUES (1)"))
 	require.NoError(t, exec(b, "INSERT INTO n VALUES (1)"))
 	require.Equal(t, []bool{false, true}, told, "and of no other connection's")
-	tap.Disconnect()
+	ours.Disconnect()
 	require.NoError(t, exec(a, "INSERT INTO n VALUES (1)"))
 	require.Len(t, told, 2)
 }
 
 func TestATapMayInterruptTheStatementThatBegins(t *testing.T) {
 	c := raw(t, ":memory:")
-	tap := &sqlite.Tap{Writes: writes, Begins: func(c *sqlite.Conn, writes bool) {
+	ours := &tap.Tap{Writes: writes, Begins: func(c *sqlite.Conn, writes bool) {
 		if writes && !c.Autocommit() {
 			c.Interrupt()
 		}
 	}}
-	require.NoError(t, tap.Connect(c))
+	require.NoError(t, ours.Connect(c))
 	require.NoError(t, exec(c, "INSERT INTO n VALUES (1)"))
 	require.NoError(t, exec(c, "BEGIN"))
 	require.ErrorContains(t, exec(c, "INSERT INTO n VALUES (2)"), "interrupted")
@@ -68,7 +69,7 @@ func TestATapMayInterruptTheStatementThatBegins(t *testing.T) {
 func TestATapMayRunStatementsWhileOneBegins(t *testing.T) {
 	c := raw(t, ":memory:")
 	word, within := "", false
-	tap := &sqlite.Tap{Writes: writes, Begins: func(c *sqlite.Conn, _ bool) {
+	ours := &tap.Tap{Writes: writes, Begins: func(c *sqlite.Conn, _ bool) {
 		if within {
 			return
 		}
@@ -76,7 +77,7 @@ func TestATapMayRunStatementsWhileOneBegins(t *testing.T) {
 		defer func() { within = false }()
 		word, _ = c.Word("PRAGMA max_page_count = 1")
 	}}
-	require.NoError(t, tap.Connect(c))
+	require.NoError(t, ours.Connect(c))
 	require.ErrorContains(t, exec(c, "INSERT INTO n VALUES (zeroblob(100000))"), "full")
 	require.Equal(t, "2", word)
 }
@@ -89,14 +90,14 @@ func TestATapDecidesWhatComesOfAWrite(t *testing.T) {
 			require.NoError(t, exec(a, "PRAGMA journal_mode = "+mode))
 			require.NoError(t, exec(a, "INSERT INTO n VALUES (1)"))
 			count, broken := 0, false
-			tap := &sqlite.Tap{Begins: begins, Writes: func() int32 {
+			ours := &tap.Tap{Begins: begins, Writes: func() int32 {
 				if count++; broken {
 					return lib.SQLITE_IOERR_WRITE
 				}
 				return lib.SQLITE_OK
 			}}
-			require.NoError(t, tap.Connect(a))
-			require.NoError(t, tap.Connect(a), "again")
+			require.NoError(t, ours.Connect(a))
+			require.NoError(t, ours.Connect(a), "again")
 			require.NoError(t, exec(a, "INSERT INTO n VALUES (2)"))
 			require.Positive(t, count)
 			broken = true
@@ -105,7 +106,7 @@ func TestATapDecidesWhatComesOfAWrite(t *testing.T) {
 			broken = false
 			require.NoError(t, exec(b, "INSERT INTO n VALUES (4)"))
 			require.Equal(t, before, count, "another connection")
-			tap.Disconnect()
+			ours.Disconnect()
 			require.NoError(t, exec(a, "INSERT INTO n VALUES (5)"))
 			require.Equal(t, before, count)
 		})
@@ -114,8 +115,8 @@ func TestATapDecidesWhatComesOfAWrite(t *testing.T) {
 
 func TestATapGivesWayToTheNextOne(t *testing.T) {
 	c := raw(t, filepath.Join(t.TempDir(), "a.db"))
-	count := func(n *int) *sqlite.Tap {
-		return &sqlite.Tap{Begins: begins, Writes: func() int32 { *n++; return lib.SQLITE_OK }}
+	count := func(n *int) *tap.Tap {
+		return &tap.Tap{Begins: begins, Writes: func() int32 { *n++; return lib.SQLITE_OK }}
 	}
 	var first, second int
 	old := count(&first)
@@ -128,40 +129,18 @@ func TestATapGivesWayToTheNextOne(t *testing.T) {
 }
 
 func TestATapNeedsAConnectionOfTheDriversThatIsOpen(t *testing.T) {
-	require.ErrorContains(t, (&sqlite.Tap{Begins: begins, Writes: writes}).Connect(nil), "lacks a method")
-	require.ErrorContains(t, (&sqlite.Tap{Begins: begins, Writes: writes}).Connect(likeTheDrivers{}), "has no field")
+	require.ErrorContains(t, (&tap.Tap{Begins: begins, Writes: writes}).Connect(nil), "lacks a method")
+	require.ErrorContains(t, (&tap.Tap{Begins: begins, Writes: writes}).Connect(likeTheDrivers{}), "has no field")
 }
 
 // likeTheDrivers has the driver's methods, and nothing else.
 type likeTheDrivers struct{ sqlite.Driver }
 
-func TestAPlanIsThatOfOneStatementWithoutArguments(t *testing.T) {
-	c := raw(t, ":memory:")
-	for _, text := range []string{"SELECT * FROM n WHERE v = ?", "-- a comment\nSELECT * FROM n WHERE v = :v; -- another"} {
-		lines, err := sqlite.Plan(c, text)
-		require.NoError(t, err)
-		require.Equal(t, []string{"SCAN n"}, lines)
-	}
-	lines, err := sqlite.Plan(c, "INSERT INTO n VALUES (?)")
-	require.NoError(t, err)
-	require.Empty(t, lines)
-	for text, says := range map[string]string{
-		"SELECT * FROM nowhere":            "no such table",
-		"SELECT * FROM n; SELECT * FROM n": "2 statements",
-		" ; ":                              "0 statements",
-	} {
-		_, err := sqlite.Plan(c, text)
-		require.ErrorContains(t, err, says)
-	}
-	_, err = sqlite.Plan(likeTheDrivers{}, "SELECT 1")
-	require.ErrorContains(t, err, "has no field")
-}
-
 func TestAPlanThatIsInterruptedIsAnError(t *testing.T) {
 	c := raw(t, ":memory:")
 	var conn *sqlite.Conn
-	tap := &sqlite.Tap{Writes: writes, Begins: func(c *sqlite.Conn, _ bool) { conn = c }}
-	require.NoError(t, tap.Connect(c))
+	ours := &tap.Tap{Writes: writes, Begins: func(c *sqlite.Conn, _ bool) { conn = c }}
+	require.NoError(t, ours.Connect(c))
 	s, err := c.Prepare("VALUES (1), (2)")
 	require.NoError(t, err)
 	defer s.Close()

@@ -1,4 +1,7 @@
-package sqlite
+// Package tap listens to a connection to SQLite, and has it fail. It is for tests, which
+// alone have it in their programs: what SQLite calls, it finds by addresses, and so by
+// variables of the package.
+package tap
 
 import (
 	"database/sql/driver"
@@ -7,6 +10,7 @@ import (
 	"reflect"
 	"sync"
 
+	"github.com/sqlane/sqlane/internal/sqlite"
 	"modernc.org/libc"
 	lib "modernc.org/sqlite/lib"
 )
@@ -17,13 +21,13 @@ import (
 type Tap struct {
 	// Begins is called when a statement begins to run, one of a trigger too. Of the
 	// connection Autocommit, Interrupt and Word may be used then.
-	Begins func(c *Conn, writes bool)
+	Begins func(c *sqlite.Conn, writes bool)
 	// Writes is called before SQLite writes to the database's file, or to its log if it
 	// has one when the tap is put on: a rollback journal is opened for each transaction.
 	// A code other than 0 is what comes of the write instead.
 	Writes func() (code int32)
 
-	conn *Conn
+	conn *sqlite.Conn
 }
 
 // writer is xWrite of https://www.sqlite.org/c3ref/io_methods.html.
@@ -45,20 +49,17 @@ var taps = struct {
 
 // Connect puts the tap onto a connection of the driver's.
 func (t *Tap) Connect(raw driver.Conn) error {
-	under, ok := raw.(Driver)
-	if !ok {
-		return fmt.Errorf("modernc.org/sqlite %s: %T lacks a method that sqlane needs", Version(), raw)
-	}
-	db, tls, err := handlesOf(raw)
+	c, err := sqlite.Borrow(raw)
 	if err != nil {
 		return err
 	}
-	t.conn = &Conn{driver: under, db: db, tls: tls}
+	t.conn = c
+	db, tls := c.Handles()
 	taps.mu.Lock()
 	taps.conns[db] = t
 	taps.mu.Unlock()
 	if rc := lib.Xsqlite3_trace_v2(tls, db, lib.SQLITE_TRACE_STMT, pointerTo(begins), db); rc != lib.SQLITE_OK {
-		return t.conn.failure(rc)
+		return failed("trace_v2", rc)
 	}
 	if t.conn.Path("main") == "" {
 		return nil // The database is in memory, and its journal too, which SQLite knows by its methods.
@@ -73,14 +74,14 @@ func (t *Tap) Connect(raw driver.Conn) error {
 
 // file puts the tap onto one file (https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html).
 func (t *Tap) file(which int32) error {
-	c := t.conn
-	found := lib.Xsqlite3_malloc(c.tls, int32(wordSize))
+	db, tls := t.conn.Handles()
+	found := lib.Xsqlite3_malloc(tls, int32(wordSize))
 	if found == 0 {
-		return c.failure(lib.SQLITE_NOMEM)
+		return failed("malloc", lib.SQLITE_NOMEM)
 	}
-	defer lib.Xsqlite3_free(c.tls, found)
-	if rc := lib.Xsqlite3_file_control(c.tls, c.db, 0, which, found); rc != lib.SQLITE_OK {
-		return c.failure(rc)
+	defer lib.Xsqlite3_free(tls, found)
+	if rc := lib.Xsqlite3_file_control(tls, db, 0, which, found); rc != lib.SQLITE_OK {
+		return failed("file_control", rc)
 	}
 	file := libc.AtomicLoadNUintptr(found, 0)
 	methods := libc.AtomicLoadNUintptr(file, 0)
@@ -95,14 +96,16 @@ func (t *Tap) file(which int32) error {
 	}
 	copied, there := taps.methods[methods]
 	if !there {
-		if copied = copyMethods(c.tls, methods); copied == 0 {
-			return c.failure(lib.SQLITE_NOMEM)
+		if copied = copyMethods(tls, methods); copied == 0 {
+			return failed("malloc", lib.SQLITE_NOMEM)
 		}
 		taps.methods[methods] = copied
 	}
 	libc.AtomicStoreNUintptr(file, copied, 0)
 	return nil
 }
+
+func failed(what string, rc int32) error { return fmt.Errorf("sqlite3_%s: result code %d", what, rc) }
 
 // copyMethods copies a file's methods, but for the one that writes; it returns 0 if
 // there is no memory. The caller holds taps.mu.
