@@ -127,11 +127,13 @@ lint: ## gofumpt, go vet, staticcheck, govulncheck
 	    echo "govulncheck: NOT CHECKED, the vulnerability database is out of reach:"; tail -n 1 <<<"$$out"; \
 	  else echo "$$out"; exit 1; fi; }
 
-# One of each system and word size that nothing here runs on. That is a minute of compiling for each, the first time.
-PLATFORMS ?= windows/amd64 darwin/arm64 freebsd/amd64 linux/386
+# Go has no darwin/386. Compiling SQLite takes most of a minute for each, the first time.
+PLATFORMS ?= $(filter-out darwin/386,$(foreach os,windows darwin linux freebsd,$(foreach arch,amd64 arm64 386,$(os)/$(arch))))
 
-vet-platforms: ## go vet, tests included, as on other systems (PLATFORMS='windows/arm64 linux/arm')
-	@for platform in $(PLATFORMS); do echo "go vet for $$platform"; CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet ./...; done
+platforms: ## build and vet for every platform, tests included, without cgo (PLATFORMS='windows/arm64 linux/arm')
+	@for platform in $(PLATFORMS); do \
+	  echo "go build and go vet for $$platform"; export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; go build ./...; go vet ./...; \
+	done
 
 cover: build/tools ## run all tests and fail below 95 % of what is covered
 	@mkdir -p build
@@ -153,11 +155,18 @@ generate-check: generate
 check-queries: build/tools ## what sqlane check says of this project: generated code, migrations, plans
 	go run ./cmd/sqlane check
 
+sqlc-check: build/tools ## sqlc diff, and sqlc vet with our rules
+	@$(TOOL) sqlc diff && echo "sqlc diff: clean"
+	@$(TOOL) sqlc vet && echo "sqlc vet: clean"
+
+release-check: ## compare the exported API with the last release's
+	@.ci/release-check
+
 build: ## build all modules; the product without cgo
 	CGO_ENABLED=0 go build ./...
 	cd tools && go mod verify
 
-ci: lint generate-check check-queries build vet-platforms ## everything that must pass
+ci: lint generate-check check-queries build sqlc-check release-check platforms ## everything that must pass
 	@mkdir -p build
 	@$(MAKE) --no-print-directory test-long TESTFLAGS='-coverpkg=$(COVERED) -coverprofile=build/cover.out'
 	@$(MAKE) --no-print-directory cover-check

@@ -11,12 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// block is a fenced piece of the README.
+// block is a fenced piece of a document.
 type block struct{ language, file, text string }
 
-func blocks(t *testing.T) (all []block) {
+func blocks(t *testing.T, document string) (all []block) {
 	t.Helper()
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile(document)
 	require.NoError(t, err)
 	var open *block
 	indent := ""
@@ -52,21 +52,20 @@ func TestTheREADMEsOwnSchemaWorksStepByStep(t *testing.T) {
 	dir := t.TempDir()
 	// The module under test stands in for the published one, and the pinned
 	// sqlc for the download of the same version.
-	const get, sqlc = "go get github.com/sqlane/sqlane", "go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1"
+	const get, sqlc = "go get github.com/sqlane/sqlane", generator
 	here := "go mod edit -require github.com/sqlane/sqlane@v0.0.0 -replace github.com/sqlane/sqlane=" + root + " && cp " + root + "/go.sum ."
-	pinned := "go tool -modfile=" + root + "/tools/go.mod sqlc"
 	tools, err := os.ReadFile("tools/go.mod")
 	require.NoError(t, err)
 	require.Contains(t, string(tools), "github.com/sqlc-dev/sqlc v1.31.1 ", "the README names the version that is pinned")
 
 	var commands, files int
-	for _, b := range blocks(t) {
+	for _, b := range blocks(t, "README.md") {
 		switch {
 		case b.file != "":
 			files++
 			path := filepath.Join(dir, b.file)
 			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-			require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(b.text, sqlc, pinned)), 0o644))
+			require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(b.text, sqlc, pinned(root))), 0o644))
 		case b.language == "sh" && strings.HasPrefix(b.text, "make "):
 			out, err := command(t, root, "make -n "+strings.TrimPrefix(b.text, "make "))
 			require.NoError(t, err, out)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/sqlane/sqlane/bench/peers"
 	"github.com/sqlane/sqlane/gen"
+	"github.com/sqlane/sqlane/internal/terminal"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,8 +27,14 @@ func tiny() scale {
 	}
 }
 
+// asProgram makes the test binary bench itself.
+const asProgram = "SQLANE_TEST_BENCH"
+
 // TestMain is the program itself where a test has a peer measured apart.
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
 	if len(os.Args) > 1 && os.Args[1] == "-apart" {
 		os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}
@@ -49,7 +57,7 @@ func inProcess(s scale) (all []workload) {
 func TestEveryPeerDoesEveryWorkload(t *testing.T) {
 	out := t.TempDir()
 	p := plan{scale: tiny(), workloads: inProcess(tiny()), peers: peers.All()}
-	require.NoError(t, p.run(t.Context(), t.TempDir(), out, "", &bytes.Buffer{}))
+	require.NoError(t, p.run(t.Context(), t.TempDir(), out, "", terminal.NewLine(io.Discard)))
 
 	var d struct {
 		Targets []verdict
@@ -135,7 +143,7 @@ func TestAPeerThatIsFastByLosingRowsEndsTheRun(t *testing.T) {
 		}
 	}
 	require.NotEmpty(t, p.workloads)
-	require.ErrorIs(t, p.run(t.Context(), t.TempDir(), t.TempDir(), "", &bytes.Buffer{}), errWrong)
+	require.ErrorIs(t, p.run(t.Context(), t.TempDir(), t.TempDir(), "", terminal.NewLine(io.Discard)), errWrong)
 }
 
 func TestATableIsTheSameWhereverItIsMade(t *testing.T) {

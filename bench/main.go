@@ -18,13 +18,14 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/bench/peers"
+	"github.com/sqlane/sqlane/internal/terminal"
 )
 
 const usage = `bench measures sqlane beside its peers, which take turns, and writes RESULTS.md,
 results.json and plots.
 
 Usage: bench [-quick] [-only REGEXP] [-peers REGEXP] [-runs N] [-dir DIR] [-out DIR]
-             [-tree DIR] [-readme FILE]
+             [-tree DIR] [-readme FILE] [-list]
 
   -quick         two minutes instead of twenty: shorter runs, smaller curves
   -only REGEXP   only the workloads whose id matches: R1, W1|W2, S1
@@ -40,7 +41,7 @@ Usage: bench [-quick] [-only REGEXP] [-peers REGEXP] [-runs N] [-dir DIR] [-out 
   -list          list the workloads and the peers
 
 A workload's result is checked after every run: a row that was acknowledged and is
-not there ends the program.
+not there ends the program. How it gets on is shown on a terminal, on standard error.
 
 Exit codes: 0 done, 1 failed or a result is wrong, 2 wrong usage, 130 interrupted.
 `
@@ -153,7 +154,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	start := time.Now()
-	err = p.run(ctx, *dir, *out, *tree, stderr)
+	line := terminal.NewLine(stderr)
+	err = p.run(ctx, *dir, *out, *tree, line)
+	line.Stop()
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "bench: interrupted; no results are written")

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/bench/peers"
+	"github.com/sqlane/sqlane/internal/terminal"
 )
 
 // workloads lists everything that is measured, in this order.
@@ -101,7 +101,7 @@ func (r *result) of(peer string) *series {
 	return nil
 }
 
-func (p plan) run(ctx context.Context, dir, out, tree string, progress io.Writer) (err error) {
+func (p plan) run(ctx context.Context, dir, out, tree string, line *terminal.Line) (err error) {
 	start, where := time.Now(), thisMachine(dir, p.peers)
 	dir, err = os.MkdirTemp(dir, "sqlane-bench-")
 	if err != nil {
@@ -116,6 +116,7 @@ func (p plan) run(ctx context.Context, dir, out, tree string, progress io.Writer
 		scale: p.scale, dir: dir, template: filepath.Join(dir, "template.db"),
 		cache: filepath.Dir(self), programs: filepath.Dir(self), self: self, tree: tree, sound: map[string]bool{},
 	}
+	line.Doing("making the database")
 	if err := makeDatabase(ctx, b.template, b.rows); err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (p plan) run(ctx context.Context, dir, out, tree string, progress io.Writer
 		total += w.weight
 	}
 	for i, w := range p.workloads {
-		fmt.Fprintf(progress, "%5.0fs  %d/%d  %-16s %s\n", time.Since(start).Seconds(), i+1, len(p.workloads), w.ID, w.Title)
+		line.Doing(fmt.Sprintf("%d of %d: %s, %s", i+1, len(p.workloads), w.ID, w.Title))
 		share += w.weight
 		if w.table > 0 { // a large one takes longer to make, once, than to measure
 			begun := time.Now()

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mattn/go-isatty"
+	"github.com/sqlane/sqlane/internal/terminal"
 	"github.com/sqlane/sqlane/torture/bank"
 	"github.com/sqlane/sqlane/torture/child"
 	"github.com/sqlane/sqlane/torture/crash"
@@ -37,7 +37,7 @@ Usage: torture [-short] [-only SECTION,...] [-seed N] [-dir DIR]
                  when exactly they meet the processes is chance all the same
   -dir DIR       where to work; default: the system's temporary directory
 
-Progress goes to standard error. Ctrl-C ends it with the table so far; so does
+How it gets on is shown on a terminal, on standard error. Ctrl-C ends it with the table so far; so does
 whoever stops reading that.
 Power loss and I/O errors need root and /dev/fuse; without them the table says
 that they were not tried.
@@ -89,7 +89,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	help := fmt.Sprintf(usage, strings.Join(names, ", "))
 	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	plan := trial.Plan{Progress: progress(stderr)}
+	line := terminal.NewLine(stderr)
+	defer line.Stop()
+	plan := trial.Plan{Progress: func(format string, args ...any) { line.Doing(fmt.Sprintf(format, args...)) }}
 	flags.BoolVar(&plan.Short, "short", false, "")
 	flags.Uint64Var(&plan.Seed, "seed", uint64(time.Now().UnixNano()), "")
 	flags.StringVar(&plan.Dir, "dir", "", "")
@@ -136,7 +138,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 			rows = append(rows, s.run(ctx, plan)...)
 		}
 	}
-	plan.Progress("")
+	line.Stop()
 	interrupted := ctx.Err() != nil
 	for i := range rows {
 		if interrupted && rows[i].Untried() {
@@ -157,21 +159,4 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		code = 1
 	}
 	return code
-}
-
-// progress writes over one line of a terminal. Elsewhere it writes a line when
-// some seconds have passed.
-func progress(to io.Writer) func(format string, args ...any) {
-	if f, ok := to.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-		return func(format string, args ...any) {
-			fmt.Fprintf(to, "\r\x1b[K"+format, args...)
-		}
-	}
-	var last time.Time
-	return func(format string, args ...any) {
-		if time.Since(last) > 5*time.Second && format != "" {
-			last = time.Now()
-			fmt.Fprintf(to, format+"\n", args...)
-		}
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,8 +13,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/gen"
 	"github.com/sqlane/sqlane/repo"
@@ -31,23 +34,25 @@ type tally struct {
 // entries is how many files and directories were met.
 func (n *tally) entries() int64 { return n.files.Load() + n.directories.Load() }
 
+// soFar is what is shown of a run that goes on.
+func (n *tally) soFar(took time.Duration) string {
+	met := n.entries()
+	return fmt.Sprintf("indexing: %s entries, %s a second", humanize.Comma(met), humanize.Comma(int64(float64(met)/took.Seconds())))
+}
+
 // indexer is one indexing run.
 type indexer struct {
-	repo     *repo.Repo
-	now      column.Time
-	n        tally
-	progress *progress
-	pending  stack
+	repo    *repo.Repo
+	now     column.Time
+	n       tally
+	said    io.Writer // what could not be read
+	pending stack
 }
 
 // index runs the index command: one run, and one row in the log, for each tree.
 func index(ctx context.Context, a *app) error {
-	roots, err := trees(a.args)
-	if err != nil {
-		return err
-	}
 	var reports []report
-	for _, root := range roots {
+	for _, root := range a.args {
 		r, err := indexTree(ctx, a, root)
 		if err != nil {
 			return err
@@ -59,40 +64,42 @@ func index(ctx context.Context, a *app) error {
 
 // trees checks the directories before anything is written, and leaves out what
 // lies in another one of them.
-func trees(args []string) ([]string, error) {
+func trees(a *app) error {
 	var roots []string
-	for _, arg := range args {
+	for _, arg := range a.args {
 		path, err := filepath.Abs(arg)
 		if err == nil {
 			path, err = filepath.EvalSymlinks(path)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !info.IsDir() {
-			return nil, fmt.Errorf("%s is not a directory; name the one that it lies in", arg)
+			return fmt.Errorf("%s is not a directory; name the one that it lies in", arg)
 		}
 		roots = append(roots, path)
 	}
 	slices.Sort(roots)
-	return slices.CompactFunc(roots, func(a, b string) bool {
+	a.args = slices.CompactFunc(roots, func(a, b string) bool {
 		return a == b || strings.HasPrefix(b, strings.TrimSuffix(a, "/")+"/")
-	}), nil
+	})
+	return nil
 }
 
 func indexTree(ctx context.Context, a *app, root string) (report, error) {
 	start := time.Now()
-	x := &indexer{repo: a.repo, now: column.At(start), progress: newProgress(a.err)}
-	x.progress.watch(&x.n)
+	x := &indexer{repo: a.repo, now: column.At(start), said: a.err}
+	a.line.Watch(func() string { return x.n.soFar(time.Since(start)) })
 	err := x.walk(ctx, root)
 	if err == nil {
+		a.line.Doing("adding up the sizes of folders")
 		err = x.sumUp(ctx, root)
 	}
-	x.progress.stop()
+	a.line.Watch(nil)
 
 	operation := column.Indexed
 	switch {
@@ -113,6 +120,11 @@ func indexTree(ctx context.Context, a *app, root string) (report, error) {
 	}
 	return x.report(root, time.Since(start)), err
 }
+
+// say tells of what is left out.
+func (x *indexer) say(err error) { fmt.Fprintln(x.said, oneLine(err.Error())) }
+
+func isTooLong(err error) bool { return errors.Is(err, syscall.ENAMETOOLONG) }
 
 // walk takes up a tree with many goroutines, each with some directories at a time.
 func (x *indexer) walk(ctx context.Context, root string) error {
@@ -301,10 +313,10 @@ func (x *indexer) describe(directory int64, path string, f fs.DirEntry) (entry f
 			x.n.vanished.Add(1)
 		case isTooLong(err):
 			x.n.tooLong.Add(1)
-			x.progress.say("%v", err)
+			x.say(err)
 		default:
 			x.n.unreadable.Add(1)
-			x.progress.say("%v", err)
+			x.say(err)
 		}
 		return entry, nil, false
 	}
@@ -385,7 +397,7 @@ func (x *indexer) unreadable(ctx context.Context, dir string, isRoot bool, err e
 	if isRoot {
 		return err
 	}
-	x.progress.say("%v", err)
+	x.say(err)
 	if isTooLong(err) {
 		x.n.tooLong.Add(1)
 		return nil

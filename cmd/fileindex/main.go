@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/sqlane/sqlane/internal/terminal"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/repo"
 	"github.com/sqlane/sqlane/schema"
@@ -41,8 +42,9 @@ type app struct {
 	repo     *repo.Repo
 	pool     *pool.Pool
 	out, err io.Writer
-	db       string // the database's path
-	terminal bool   // out can be drawn on
+	line     *terminal.Line // It shows on a terminal what is being done.
+	db       string         // the database's path
+	terminal bool           // out can be drawn on
 	json     bool
 	limit    int64
 	args     []string
@@ -52,11 +54,13 @@ type app struct {
 type command struct {
 	args   string // what follows its name
 	help   string
+	doing  string // what is shown while it is at work; "": it shows that itself
 	writes bool
 	quiet  bool  // it tells itself what the pool would log
 	limit  int64 // default of -n; 0: it has none
 	min    int   // fewest arguments
 	max    int   // most arguments; -1: any number
+	check  func(a *app) error // It looks at the arguments before the database is opened, or made; nil: there is nothing to look at.
 	run    func(ctx context.Context, a *app) error
 }
 
@@ -64,13 +68,13 @@ var order = []string{"index", "watch", "search", "list", "largest", "summary", "
 
 func commands() map[string]command {
 	return map[string]command{
-		"index":   {args: "DIR...", help: "index directory trees; a second run takes up what changed", writes: true, min: 1, max: -1, run: index},
+		"index":   {args: "DIR...", help: "index directory trees; a second run takes up what changed", writes: true, min: 1, max: -1, check: trees, run: index},
 		"watch":   {args: "DIR", help: "show what is indexed below DIR while others index, until interrupted", quiet: true, min: 1, max: 1, run: watch},
-		"search":  {args: "TEXT", help: "find entries whose name begins with TEXT, then those that contain it", limit: 50, min: 1, max: 1, run: search},
-		"list":    {args: "DIR", help: "list an indexed directory", min: 1, max: 1, run: list},
-		"largest": {help: "list the largest files", limit: 10, run: largest},
-		"summary": {help: "count files and add up sizes by category", run: summary},
-		"log":     {help: "list the latest indexing runs", limit: 20, run: runs},
+		"search":  {args: "TEXT", doing: "searching", help: "find entries whose name begins with TEXT, then those that contain it", limit: 50, min: 1, max: 1, run: search},
+		"list":    {args: "DIR", doing: "listing", help: "list an indexed directory", min: 1, max: 1, run: list},
+		"largest": {doing: "looking for the largest", help: "list the largest files", limit: 10, run: largest},
+		"summary": {doing: "adding up", help: "count files and add up sizes by category", run: summary},
+		"log":     {doing: "looking at the log", help: "list the latest indexing runs", limit: 20, run: runs},
 	}
 }
 
@@ -91,6 +95,7 @@ Symbolic links are entries and are not followed. What cannot be read is counted
 and reported, and what is known of it stays. A name that is not UTF-8 is stored
 with \xHH for each such byte.
 
+What takes longer than a moment is shown on a terminal meanwhile, on standard error.
 On a terminal watch draws its summary anew after each change; elsewhere it prints
 another line. If the database is moved away, it says so and goes on when that is
 back.
@@ -106,7 +111,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // runWith runs a command on a pool that is configured so, but for the path.
 func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg pool.Config) int {
-	a := &app{out: stdout, err: stderr, terminal: isScreen(stdout)}
+	line := terminal.NewLine(stderr)
+	defer line.Stop()
+	a := &app{out: line.Above(stdout), err: line.Above(stderr), line: line, terminal: terminal.IsScreen(stdout)}
 	var stats bool
 	n := int64(-1) // not given
 	flags := flag.NewFlagSet("fileindex", flag.ContinueOnError)
@@ -127,7 +134,7 @@ func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg p
 	// Flags may stand before the command and behind it.
 	rest, err := parse(flags, args)
 	switch {
-	case errors.Is(err, flag.ErrHelp), err == nil && len(rest) == 1 && rest[0] == "help":
+	case errors.Is(err, flag.ErrHelp), err == nil && len(rest) > 0 && rest[0] == "help":
 		usage(stdout)
 		return done
 	case err != nil:
@@ -162,6 +169,7 @@ func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg p
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	err = a.on(ctx, cfg, cmd)
+	line.Stop()
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = errInterrupted
 	}
@@ -200,6 +208,11 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, err error) {
 
 // on opens the database and runs a command on it.
 func (a *app) on(ctx context.Context, cfg pool.Config, cmd command) (err error) {
+	if cmd.check != nil {
+		if err := cmd.check(a); err != nil {
+			return err
+		}
+	}
 	if cmd.writes {
 		if err := os.MkdirAll(filepath.Dir(cfg.Path), 0o700); err != nil {
 			return fmt.Errorf("%w; name another database with -db", err)
@@ -207,10 +220,12 @@ func (a *app) on(ctx context.Context, cfg pool.Config, cmd command) (err error) 
 	} else if _, err := os.Stat(cfg.Path); err != nil {
 		return fmt.Errorf("there is no index at %s; make one with fileindex index", cfg.Path)
 	}
+	a.line.Doing("opening the index")
 	if a.pool, err = pool.Open(ctx, cfg); err != nil {
 		return err
 	}
 	defer func() {
+		a.line.Doing("closing the index")
 		if closing := a.pool.Close(); err == nil {
 			err = closing
 		}
@@ -219,6 +234,7 @@ func (a *app) on(ctx context.Context, cfg pool.Config, cmd command) (err error) 
 	if err := a.prepare(ctx, cmd.writes); err != nil {
 		return err
 	}
+	a.line.Doing(cmd.doing)
 	return cmd.run(ctx, a)
 }
 
@@ -254,7 +270,7 @@ func explain(db string, err error) string {
 	case errors.Is(err, pool.ErrBusy):
 		return fmt.Sprintf("%s is locked by another program; try again when that has finished", db)
 	case pool.IsCorrupt(err):
-		return fmt.Sprintf("%s is damaged or no database; delete it and index again, or name another with -db", db)
+		return fmt.Sprintf("%s is damaged or no database; name another with -db, or delete it if it was an index, and index again", db)
 	}
 	return oneLine(err.Error())
 }

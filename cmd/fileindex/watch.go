@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -169,6 +167,3 @@ func (w watched) run(sep string) string {
 	w.LastRun.print(&b, sep)
 	return b.String()
 }
-
-// isScreen reports that a terminal can be drawn on.
-func isScreen(out io.Writer) bool { return isTerminal(out) && os.Getenv("TERM") != "dumb" }

@@ -19,6 +19,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/repo"
+	"github.com/sqlane/sqlane/schema"
 	"github.com/stretchr/testify/require"
 )
 
@@ -120,8 +121,10 @@ func (b bench) indexElsewhere(dir string) {
 func emptyBench(t *testing.T) bench {
 	t.Helper()
 	b := newBench(t)
-	code, _, _ := b.run("index", filepath.Join(t.TempDir(), "none"))
-	require.Equal(t, failed, code)
+	p, err := pool.Open(t.Context(), pool.Config{Path: b.db})
+	require.NoError(t, err)
+	require.NoError(t, schema.Up(t.Context(), p.DB()))
+	require.NoError(t, p.Close())
 	return b
 }
 
@@ -223,16 +226,16 @@ func TestWatchSaysThatTheDatabaseIsAwayAndGoesOnWhenItIsBack(t *testing.T) {
 	require.Equal(t, "fileindex: interrupted\n", stderr)
 }
 
-// terminal is what a terminal shows of what was written to it. It knows what watch
+// emulator is what a terminal shows of what was written to it. It knows what watch
 // tells it.
-type terminal struct {
+type emulator struct {
 	rows []string
 	row  int
 }
 
 var control = regexp.MustCompile(`\x1b\[(\??[0-9]*)([A-Za-z])|[\r\n]|[^\x1b\r\n]+`)
 
-func (s *terminal) write(t testing.TB, text string) {
+func (s *emulator) write(t testing.TB, text string) {
 	t.Helper()
 	for _, m := range control.FindAllStringSubmatch(text, -1) {
 		for len(s.rows) <= s.row {
@@ -290,7 +293,7 @@ func TestOnATerminalWatchDrawsInPlace(t *testing.T) {
 	go func() {
 		ended <- watch(ctx, &app{pool: p, repo: repo.New(p), db: b.db, out: out, err: io.Discard, terminal: true, args: []string{root}})
 	}()
-	screen := &terminal{rows: []string{"$ fileindex watch"}, row: 1}
+	screen := &emulator{rows: []string{"$ fileindex watch"}, row: 1}
 	until := func(text string) []string {
 		for {
 			select {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/sqlane/sqlane/internal/terminal"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, goList)) }
@@ -46,6 +48,9 @@ file beside it:
 
   //go:generate go run github.com/sqlane/sqlane/cmd/repogen -gen ../gen -out repo_gen.go
 
+What takes longer than a moment, as go list may, is shown on a terminal meanwhile, on
+standard error.
+
 Exit codes: 0 done, 1 failed (the old file stays), 2 wrong usage.
 `
 
@@ -72,7 +77,10 @@ func run(args []string, stdout, stderr io.Writer, list lister) int {
 	case *path != "" && !isImportPath(*path):
 		return misused(stderr, fmt.Sprintf("-import %q is no import path", *path))
 	}
+	line := terminal.NewLine(stderr)
+	line.Doing("finding the types of " + *dir)
 	queries, err := generate(*dir, *out, *name, *path, list)
+	line.Stop()
 	if err != nil {
 		fmt.Fprintln(stderr, "repogen:", strings.ReplaceAll(err.Error(), "\n", `\n`))
 		return 1

@@ -129,7 +129,7 @@ func TestBadInputIsOneClearLineAndTheOldOutputStays(t *testing.T) {
 func TestAnUnwritableOutputIsOneClearLine(t *testing.T) {
 	code, _, stderr := repogen("-gen", "testdata/shop/gen", "-out", filepath.Join(t.TempDir(), "none", "repo.go"))
 	require.Equal(t, 1, code)
-	require.Regexp(t, `^repogen: [^\n]+no such file or directory\n$`, stderr)
+	require.Regexp(t, `^repogen: [^\n]+no such file or directory; make the directory that -out names\n$`, stderr)
 
 	directory := filepath.Join(t.TempDir(), "repo.go")
 	require.NoError(t, os.Mkdir(directory, 0o755))

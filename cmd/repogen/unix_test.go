@@ -19,7 +19,13 @@ import (
 // It is a process of its own, since the test's writes files too.
 const withSmallDisk = "SQLANE_TEST_SMALL_DISK"
 
+// asProgram makes the test binary repogen itself.
+const asProgram = "SQLANE_TEST_REPOGEN"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
 	if os.Getenv(withSmallDisk) != "" {
 		os.Exit(onSmallDisk())
 	}

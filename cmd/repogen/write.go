@@ -137,6 +137,9 @@ func replace(file string, source []byte) (err error) {
 	if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, source) {
 		return nil
 	}
+	if _, err := os.Stat(filepath.Dir(file)); err != nil {
+		return fmt.Errorf("%w; make the directory that -out names", err)
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(file), ".repogen-*")
 	if err != nil {
 		return err

@@ -91,7 +91,7 @@ func (c *checkup) relative(name string) string {
 
 // read finds out what the project consists of.
 func (c *checkup) read() error {
-	c.step("reading " + c.arg)
+	c.line.Doing("reading " + c.arg)
 	err := goFiles(c.dir, func(name string, text []byte) error {
 		for _, query := range waived(name, text) {
 			c.waived[query] = true
@@ -147,7 +147,7 @@ func (c *checkup) config(ctx context.Context, name string, run sqlcRun) error {
 	if err != nil {
 		return err
 	}
-	c.step("comparing generated code: sqlc diff")
+	c.line.Doing("comparing generated code: sqlc diff")
 	said, failed, err := c.tool(ctx, run.dir, run.argv("diff"))
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (c *checkup) config(ctx context.Context, name string, run sqlcRun) error {
 		c.sqlcSays(name, said, "files that sqlc makes are missing; run go generate")
 	}
 	if vetted {
-		c.step("sqlc vet")
+		c.line.Doing("sqlc vet")
 		said, failed, err := c.tool(ctx, run.dir, run.argv("vet"))
 		if err != nil {
 			return err
@@ -243,7 +243,7 @@ func (c *checkup) tool(ctx context.Context, dir string, argv []string) (said []s
 
 // repository has repogen write elsewhere, and compares.
 func (c *checkup) repository(ctx context.Context, d directive) error {
-	c.step("comparing generated code: repogen")
+	c.line.Doing("comparing generated code: repogen")
 	at, out := d.flag("out")
 	out = beside(d.file, out)
 	elsewhere, err := os.MkdirTemp(c.temp, "repogen-")
@@ -299,7 +299,7 @@ func (c *checkup) source(ctx context.Context, config string, s source) (err erro
 		c.finding(s.out, "%v", err)
 		return nil
 	}
-	c.step("applying the migrations")
+	c.line.Doing("applying the migrations")
 	p, err := pool.Open(ctx, pool.Config{Path: pool.Memory, MaxConns: 1, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
@@ -312,7 +312,7 @@ func (c *checkup) source(ctx context.Context, config string, s source) (err erro
 		c.finding(config, "the schema cannot be made: %v", err)
 		return nil
 	}
-	c.step("planning the queries")
+	c.line.Doing("planning the queries")
 	for _, g := range made {
 		at := slices.IndexFunc(queries, func(name string) bool { return filepath.Base(name) == g.source })
 		if at < 0 {

@@ -123,7 +123,9 @@ func TestAProjectFromInitBuildsGeneratesRunsAndPassesItsTestUntilSomethingDrifts
 func looked(t *testing.T, dir string) string {
 	t.Helper()
 	var out bytes.Buffer
-	c := &checkup{app: &app{terminal: newTerminal(&out, &out), arg: "."}, dir: dir, temp: t.TempDir(), configs: map[string]sqlcRun{}, waived: map[string]bool{}, said: map[string]bool{}}
+	a := newApp(&out, &out)
+	a.arg = "."
+	c := &checkup{app: a, dir: dir, temp: t.TempDir(), configs: map[string]sqlcRun{}, waived: map[string]bool{}, said: map[string]bool{}}
 	c.sqlc = "sqlc" // it is not run
 	require.NoError(t, c.read())
 	for config := range c.configs {

@@ -181,7 +181,7 @@ func (x *examination) whole(ctx context.Context) error {
 		{"looking at the sizes", x.pages},
 		{"adding up the tables", x.tables},
 	} {
-		x.step(part.doing)
+		x.line.Doing(part.doing)
 		err := part.look(ctx)
 		switch {
 		case err == nil:

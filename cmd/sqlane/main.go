@@ -58,7 +58,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"unicode"
+
+	"github.com/sqlane/sqlane/internal/terminal"
 )
 
 func main() {
@@ -85,10 +86,21 @@ var (
 
 // app is one run of the program.
 type app struct {
-	*terminal
-	arg    string // DIR or DB
+	out    io.Writer
+	line   *terminal.Line // It shows on a terminal what is being done.
+	arg    string         // DIR or DB
 	module string
 	sqlc   string
+}
+
+func newApp(stdout, stderr io.Writer) *app {
+	line := terminal.NewLine(stderr)
+	return &app{out: line.Above(stdout), line: line}
+}
+
+// say prints a line.
+func (a *app) say(format string, args ...any) {
+	fmt.Fprintln(a.out, terminal.Plain(fmt.Sprintf(format, args...)))
 }
 
 // command is one of the program's commands.
@@ -119,16 +131,17 @@ func usage(w io.Writer) {
                  spaces in double quotes; default: as the go:generate lines say
 
 check and doctor print one line for each thing that they find. For check that is a
-failure; for doctor damage is, which its lines call fault, but advice is not.
+failure; for doctor damage is, which its lines call fault, but advice is not. What
+takes longer than a moment is shown on a terminal meanwhile, on standard error.
 
 Exit codes: 0 done, 1 failed or something was found, 2 wrong usage, 130 interrupted.
 `)
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	a := &app{terminal: newTerminal(stdout, stderr)}
+	a := newApp(stdout, stderr)
 	err := a.command(ctx, args)
-	a.stop()
+	a.line.Stop()
 	switch {
 	case err == nil:
 		return done
@@ -141,7 +154,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errFound):
 		return failed
 	}
-	fmt.Fprintln(stderr, "sqlane:", oneLine(err.Error()))
+	fmt.Fprintln(stderr, "sqlane:", terminal.Plain(err.Error()))
 	if errors.Is(err, errUsage) {
 		return misused
 	}
@@ -200,20 +213,4 @@ func (a *app) command(ctx context.Context, args []string) error {
 		return c.run(ctx, a)
 	}
 	return wrong("there is no command %q", rest[0])
-}
-
-// oneLine shows what would command the terminal, or begin another line, as what it is.
-func oneLine(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		switch {
-		case r == '\n':
-			b.WriteString(`\n`)
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		}
-	}
-	return b.String()
 }

@@ -120,43 +120,6 @@ func TestNothingThatIsPrintedCommandsTheTerminal(t *testing.T) {
 	require.Equal(t, `sqlane: there is no file no\x1b[31m\nsuch`+"\n", stderr)
 }
 
-// screen is a terminal that tells of the first thing shown.
-type screen struct {
-	bytes.Buffer
-	shown chan struct{}
-}
-
-func (s *screen) Write(text []byte) (int, error) {
-	n, err := s.Buffer.Write(text)
-	select {
-	case s.shown <- struct{}{}:
-	default:
-	}
-	return n, err
-}
-
-func TestWhatTakesLongIsShownOnATerminalAndGoesBeforeALine(t *testing.T) {
-	s := &screen{shown: make(chan struct{}, 1)}
-	var out bytes.Buffer
-	term := &terminal{out: &out, err: s}
-	term.step("counting")
-	term.show(0, 1)
-	<-s.shown
-	term.say("found %d", 1)
-	term.stop()
-	require.Equal(t, "found 1\n", out.String())
-	require.True(t, strings.HasPrefix(s.String(), "\r\x1b[Kcounting ... 0s"), s.String())
-	require.True(t, strings.HasSuffix(s.String(), "\r\x1b[K"), s.String())
-}
-
-func TestNothingIsShownInAPipe(t *testing.T) {
-	r, w, err := os.Pipe()
-	require.NoError(t, err)
-	defer r.Close()
-	defer w.Close()
-	require.Nil(t, newTerminal(w, w).quit)
-}
-
 // TestTheModuleCanBeRunFromOutside: go run PACKAGE@VERSION refuses a module whose
 // go.mod has directives that count for itself alone.
 func TestTheModuleCanBeRunFromOutside(t *testing.T) {

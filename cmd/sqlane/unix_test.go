@@ -37,12 +37,3 @@ func TestASignalEndsWhatRunsAndLeavesNothing(t *testing.T) {
 		require.Empty(t, tree(t, temp))
 	}
 }
-
-func TestATerminalIsOne(t *testing.T) {
-	f, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
-	require.NoError(t, err)
-	defer f.Close()
-	term := newTerminal(f, f)
-	require.NotNil(t, term.quit)
-	term.stop()
-}

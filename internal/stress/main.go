@@ -21,6 +21,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/sqlane/sqlane/internal/stress/mix"
+	"github.com/sqlane/sqlane/internal/terminal"
 	"github.com/sqlane/sqlane/pool"
 	"go.uber.org/goleak"
 )
@@ -29,7 +30,7 @@ const usage = `stress does everything that a pool offers at once, in every journ
 memory, with 1, 2, 8 and 50 connections, waiting for other processes' locks
 (BusyTimeout) and not. One mode after the other gets an equal share of the time.
 It ends with the figures, at the first violation too, and after Ctrl-C with those
-so far. The databases go to $TMPDIR.
+so far. The databases go to $TMPDIR. How it gets on is shown on a terminal.
 
 With -soak it works in one mode all the time, backups and health checks beside,
 and sees that memory, goroutines, descriptors and the write-ahead log are no more
@@ -59,7 +60,13 @@ func main() {
 func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("stress", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	length := flags.Duration("for", 10*time.Minute, "")
+	length := 10 * time.Minute
+	flags.Func("for", "", func(text string) (err error) {
+		if length, err = time.ParseDuration(text); err != nil || length <= 0 {
+			return errors.New("no time; write 90s, 20m or 1h30m")
+		}
+		return nil
+	})
 	goroutines := flags.Int("goroutines", 100, "")
 	soak := flags.Bool("soak", false, "")
 	err := flags.Parse(args)
@@ -70,8 +77,6 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err != nil:
 	case flags.NArg() > 0:
 		err = fmt.Errorf("%q is no flag", flags.Arg(0))
-	case *length <= 0:
-		err = fmt.Errorf("-for %v is no time", *length)
 	case *goroutines < 1:
 		err = fmt.Errorf("-goroutines %d is less than 1", *goroutines)
 	}
@@ -88,7 +93,9 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if *soak {
 		todo = []round{soaking}
 	}
-	results, err := runAll(ctx, todo, dir, *length, *goroutines, stdout)
+	line := terminal.NewLine(stderr)
+	results, err := runAll(ctx, todo, dir, length, *goroutines, line)
+	line.Stop()
 	err = errors.Join(err, os.RemoveAll(dir))
 	report(stdout, results)
 	if *soak {
@@ -160,11 +167,9 @@ func descriptors() int {
 	return len(open)
 }
 
-// runAll runs the rounds until ctx ends or one fails.
-func runAll(ctx context.Context, todo []round, dir string, length time.Duration, goroutines int, out io.Writer) (results []result, err error) {
+// runAll runs the rounds until ctx ends or one fails. The line says how they get on.
+func runAll(ctx context.Context, todo []round, dir string, length time.Duration, goroutines int, line *terminal.Line) (results []result, err error) {
 	start := time.Now()
-	tick := time.NewTicker(10 * time.Second)
-	defer tick.Stop()
 	for i, r := range todo {
 		if ctx.Err() != nil {
 			break
@@ -172,7 +177,7 @@ func runAll(ctx context.Context, todo []round, dir string, length time.Duration,
 		left := length - time.Since(start)
 		// Not nothing, where those before took longer than they had.
 		share, cancel := context.WithTimeout(ctx, max(left/time.Duration(len(todo)-i), time.Second))
-		result, err := run(share, r, filepath.Join(dir, fmt.Sprintf("%d.db", i)), goroutines, tick.C, start, out)
+		result, err := run(share, r, filepath.Join(dir, fmt.Sprintf("%d.db", i)), goroutines, line)
 		cancel()
 		results = append(results, result)
 		if err != nil {
@@ -183,8 +188,7 @@ func runAll(ctx context.Context, todo []round, dir string, length time.Duration,
 }
 
 // run does one round until ctx ends, and whatever was begun by then to its end.
-// At each tick it says how it is getting on.
-func run(ctx context.Context, r round, path string, goroutines int, tick <-chan time.Time, start time.Time, out io.Writer) (res result, err error) {
+func run(ctx context.Context, r round, path string, goroutines int, line *terminal.Line) (res result, err error) {
 	res = result{round: r, before: measure()}
 	others := goleak.IgnoreCurrent()
 	began := time.Now()
@@ -197,6 +201,12 @@ func run(ctx context.Context, r round, path string, goroutines int, tick <-chan 
 	if err != nil {
 		return res, errors.Join(err, p.Close())
 	}
+	line.Watch(func() string {
+		s := p.Stats()
+		return fmt.Sprintf("%s: %d operations, %d connections open, %d callers waiting, WAL %s",
+			strings.ReplaceAll(r.String(), "\t", " "), m.Figures().Total, s.Open, s.Waiting, humanize.IBytes(uint64(s.WALBytes)))
+	})
+	defer line.Doing("")
 	done := make(chan error)
 	go func() { done <- m.Run(ctx, goroutines, 0) }()
 	resets := time.NewTicker(time.Second)
@@ -215,10 +225,6 @@ func run(ctx context.Context, r round, path string, goroutines int, tick <-chan 
 			if r == soaking && cared == nil {
 				cared = care(whole, p, filepath.Dir(path))
 			}
-		case <-tick:
-			s := p.Stats()
-			fmt.Fprintf(out, "%4.0fs  %-20s %8d operations, %2d connections open, %3d callers waiting, WAL %s\n", time.Since(start).Seconds(),
-				strings.ReplaceAll(r.String(), "\t", " "), m.Figures().Total, s.Open, s.Waiting, humanize.IBytes(uint64(s.WALBytes)))
 		case err = <-done:
 			running = false
 		}
