@@ -6,7 +6,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -55,18 +55,19 @@ func command(t *testing.T, dir, line string) (string, error) {
 	return string(out), err
 }
 
-// root is the product's folder.
-func root(t *testing.T) string {
+// pinned is the file of one of the tools that tools/go.mod pins. It stands in for the
+// download that a guide says.
+func pinned(t *testing.T, tool string) string {
 	t.Helper()
-	dir, err := filepath.Abs("..")
-	require.NoError(t, err)
-	return dir
+	out, err := command(t, "../tools", "GOFLAGS= go tool -n "+tool)
+	require.NoError(t, err, out)
+	return strings.TrimSpace(out)
 }
 
 // TestEveryGuideShowsWhatItsTestFileRuns leaves out those whose Go is whole files.
 func TestEveryGuideShowsWhatItsTestFileRuns(t *testing.T) {
 	for _, name := range []string{
-		"errors", "levels", "writing",
+		"errors", "levels", "live", "migrations", "writing",
 	} {
 		guides.Shown(t, name+".md", name+"_test.go")
 	}
