@@ -67,7 +67,7 @@ func pinned(t *testing.T, tool string) string {
 // TestEveryGuideShowsWhatItsTestFileRuns leaves out those whose Go is whole files.
 func TestEveryGuideShowsWhatItsTestFileRuns(t *testing.T) {
 	for _, name := range []string{
-		"errors", "levels", "live", "memory", "migrations", "operating", "testing", "tuning", "writing",
+		"comparison", "errors", "levels", "live", "memory", "migrations", "operating", "testing", "tuning", "writing",
 	} {
 		guides.Shown(t, name+".md", name+"_test.go")
 	}
