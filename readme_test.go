@@ -4,7 +4,6 @@ package sqlane_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,15 +11,6 @@ import (
 	"github.com/sqlane/sqlane/internal/guides"
 	"github.com/stretchr/testify/require"
 )
-
-func command(t *testing.T, dir, line string) (string, error) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", line)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
 
 func TestTheREADMEsCommandsAreTargetsAndItsLinesThoseOfTheProject(t *testing.T) {
 	project := guides.Files(t, "docs/start.md")
@@ -33,7 +23,7 @@ func TestTheREADMEsCommandsAreTargetsAndItsLinesThoseOfTheProject(t *testing.T) 
 			targets++
 			target, ok := strings.CutPrefix(b.Text, "make ")
 			require.True(t, ok, b.Text)
-			out, err := command(t, ".", "make -n "+target)
+			out, err := guides.Run(t, ".", "make -n "+target)
 			require.NoError(t, err, out)
 		case "go":
 			lines++
@@ -69,7 +59,7 @@ func TestAProjectIsMadeStepByStep(t *testing.T) {
 		case b.Language == "sh":
 			for line := range strings.Lines(b.Text) {
 				commands++
-				out, err := command(t, dir, strings.Replace(line, get, here, 1))
+				out, err := guides.Run(t, dir, strings.Replace(line, get, here, 1))
 				require.NoError(t, err, "%s%s", line, out)
 				if strings.HasPrefix(line, "go run .") {
 					require.Equal(t, "2 notes\n", out[strings.LastIndex(strings.TrimSpace(out), "\n")+1:])
@@ -79,7 +69,7 @@ func TestAProjectIsMadeStepByStep(t *testing.T) {
 	}
 	require.Equal(t, 7, files)
 	require.Equal(t, 6, commands)
-	out, err := command(t, dir, "go run .")
+	out, err := guides.Run(t, dir, "go run .")
 	require.Error(t, err)
 	require.Contains(t, out, "exists already")
 }

@@ -106,7 +106,7 @@ func TestTheGuidesMigrationsRebuildATableAndItsChildrenStay(t *testing.T) {
 			continue
 		}
 		ran++
-		out, err := command(t, dir, strings.Replace(b.Text, "go run github.com/pressly/goose/v3/cmd/goose@latest", pinned(t, "goose"), 1))
+		out, err := guides.Run(t, dir, strings.Replace(b.Text, "go run github.com/pressly/goose/v3/cmd/goose@latest", pinned(t, "goose"), 1))
 		require.NoError(t, err, out)
 		require.Regexp(t, `Pending +-- 00002_names\.sql`, out)
 	}

@@ -18,7 +18,7 @@ func TestTheQueriesOfTheGuideToSqlcAreTakenAndRunAndTheOthersRefused(t *testing.
 	root, err := filepath.Abs("..")
 	require.NoError(t, err)
 	sqlc, files, dir := pinned(t, "sqlc"), guides.Files(t, "sqlc-sqlite.md"), t.TempDir()
-	out, err := command(t, dir, sqlc+" version")
+	out, err := guides.Run(t, dir, sqlc+" version")
 	require.NoError(t, err, out)
 	_, prose := guides.Read(t, "sqlc-sqlite.md")
 	require.Contains(t, prose, strings.TrimSpace(out)+".")
@@ -49,7 +49,7 @@ func TestTheQueriesOfTheGuideToSqlcAreTakenAndRunAndTheOthersRefused(t *testing.
 		"go vet ./...",
 		"go test .",
 	} {
-		out, err := command(t, dir, line)
+		out, err := guides.Run(t, dir, line)
 		require.NoError(t, err, "%s\n%s", line, out)
 	}
 
@@ -63,20 +63,20 @@ func TestTheQueriesOfTheGuideToSqlcAreTakenAndRunAndTheOthersRefused(t *testing.
 		}
 		require.True(t, ok, "%s tells what sqlc says", name)
 		write(t, dir, "queries/refused.sql", query)
-		out, err := command(t, dir, sqlc+" generate")
+		out, err := guides.Run(t, dir, sqlc+" generate")
 		require.Error(t, err, name)
 		require.Contains(t, out, strings.TrimSpace(want))
 	}
 
 	// What is said besides.
 	write(t, dir, "queries/refused.sql", "-- name: Put :exec\nINSERT INTO notes (slug, title, created_at) VALUES (?, ?, ?) ON CONFLICT (slug) DO UPDATE SET title = ?;\n")
-	out, err = command(t, dir, sqlc+" generate && go run github.com/sqlane/sqlane/cmd/repogen -gen gen -out store/store_gen.go")
+	out, err = guides.Run(t, dir, sqlc+" generate && go run github.com/sqlane/sqlane/cmd/repogen -gen gen -out store/store_gen.go")
 	require.Error(t, err)
 	require.Contains(t, out, "excluded")
 	write(t, dir, "sqlc_only.sql", "ALTER TABLE notes_fts ADD COLUMN rank REAL NOT NULL;\n")
 	write(t, dir, "queries/refused.sql", "-- name: Ranks :many\nSELECT rank FROM notes_fts WHERE title MATCH ?;\n-- name: Max :one\nSELECT max(created_at) FROM notes;\n"+
 		"-- name: Cast :one\nSELECT CAST(max(created_at) AS DATETIME) FROM notes;\n")
-	out, err = command(t, dir, "sed -i 's/schema: schema/schema: [schema, sqlc_only.sql]/' sqlc.yaml && "+sqlc+" generate && cat gen/querier.go")
+	out, err = guides.Run(t, dir, "sed -i 's/schema: schema/schema: [schema, sqlc_only.sql]/' sqlc.yaml && "+sqlc+" generate && cat gen/querier.go")
 	require.NoError(t, err, out)
 	require.Contains(t, out, "Ranks(ctx context.Context, title string) ([]float64, error)")
 	require.Contains(t, out, "Max(ctx context.Context) (interface{}, error)")

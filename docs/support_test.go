@@ -4,8 +4,6 @@ package docs
 
 import (
 	"context"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -45,21 +43,11 @@ func put(ctx context.Context, tx pool.Querier, name string, amount int) error {
 	return err
 }
 
-// command runs a line of a guide, of a module of its own.
-func command(t *testing.T, dir, line string) (string, error) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", line)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
 // pinned is the file of one of the tools that tools/go.mod pins. It stands in for the
 // download that a guide says.
 func pinned(t *testing.T, tool string) string {
 	t.Helper()
-	out, err := command(t, "../tools", "GOFLAGS= go tool -n "+tool)
+	out, err := guides.Run(t, "../tools", "GOFLAGS= go tool -n "+tool)
 	require.NoError(t, err, out)
 	return strings.TrimSpace(out)
 }

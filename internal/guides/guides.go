@@ -9,6 +9,7 @@ package guides
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -117,6 +118,17 @@ func Files(t testing.TB, guide string) fstest.MapFS {
 		}
 	}
 	return files
+}
+
+// Run runs a command of a guide in a folder, which is a module of its own. The error
+// is the command's, and out is all that it printed.
+func Run(t testing.TB, dir, line string) (out string, err error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", line)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+	text, err := cmd.CombinedOutput()
+	return string(text), err
 }
 
 // Link is a link or an image of a guide.
