@@ -162,6 +162,10 @@ ci: lint generate-check build vet-platforms ## everything that must pass
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check
 
+# PocketBase is large: this is no part of ci.
+pocketbase: ## run PocketBase on pools, and as it is, over HTTP on loopback
+	cd compat/pocketbase && go vet ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
+
 # mattn's driver and ncruces' register under one name: the latter goes without.
 BENCH := cd bench && GOFLAGS='-tags=mattn -ldflags=-X=github.com/ncruces/go-sqlite3/driver.driverName='
 BENCH_BUILD = $(BENCH) go build -o ../build/sqlane-bench . && go build -o ../build/sqlane-bench-naive ./naive && go build -C .. -o build/fileindex ./cmd/fileindex
