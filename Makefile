@@ -174,13 +174,17 @@ ci: lint generate-check check-queries build sqlc-check release-check platforms #
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check
 
+# PocketBase is large: this is no part of ci.
+pocketbase: ## run PocketBase on pools, and as it is, over HTTP on loopback
+	cd compat/pocketbase && go vet ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
+
 # mattn's driver and ncruces' register under one name: the latter goes without.
 BENCH := cd bench && GOFLAGS='-tags=mattn -ldflags=-X=github.com/ncruces/go-sqlite3/driver.driverName='
 BENCH_BUILD = $(BENCH) go build -o ../build/sqlane-bench . && go build -o ../build/sqlane-bench-naive ./naive && go build -C .. -o build/fileindex ./cmd/fileindex
 
-bench: ## measure beside the peers and renew README's figures, twenty minutes (BENCHFLAGS='-only R1' for a part)
+bench: ## measure beside the peers and renew the figures in docs/comparison.md, twenty minutes (BENCHFLAGS='-only R1' for a part)
 	$(BENCH_BUILD)
-	build/sqlane-bench -tree '$(DIR)' -readme README.md $(BENCHFLAGS)
+	build/sqlane-bench -tree '$(DIR)' -readme docs/comparison.md $(BENCHFLAGS)
 
 bench-quick: ## the same in two minutes, results to build/bench
 	$(BENCH_BUILD)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sqlane/sqlane/internal/guides"
 	"github.com/stretchr/testify/require"
 )
 
@@ -21,7 +22,7 @@ func TestWhatIsNoLongerCompatibleWithTheLastReleaseIsFound(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o755))
 	}
 	run := func(line string) (string, error) {
-		return command(t, dir, "export GOFLAGS=; "+line)
+		return guides.Run(t, dir, "export GOFLAGS=; "+line)
 	}
 	check := func(ok bool, says string) {
 		t.Helper()

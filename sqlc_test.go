@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sqlane/sqlane/internal/guides"
 	"github.com/stretchr/testify/require"
 )
 
@@ -15,21 +16,26 @@ const generator = "go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1"
 
 func pinned(root string) string { return "go tool -modfile=" + root + "/tools/go.mod sqlc" }
 
+func typesGuide(t *testing.T) []guides.Block {
+	blocks, _ := guides.Read(t, "docs/sqlc.md")
+	return blocks
+}
+
 // guideModule writes the files of docs/sqlc.md into a module.
 func guideModule(t *testing.T) (dir, pinnedSQLC string) {
 	t.Helper()
 	root, err := filepath.Abs(".")
 	require.NoError(t, err)
 	dir = t.TempDir()
-	for _, b := range blocks(t, "docs/sqlc.md") {
-		if b.file == "" {
+	for _, b := range typesGuide(t) {
+		if b.File == "" {
 			continue
 		}
-		path := filepath.Join(dir, b.file)
+		path := filepath.Join(dir, b.File)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(b.text, generator, pinned(root))), 0o644))
+		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(b.Text, generator, pinned(root))), 0o644))
 	}
-	out, err := command(t, dir, "go mod init example.org/shop && go mod edit -require github.com/sqlane/sqlane@v0.0.0 -replace github.com/sqlane/sqlane="+root+" && cp "+root+"/go.sum .")
+	out, err := guides.Run(t, dir, "go mod init example.org/shop && go mod edit -require github.com/sqlane/sqlane@v0.0.0 -replace github.com/sqlane/sqlane="+root+" && cp "+root+"/go.sum .")
 	require.NoError(t, err, out)
 	return dir, pinned(root)
 }
@@ -37,13 +43,13 @@ func guideModule(t *testing.T) (dir, pinnedSQLC string) {
 func TestTheTypesOfTheGuideAreReadyToCopy(t *testing.T) {
 	dir, sqlc := guideModule(t)
 	commands := 0
-	for _, b := range blocks(t, "docs/sqlc.md") {
-		if b.language != "sh" {
+	for _, b := range typesGuide(t) {
+		if b.Language != "sh" {
 			continue
 		}
-		for line := range strings.Lines(b.text) {
+		for line := range strings.Lines(b.Text) {
 			commands++
-			out, err := command(t, dir, strings.Replace(line, generator, sqlc, 1))
+			out, err := guides.Run(t, dir, strings.Replace(line, generator, sqlc, 1))
 			require.NoError(t, err, "%s%s", line, out)
 			if strings.HasPrefix(line, "go generate") {
 				require.NotContains(t, out, "runs sqlc's own method")
@@ -59,28 +65,28 @@ func TestTheTypesOfTheGuideAreReadyToCopy(t *testing.T) {
 	altered := strings.Replace(string(text), "row := q.db.QueryRowContext(ctx, getOrder, id)", "row := q.db.QueryRowContext(ctx, getOrder, id+0)", 1)
 	require.NotEqual(t, string(text), altered)
 	require.NoError(t, os.WriteFile(name, []byte(altered), 0o644))
-	out, err := command(t, dir, "go run github.com/sqlane/sqlane/cmd/repogen -gen gen -out store/store_gen.go -v")
+	out, err := guides.Run(t, dir, "go run github.com/sqlane/sqlane/cmd/repogen -gen gen -out store/store_gen.go -v")
 	require.NoError(t, err, out)
 	var promised string
-	for _, b := range blocks(t, "docs/sqlc.md") {
-		if b.language == "text" {
-			promised = b.text
+	for _, b := range typesGuide(t) {
+		if b.Language == "text" {
+			promised = b.Text
 		}
 	}
 	require.Equal(t, promised, out)
-	out, err = command(t, dir, "go test .")
+	out, err = guides.Run(t, dir, "go test .")
 	require.NoError(t, err, "the outcome is the same: %s", out)
 
-	out, err = command(t, dir, sqlc+" diff")
+	out, err = guides.Run(t, dir, sqlc+" diff")
 	require.Error(t, err)
 	require.Contains(t, out, "queries.sql.go")
 }
 
 func TestTheRulesForQueriesBite(t *testing.T) {
 	guide, ours := "", ""
-	for _, b := range blocks(t, "docs/sqlc.md") {
-		if b.file == "sqlc.yaml" {
-			guide = b.text
+	for _, b := range typesGuide(t) {
+		if b.File == "sqlc.yaml" {
+			guide = b.Text
 		}
 	}
 	text, err := os.ReadFile("sqlc.yaml")
@@ -108,7 +114,7 @@ func TestTheRulesForQueriesBite(t *testing.T) {
 	}
 	all.WriteString("\n-- name: Waived :exec\n-- @sqlc-vet-disable counted\nDELETE FROM orders WHERE true;\n")
 	require.NoError(t, os.WriteFile(queries, []byte(all.String()), 0o644))
-	out, err := command(t, dir, sqlc+" vet")
+	out, err := guides.Run(t, dir, sqlc+" vet")
 	require.Error(t, err)
 	for i, b := range bad {
 		require.Regexp(t, `(?m)^queries\.sql: Bad`+string(rune('A'+i))+`: `+b.rule+`: `, out)

@@ -59,7 +59,7 @@ func (r report) renew(file string) error {
 func (r report) figures() string {
 	j, m := newJudge(r.results, r.plan.peers), r.machine
 	var out strings.Builder
-	fmt.Fprintf(&out, "A few of the ratios, from [all the figures](bench/RESULTS.md) (%s, %d CPUs, %s of memory, %s, %s, modernc.org/sqlite %s):\n\n",
+	fmt.Fprintf(&out, "A few of the ratios, from [all the figures](../bench/RESULTS.md) (%s, %d CPUs, %s of memory, %s, %s, modernc.org/sqlite %s):\n\n",
 		m.CPU, m.CPUs, m.Memory, m.FileSystem, m.Go, m.Versions["modernc.org/sqlite"])
 	out.WriteString("| | sqlane | beside |\n|---|---|---|\n")
 	line := func(what, id, own, metric string, beside ...string) {

@@ -39,6 +39,6 @@ func TestAREADMEWithoutAPlaceForFiguresIsToldBeforeAnythingIsMeasured(t *testing
 	require.Contains(t, err.String(), "has no lines")
 }
 
-func TestTheREADMEHasAPlaceForFigures(t *testing.T) {
-	require.NoError(t, hasFigures(filepath.Join("..", "README.md")))
+func TestTheComparisonHasAPlaceForFigures(t *testing.T) {
+	require.NoError(t, hasFigures(filepath.Join("..", "docs", "comparison.md")))
 }

@@ -48,9 +48,11 @@ func beside(t *testing.T, test func(t *testing.T, db *sql.DB, control bool)) {
 }
 
 // alone opens a database with the driver, as its users do.
-func alone(t *testing.T) *sql.DB {
+func alone(t *testing.T) *sql.DB { return aloneAt(t, filepath.Join(t.TempDir(), "app.db")) }
+
+func aloneAt(t *testing.T, path string) *sql.DB {
 	dsn := url.URL{
-		Scheme: "file", Path: filepath.Join(t.TempDir(), "app.db"),
+		Scheme: "file", Path: path,
 		RawQuery: "_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(off)&_pragma=foreign_keys(1)",
 	}
 	db, err := sql.Open("sqlite", dsn.String())

@@ -6,9 +6,7 @@ import (
 	"database/sql/driver"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/sqlane/sqlane/internal/guides"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 	gormsqlite "gorm.io/driver/sqlite"
@@ -31,24 +30,7 @@ import (
 // What docs/database-sql.md shows stands in this file and is run by its tests.
 
 func TestTheGuideShowsWhatIsRunHere(t *testing.T) {
-	guide, err := os.ReadFile("../docs/database-sql.md")
-	require.NoError(t, err)
-	here, err := os.ReadFile("guide_test.go")
-	require.NoError(t, err)
-	unindented := func(text string) string {
-		var b strings.Builder
-		for line := range strings.Lines(text) {
-			b.WriteString(strings.TrimLeft(line, "\t"))
-		}
-		return b.String()
-	}
-	parts := strings.Split(string(guide), "```")
-	require.Greater(t, len(parts), 8)
-	for i := 1; i < len(parts); i += 2 {
-		language, code, _ := strings.Cut(parts[i], "\n")
-		require.Equal(t, "go", language)
-		require.Contains(t, unindented(string(here)), unindented(code))
-	}
+	guides.Shown(t, "../docs/database-sql.md", "guide_test.go")
 }
 
 func TestTheGuidesClientsWorkOnOnePool(t *testing.T) {

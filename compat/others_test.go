@@ -13,8 +13,8 @@ import (
 )
 
 func TestSquirrelBuildsQueriesAndKeepsThemPrepared(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *pool.Pool) {
-		cache := squirrel.NewStmtCache(p.DB())
+	besidePeople(t, func(t *testing.T, _ *pool.Pool, db *sql.DB) {
+		cache := squirrel.NewStmtCache(db)
 		build := squirrel.StatementBuilder.RunWith(cache)
 		for range 3 {
 			var age int
@@ -35,15 +35,15 @@ func TestSquirrelBuildsQueriesAndKeepsThemPrepared(t *testing.T) {
 		require.NoError(t, rows.Close())
 		require.Equal(t, []string{"Grace", "Tony"}, names)
 
-		tx, err := p.DB().Begin()
+		tx, err := db.Begin()
 		require.NoError(t, err)
 		_, err = squirrel.Delete("people").Where("age > ?", 40).RunWith(tx).ExecContext(t.Context())
 		require.NoError(t, err)
 		require.NoError(t, tx.Rollback())
-		_, err = squirrel.Update("people").Set("age", squirrel.Expr("age + 1")).Where(squirrel.Eq{"id": []int{1, 2}}).RunWith(p.DB()).Exec()
+		_, err = squirrel.Update("people").Set("age", squirrel.Expr("age + 1")).Where(squirrel.Eq{"id": []int{1, 2}}).RunWith(db).Exec()
 		require.NoError(t, err)
 		require.NoError(t, cache.Clear())
-		requireNames(t, p, "Ada", "Grace", "Edsger", "Barbara", "Tony")
+		requireNames(t, db, "Ada", "Grace", "Edsger", "Barbara", "Tony")
 	})
 }
 
@@ -57,9 +57,9 @@ type bunPerson struct {
 }
 
 func TestBunMapsObjectsAndNestsTransactions(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *pool.Pool) {
+	besidePeople(t, func(t *testing.T, _ *pool.Pool, plain *sql.DB) {
 		ctx := t.Context()
-		db := bun.NewDB(p.DB(), sqlitedialect.New())
+		db := bun.NewDB(plain, sqlitedialect.New())
 		barbara := &bunPerson{Name: "Barbara", Age: 84}
 		_, err := db.NewInsert().Model(barbara).Exec(ctx)
 		require.NoError(t, err)
@@ -99,6 +99,6 @@ func TestBunMapsObjectsAndNestsTransactions(t *testing.T) {
 		require.Equal(t, 85, barbara.Age)
 		_, err = db.NewCreateTable().Model((*bunPerson)(nil)).ModelTableExpr("others").Exec(ctx)
 		require.NoError(t, err)
-		requireNames(t, p, "Ada", "Grace", "Edsger", "Barbara", "Tony")
+		requireNames(t, plain, "Ada", "Grace", "Edsger", "Barbara", "Tony")
 	})
 }

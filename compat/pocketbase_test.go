@@ -15,8 +15,13 @@ import (
 // PocketBase calls its DBConnect twice for a file, and keeps one handle for
 // reading, with many connections, and one for writing, with one.
 func TestPocketBaseReadsByOneHandleAndWritesByAnother(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *pool.Pool) {
-		connect := func() *dbx.DB { return dbx.NewFromDB(sql.OpenDB(p.Connector()), "sqlite") }
+	besidePeople(t, func(t *testing.T, p *pool.Pool, db *sql.DB) {
+		connect := func() *dbx.DB {
+			if p == nil {
+				return dbx.NewFromDB(aloneAt(t, fileOf(t, db)), "sqlite")
+			}
+			return dbx.NewFromDB(sql.OpenDB(p.Connector()), "sqlite")
+		}
 		reading, writing := connect(), connect()
 		reading.DB().SetMaxOpenConns(120)
 		reading.DB().SetMaxIdleConns(15)
@@ -50,6 +55,13 @@ func TestPocketBaseReadsByOneHandleAndWritesByAnother(t *testing.T) {
 		require.NoError(t, writing.Close())
 		require.NoError(t, reading.NewQuery("SELECT count(*) FROM people").Row(&age), "the other goes on")
 		require.NoError(t, reading.Close())
-		requireNames(t, p, "Ada", "Grace", "Edsger")
+		requireNames(t, db, "Ada", "Grace", "Edsger")
 	})
+}
+
+// fileOf is the file of a *sql.DB's database.
+func fileOf(t *testing.T, db *sql.DB) (file string) {
+	t.Helper()
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&file))
+	return file
 }

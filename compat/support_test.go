@@ -2,6 +2,7 @@ package compat
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -12,7 +13,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// Two leave goroutines behind that touch no database any more: goqite's runner one for
+// each job, which sleeps on, and scs one for its store in memory, which is not used.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("maragu.dev/goqite/jobs.(*Runner).receiveAndRun.func1.3"),
+		goleak.IgnoreAnyFunction("github.com/alexedwards/scs/v2/memstore.(*MemStore).startCleanup"))
+}
 
 const people = `
 CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, age INTEGER NOT NULL CHECK (age >= 0), nickname TEXT);
@@ -52,21 +59,33 @@ func everywhere(t *testing.T, test func(t *testing.T, p *pool.Pool)) {
 	}
 }
 
-// requireNames sees who there is, by the pool's own way.
-func requireNames(t *testing.T, p *pool.Pool, want ...string) {
-	t.Helper()
-	require.NoError(t, p.View(t.Context(), func(ctx context.Context, tx *pool.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT name FROM people ORDER BY id")
+// besidePeople runs a test through the pool, in each of its modes, and beside it on the
+// driver alone, where p is nil.
+func besidePeople(t *testing.T, test func(t *testing.T, p *pool.Pool, db *sql.DB)) {
+	t.Run("sqlane", func(t *testing.T) {
+		everywhere(t, func(t *testing.T, p *pool.Pool) { test(t, p, p.DB()) })
+	})
+	t.Run("modernc", func(t *testing.T) {
+		db := alone(t)
+		_, err := db.Exec(people)
 		require.NoError(t, err)
-		var got []string
-		for rows.Next() {
-			var name string
-			require.NoError(t, rows.Scan(&name))
-			got = append(got, name)
-		}
-		require.Equal(t, want, got)
-		return rows.Err()
-	}))
+		test(t, nil, db)
+	})
+}
+
+// requireNames sees who there is.
+func requireNames(t *testing.T, db *sql.DB, want ...string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "SELECT name FROM people ORDER BY id")
+	require.NoError(t, err)
+	var got []string
+	for rows.Next() {
+		var name string
+		require.NoError(t, rows.Scan(&name))
+		got = append(got, name)
+	}
+	require.NoError(t, rows.Err())
+	require.Equal(t, want, got)
 }
 
 // endless is a query that never ends by itself.

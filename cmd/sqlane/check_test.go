@@ -50,7 +50,7 @@ func started(t *testing.T) string {
 }
 
 // TestAProjectFromInitBuildsGeneratesRunsAndPassesItsTestUntilSomethingDrifts does
-// with -short what is quick; the project's files are the README's, which its own test
+// with -short what is quick; the project's files are those of docs/start.md, which a test of its own
 // builds and runs all the same.
 func TestAProjectFromInitBuildsGeneratesRunsAndPassesItsTestUntilSomethingDrifts(t *testing.T) {
 	t.Parallel()

@@ -15,7 +15,7 @@ import (
 	"syscall"
 )
 
-// project is what init writes: README.md's files, letter for letter.
+// project is what init writes: docs/start.md's files, letter for letter.
 //
 //go:embed all:_project
 var project embed.FS

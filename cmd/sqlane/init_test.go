@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatInitWritesIsWhatTheREADMESays(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+func TestWhatInitWritesIsWhatTheGuideSays(t *testing.T) {
+	text, err := os.ReadFile("../../docs/start.md")
 	require.NoError(t, err)
 	flat := regexp.MustCompile(`(?m)^   `).ReplaceAllString(string(text), "") // of what stands in a list
 	files, err := projectFiles()

@@ -4,7 +4,7 @@
 //
 // # init
 //
-// sqlane init DIR writes the project that README.md makes step by step: sqlc.yaml, a
+// sqlane init DIR writes the project that docs/start.md makes step by step: sqlc.yaml, a
 // first migration, queries, the go:generate lines of a repository, a main.go and a
 // test, and a go.mod if DIR lies in no module. It then prints the commands that come
 // next. It writes over no file: one that is in the way is named, and nothing is
