@@ -21,9 +21,8 @@ import (
 func beside(t *testing.T, mode string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "other.db")
-	db, err := sql.Open("sqlite", path)
-	require.NoError(t, err)
-	_, err = db.ExecContext(t.Context(), "PRAGMA journal_mode="+mode+"; CREATE TABLE o (id INTEGER PRIMARY KEY, v INTEGER); INSERT INTO o VALUES (1, 0)")
+	db := plain(t, path)
+	_, err := db.ExecContext(t.Context(), "PRAGMA journal_mode="+mode+"; CREATE TABLE o (id INTEGER PRIMARY KEY, v INTEGER); INSERT INTO o VALUES (1, 0)")
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
 	return path
@@ -59,7 +58,7 @@ func TestReadersAndTheWriterOfAnAttachedFileNeverMeetInsideSQLite(t *testing.T) 
 			conns := 1 + 5*min(i, 1)
 			t.Run(fmt.Sprintf("%s with %s, %d", main, other, conns), func(t *testing.T) {
 				path := beside(t, other)
-				p := open(t, inMode(main, pool.Config{MaxConns: conns, BusyTimeout: -1, OnConnect: attaching(fileURI(path))}))
+				p := open(t, inMode(main, pool.Config{MaxConns: conns, BusyTimeout: -1, OnConnect: attaching(fileURI(path), "PRAGMA other.synchronous=off")}))
 				var wg sync.WaitGroup
 				for g := range 8 {
 					wg.Go(func() {

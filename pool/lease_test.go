@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -216,10 +215,7 @@ func TestTheWholeStackIsKeptWhereLeasesHeldForLongAreLogged(t *testing.T) {
 	var gone sync.WaitGroup
 	gone.Go(func() { deeply(6, func() { acquire(t, p) }) })
 	gone.Wait()
-	waitFor(t, "it is taken back", func() bool {
-		runtime.GC()
-		return len(book.saying(slog.LevelError, "abandoned")) > 0
-	})
+	waitForGarbage(t, "it is taken back", func() bool { return len(book.saying(slog.LevelError, "abandoned")) > 0 })
 	stack := book.saying(slog.LevelError, "abandoned")[0].attrs["stack"]
 	require.Contains(t, stack, "pool_test.acquire", "who took it")
 	require.Less(t, strings.Count(stack, "deeply"), 6, "not all of those behind: that is dear")

@@ -3,7 +3,6 @@ package pool_test
 import (
 	"context"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -150,10 +149,7 @@ func (m *limits) abandon(i int) {
 	lane := m.forget(i).lane()
 	m.count.Reclaimed++
 	m.count.Dirty++
-	waitFor(m.t, "it is reclaimed", func() bool {
-		runtime.GC()
-		return m.p.Stats().Reclaimed == m.count.Reclaimed
-	})
+	waitForGarbage(m.t, "it is reclaimed", func() bool { return m.p.Stats().Reclaimed == m.count.Reclaimed })
 	m.next(lane)
 }
 

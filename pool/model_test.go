@@ -881,10 +881,7 @@ func (m *model) abandon(u *user) {
 	})
 	if !changed {
 		m.want.Reclaimed++
-		waitFor(m.t, "it is reclaimed", func() bool {
-			runtime.GC()
-			return m.pool.Stats().Reclaimed == m.want.Reclaimed
-		})
+		waitForGarbage(m.t, "it is reclaimed", func() bool { return m.pool.Stats().Reclaimed == m.want.Reclaimed })
 	}
 	m.give(c)
 	m.want.Dirty++

@@ -41,10 +41,7 @@ func TestMaintenanceDoesNotWaitForWhatItAloneTakesBack(t *testing.T) {
 				waitFor(t, "maintenance waits", func() bool { return pool.MaintenanceWaits(p) })
 				runtime.KeepAlive(lost)
 			}()
-			waitFor(t, "it is taken back", func() bool {
-				runtime.GC()
-				return p.Stats().Reclaimed == 1
-			})
+			waitForGarbage(t, "it is taken back", func() bool { return p.Stats().Reclaimed == 1 })
 			require.Zero(t, p.Stats().Timeouts)
 		})
 	}

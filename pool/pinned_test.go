@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"runtime"
 	"testing"
 
 	"github.com/sqlane/sqlane/pool"
@@ -40,10 +39,7 @@ func TestWhoHasAConnectionKeepsNoTransactionFromBeingTakenBack(t *testing.T) {
 				}))
 			}()
 			defer giveBack()
-			waitFor(t, "it is taken back", func() bool {
-				runtime.GC()
-				return p.Stats().Reclaimed == 1
-			})
+			waitForGarbage(t, "it is taken back", func() bool { return p.Stats().Reclaimed == 1 })
 		})
 	}
 }
@@ -67,10 +63,7 @@ func TestWhatASavepointLeavesBehindKeepsNoTransactionFromBeingTakenBack(t *testi
 			return err
 		}))
 	}()
-	waitFor(t, "it is taken back", func() bool {
-		runtime.GC()
-		return p.Stats().Reclaimed == 1 && p.Stats().InUse == 0
-	})
+	waitForGarbage(t, "it is taken back", func() bool { return p.Stats().Reclaimed == 1 && p.Stats().InUse == 0 })
 	require.False(t, rows.Next())
 	require.ErrorIs(t, rows.Err(), pool.ErrReleased)
 	require.ErrorIs(t, do(t.Context(), inner, "SELECT 1"), pool.ErrTxDone)

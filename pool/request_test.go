@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -132,10 +131,7 @@ func TestALeakedRequestIsLoggedWithItsNameAndTheStack(t *testing.T) {
 			}
 		})
 		gone.Wait()
-		waitFor(t, "it is taken back", func() bool {
-			runtime.GC()
-			return len(book.saying(slog.LevelError, "abandoned")) > 0
-		})
+		waitForGarbage(t, "it is taken back", func() bool { return len(book.saying(slog.LevelError, "abandoned")) > 0 })
 		stack := book.saying(slog.LevelError, "abandoned")[0].attrs["stack"]
 		require.Contains(t, stack, "TheQuery")
 		require.Equal(t, threshold > 0, strings.Contains(stack, t.Name()))
@@ -318,7 +314,7 @@ func TestACallIsUsedAgainWhileTheWatcherLooks(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			r := requested(count, sqlite.IntegerOf(0), sqlite.TextOf(""))
-			for range rounds.Of(5, 10, 200) {
+			for range rounds.Of(2, 10, 200) {
 				r.Args[0].Value, r.Args[1].Value = sqlite.IntegerOf(1<<40), sqlite.TextOf("slow")
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(4000))*time.Microsecond)
 				assert.ErrorIs(t, readers(p).RunOne(ctx, r), context.DeadlineExceeded)

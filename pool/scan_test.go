@@ -178,10 +178,13 @@ func fill(t testing.TB, on pool.Querier) {
 	for i, kind := range declared {
 		_, err := on.Exec(t.Context(), fmt.Sprintf("CREATE TABLE d%d (id INTEGER PRIMARY KEY, v %s)", i, kind))
 		require.NoError(t, err)
+		var rows []any
 		for j, v := range stored {
-			_, err := on.Exec(t.Context(), fmt.Sprintf("INSERT INTO d%d VALUES (?, ?)", i), j, v)
-			require.NoError(t, err)
+			rows = append(rows, j, v)
 		}
+		values := strings.TrimSuffix(strings.Repeat("(?, ?), ", len(stored)), ", ")
+		_, err = on.Exec(t.Context(), fmt.Sprintf("INSERT INTO d%d VALUES %s", i, values), rows...)
+		require.NoError(t, err)
 	}
 }
 
@@ -201,10 +204,10 @@ func TestAColumnIsScannedAsByDatabaseSQL(t *testing.T) {
 	nativelyReading(t, p, func(name string, on pool.Querier) {
 		for i, kind := range declared {
 			for j, v := range stored {
-				if every := rounds.Of(4, 1, 1); name == "Lease" && (i+j)%every != 0 {
+				if every := rounds.Of(8, 1, 1); name == "Lease" && (i+j)%every != 0 {
 					continue
 				}
-				if name != "Lease" && (i+j)%rounds.Of(20, 13, 10) != 0 { // it is the same code
+				if name != "Lease" && (i+j)%rounds.Of(26, 13, 10) != 0 { // it is the same code
 					continue
 				}
 				query := fmt.Sprintf("SELECT v FROM d%d WHERE id = ?", i)

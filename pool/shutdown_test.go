@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -243,7 +244,7 @@ func isClosedError(err error) bool {
 
 func TestAQueryInFlightWhileThePoolClosesIsErrClosedWhicheverMomentItIs(t *testing.T) {
 	t.Parallel() // for it takes long
-	for range 30 {
+	for range rounds.Of(10, 30, 100) {
 		p := open(t, pool.Config{MaxConns: 4})
 		var wg sync.WaitGroup
 		for range 3 {

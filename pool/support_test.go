@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 		if f, ok := signals.Load(args[0]); ok {
 			f.(func())()
 		}
+		runtime.Gosched() // whoever is told acts at once, and not when this statement's time slice is over
 		return int64(1), nil
 	})
 	sqlite.MustRegisterDeterministicScalarFunction("spy", 1, spied)
@@ -193,6 +194,22 @@ func waitFor(t testing.TB, what string, so func() bool) {
 			time.Sleep(100 * time.Microsecond)
 		}
 	}
+}
+
+// waitForGarbage waits until the pool has noticed what nobody can reach any more. Each
+// collection stops the tests beside it: there is another one only where one was not enough.
+func waitForGarbage(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	waitFor(t, what, func() bool {
+		runtime.GC()
+		for range 20 {
+			if so() {
+				return true
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+		return so()
+	})
 }
 
 // lineUp starts the functions while the write lane is held, each behind the one

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/pooltest"
 	"github.com/sqlane/sqlane/schema"
@@ -259,6 +260,7 @@ func TestAnotherProgramMayMigrateBetweenAnyTwoStatements(t *testing.T) {
 		{2, up, down},
 	} {
 		t.Run(fmt.Sprintf("%s at version %d while the other does %s", c.mine.name, c.start, c.other.name), func(t *testing.T) {
+			t.Parallel()
 			points := 0
 			for reached := true; reached; points++ {
 				path := fileOf(t, images[c.start])
@@ -398,19 +400,26 @@ func isBusy(err error) bool {
 
 func TestALockThatNeverGoesIsAnErrorAndTheFileIsUntouched(t *testing.T) {
 	t.Parallel() // for it waits
-	before := image(t, 1)
-	path := fileOf(t, before)
-	release := holdLock(t, path, "BEGIN EXCLUSIVE")
-	db, _ := spied(t, path)
-	err := schema.Up(t.Context(), db)
-	require.True(t, isBusy(err), "%v", err)
-	require.ErrorContains(t, err, "database is locked")
-	_, err = schema.Version(t.Context(), db)
-	require.True(t, isBusy(err), "%v", err)
-	err = schema.Validate(t.Context(), db)
-	require.True(t, isBusy(err), "%v", err)
-	release()
-	require.Equal(t, before, content(t, path))
+	// What cannot be asked how long it waits is waited for for seconds.
+	for _, pragma := range []string{"busy_timeout(50)", "synchronous(off)"}[:rounds.Of(1, 2, 2)] {
+		t.Run(pragma, func(t *testing.T) {
+			before := image(t, 1)
+			path := fileOf(t, before)
+			release := holdLock(t, path, "BEGIN EXCLUSIVE")
+			db, err := sql.Open("sqlite", "file:"+path+"?_pragma="+pragma)
+			require.NoError(t, err)
+			defer db.Close()
+			err = schema.Up(t.Context(), db)
+			require.True(t, isBusy(err), "%v", err)
+			require.ErrorContains(t, err, "database is locked")
+			_, err = schema.Version(t.Context(), db)
+			require.True(t, isBusy(err), "%v", err)
+			err = schema.Validate(t.Context(), db)
+			require.True(t, isBusy(err), "%v", err)
+			release()
+			require.Equal(t, before, content(t, path))
+		})
+	}
 }
 
 func TestThroughAPoolALockIsWaitedForOnceAndIsErrBusy(t *testing.T) {
@@ -425,6 +434,9 @@ func TestThroughAPoolALockIsWaitedForOnceAndIsErrBusy(t *testing.T) {
 					busy := new(busyCounter)
 					p, err := pool.Open(t.Context(), pool.Config{Path: path, JournalMode: pool.JournalMode(mode), BusyTimeout: 20 * time.Millisecond, Synchronous: "off", Tracer: busy})
 					require.NoError(t, err)
+					opened, err := p.DB().Conn(t.Context()) // for to open one waits for a second at least
+					require.NoError(t, err)
+					require.NoError(t, opened.Close())
 					release := holdLock(t, path, begin)
 					err = step.run(t.Context(), p.DB())
 					require.ErrorIs(t, err, pool.ErrBusy)
