@@ -60,8 +60,10 @@ type command struct {
 	limit  int64 // default of -n; 0: it has none
 	min    int   // fewest arguments
 	max    int   // most arguments; -1: any number
-	check  func(a *app) error // It looks at the arguments before the database is opened, or made; nil: there is nothing to look at.
-	run    func(ctx context.Context, a *app) error
+	// check looks at the arguments before the database is opened, or made; nil: there
+	// is nothing to look at.
+	check func(a *app) error
+	run   func(ctx context.Context, a *app) error
 }
 
 var order = []string{"index", "watch", "search", "list", "largest", "summary", "log"}

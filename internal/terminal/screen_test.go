@@ -19,7 +19,7 @@ func TestATerminalShowsWhatIsBeingDoneAndIsLeftAsItWas(t *testing.T) {
 	s.Type("seven\n")
 	code, written := s.End()
 	require.Zero(t, code)
-	require.Equal(t, "seven\nfound seven\n", screen.Left(t, written))
+	require.Equal(t, "seven\nfound seven true\n", screen.Left(t, written))
 }
 
 func TestADumbTerminalAndAPipeShowNothing(t *testing.T) {
@@ -27,12 +27,12 @@ func TestADumbTerminalAndAPipeShowNothing(t *testing.T) {
 	s := screen.Start(t, os.Args[0], asProgram+"=1", "TERM=dumb")
 	s.Type("seven\n")
 	_, written := s.End()
-	require.Equal(t, "seven\nfound seven\n", strings.ReplaceAll(written, "\r\n", "\n"))
+	require.Equal(t, "seven\nfound seven false\n", strings.ReplaceAll(written, "\r\n", "\n"))
 
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	cmd.Stdin = strings.NewReader("seven\n")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err)
-	require.Equal(t, "found seven\n", string(out))
+	require.Equal(t, "found seven false\n", string(out))
 }

@@ -28,7 +28,7 @@ func program() {
 	line.Doing("counting\n")
 	var word string
 	_, _ = fmt.Scanln(&word)
-	fmt.Fprintln(line.Above(os.Stdout), "found", word)
+	fmt.Fprintln(line.Above(os.Stdout), "found", word, IsScreen(os.Stderr))
 	line.Stop()
 }
 
