@@ -42,7 +42,8 @@ import (
 // Commits of other processes concern everybody, since SQLite tells that there was one
 // and no more. They are looked for every Config.WatchInterval, and in databases that
 // OnConnect attaches too. Where nobody can tell, that counts as one: where the write
-// lane has another connection than at the last look, and where a lease or an sql.Conn
+// lane has another connection than at the last look, where a read-only pool, which has
+// none, looks on another connection than the last time, and where a lease or an sql.Conn
 // writes, outside a transaction, while it reads other rows.
 //
 // The loop ends with its own break; with ctx, whose error is yielded last; and with
