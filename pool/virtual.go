@@ -13,9 +13,13 @@ import (
 // virtualTables are those of the schema. The authorizer gives them by their names, and
 // is not asked again about statements of their own that were prepared before.
 type virtualTables struct {
-	mu    sync.Mutex      // It guards the fields below.
-	known bool            // They were read,
-	at    uint64          // when this was the last commit.
+	mu    sync.Mutex   // It guards the fields below.
+	known *virtualOnes // They were read; nil if they were not,
+	at    uint64       // when this was the last commit.
+}
+
+// virtualOnes are the virtual tables at one moment.
+type virtualOnes struct {
 	open  map[string]bool // What these read is not known, since it is not only their own.
 	owned []string        // The tables whose names begin with one of these and _ are its own.
 }
@@ -24,7 +28,26 @@ type virtualTables struct {
 func (v *virtualTables) forget() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.known = false
+	v.known = nil
+}
+
+// since returns them if they were read when the commit of that number was known of;
+// nil if they are to be read.
+func (v *virtualTables) since(number uint64) *virtualOnes {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.at < number {
+		return nil
+	}
+	return v.known
+}
+
+func (v *virtualTables) keep(known *virtualOnes, at uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.known == nil || v.at <= at {
+		v.known, v.at = known, at
+	}
 }
 
 // SQLite's own modules read their own tables alone, but for those with content
@@ -35,16 +58,19 @@ var (
 )
 
 // addVirtual completes what a run has read that began after the commit of that number.
+// Several runs may read the virtual tables at the same time. If one waited for the
+// other, with its snapshot open, a writer who waits for that in turn could keep the
+// other one from reading.
 func (p *Pool) addVirtual(ctx context.Context, tx *Tx, from uint64, read *watch.Region) {
-	v := &p.watches.virtual
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if !v.known || v.at < p.watches.hub.Everybody() {
+	all := &p.watches.virtual
+	v := all.since(p.watches.hub.Everybody())
+	if v == nil {
+		v = new(virtualOnes)
 		if err := v.read(ctx, tx); err != nil {
 			read.All = true // another time
 			return
 		}
-		v.known, v.at = true, from
+		all.keep(v, from)
 	}
 	for _, table := range read.Tables {
 		read.All = read.All || v.open[table]
@@ -58,8 +84,8 @@ func (p *Pool) addVirtual(ctx context.Context, tx *Tx, from uint64, read *watch.
 
 // read reads the virtual tables of every database, and the modules that can be read
 // without a table of theirs.
-func (v *virtualTables) read(ctx context.Context, tx *Tx) error {
-	v.open, v.owned = make(map[string]bool), nil
+func (v *virtualOnes) read(ctx context.Context, tx *Tx) error {
+	v.open = make(map[string]bool)
 	each := func(query string, found func(name, sql string)) error {
 		rows, err := tx.Query(ctx, query)
 		if err != nil {
