@@ -15,6 +15,5 @@
 // Each is tried in WAL mode, with a rollback journal and in memory, with several
 // connections and with one, and beside it on the driver alone. PocketBase itself is in
 // a module of its own, folder pocketbase, which is no part of continuous integration.
-// What differs is told in docs/database-sql.md, whose code is
-// that of guide_test.go.
+// What differs is told in docs/database-sql.md, whose code is that of guide_test.go.
 package compat
