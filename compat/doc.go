@@ -4,15 +4,16 @@
 //
 //	sqlx            named and positional queries, rows into structs, transactions
 //	squirrel        a query builder with its own statement cache
-//	bun             an object mapper with its own dialect and transactions
-//	goose           migrations, by its package functions and its Provider
+//	bun             an object mapper with its own dialect, transactions and migrator
+//	goose           migrations, by its package functions, its Provider and its command line
 //	golang-migrate  migrations, wrapped in transactions and not
 //	GORM, ent       object mappers whose migrators rebuild tables
-//	River           a queue of jobs, worked by many goroutines
+//	River, goqite   queues of jobs, worked by many goroutines
+//	scs             sessions of a web server
 //	dbx             as PocketBase opens it: a handle to read and one to write
 //
 // Each is tried in WAL mode, with a rollback journal and in memory, with several
-// connections and with one; what can lose rows or be locked out there, on the
-// driver alone as well. What differs is told in docs/database-sql.md, whose code is
-// that of guide_test.go.
+// connections and with one, and beside it on the driver alone. PocketBase itself is in
+// a module of its own, folder pocketbase, which is no part of continuous integration.
+// What differs is told in docs/database-sql.md, whose code is that of guide_test.go.
 package compat

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
@@ -42,6 +43,7 @@ func everywhere(t *testing.T, test func(t *testing.T, p *pool.Pool)) {
 				cfg := pool.Config{
 					Path: filepath.Join(t.TempDir(), "app.db"), JournalMode: pool.JournalMode(mode), Synchronous: "off",
 					MaxConns: conns, MinConns: conns, BusyTimeout: -1, AcquireTimeout: time.Minute,
+					Logger: slog.New(slog.DiscardHandler),
 				}
 				if mode == "memory" {
 					cfg.Path, cfg.JournalMode = pool.Memory, ""

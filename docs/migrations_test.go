@@ -133,3 +133,29 @@ func TestAMigrationThatBreaksAReferenceIsRolledBackByName(t *testing.T) {
 	require.ErrorContains(t, err, "accounts")
 	require.Equal(t, 10, balance(t, p, "ann"))
 }
+
+func TestARebuildTheOtherWayRoundAndAViewThatDoesNotFitAreRefused(t *testing.T) {
+	for want, text := range map[string]string{
+		"old_accounts": `
+			ALTER TABLE accounts RENAME TO old_accounts;
+			CREATE TABLE accounts (name TEXT PRIMARY KEY, balance INTEGER NOT NULL) STRICT;
+			INSERT INTO accounts SELECT * FROM old_accounts;
+			DROP TABLE old_accounts;`,
+		"error in view rich": `
+			CREATE VIEW rich AS SELECT name FROM accounts WHERE balance > 1000;
+			CREATE TABLE new_accounts (name TEXT PRIMARY KEY) STRICT;
+			INSERT INTO new_accounts SELECT name FROM accounts;
+			DROP TABLE accounts;
+			ALTER TABLE new_accounts RENAME TO accounts;`,
+	} {
+		p := open(t)
+		_, err := p.Writer().Exec(t.Context(), "INSERT INTO log VALUES (1, 'ann', 1)")
+		require.NoError(t, err)
+		files := fstest.MapFS{"00002_rebuild.sql": {Data: []byte("-- +goose Up" + text)}}
+		maps.Copy(files, bank)
+		m, err := migrate.New(files)
+		require.NoError(t, err)
+		require.ErrorContains(t, m.Up(t.Context(), p), want)
+		require.Equal(t, 10, balance(t, p, "ann"))
+	}
+}

@@ -19,7 +19,7 @@ import (
 )
 
 // operate serves a health check, backs up every hour, and shuts down in order.
-func operate(ctx context.Context, dsn string) error {
+func operate(ctx context.Context, dsn string, mux *http.ServeMux) error {
 	cfg, err := pool.ParseConfig(dsn) // "file:notes.db?max_conns=8&acquire_timeout=2s&leak_threshold=1m&max_waiters=1000"
 	if err != nil {
 		return err // it names every faulty key
@@ -29,12 +29,12 @@ func operate(ctx context.Context, dsn string) error {
 	if err != nil {
 		return err
 	}
-	http.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, r *http.Request) {
 		if err := pools.HealthCheck(r.Context()); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
-	http.HandleFunc("/stats", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, "%+v", p.Stats()) })
+	mux.HandleFunc("/stats", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, "%+v", p.Stats()) })
 
 	hour := time.NewTicker(time.Hour)
 	defer hour.Stop()
@@ -51,16 +51,17 @@ func operate(ctx context.Context, dsn string) error {
 }
 
 func TestAServiceIsHealthyUntilItIsShutDownInOrder(t *testing.T) {
+	mux := http.NewServeMux()
 	get := func(path string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		http.DefaultServeMux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		return w
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	path := filepath.Join(t.TempDir(), "notes.db")
 	go func() {
-		ended <- operate(ctx, "file:"+path+"?max_conns=8&acquire_timeout=2s&leak_threshold=1m&max_waiters=1000")
+		ended <- operate(ctx, "file:"+path+"?max_conns=8&acquire_timeout=2s&leak_threshold=1m&max_waiters=1000", mux)
 	}()
 	for get("/stats").Code != http.StatusOK {
 		require.NoError(t, t.Context().Err())
@@ -69,7 +70,7 @@ func TestAServiceIsHealthyUntilItIsShutDownInOrder(t *testing.T) {
 	require.Contains(t, get("/stats").Body.String(), "MaxConns:8 ")
 	cancel()
 	require.NoError(t, <-ended)
-	require.ErrorIs(t, operate(t.Context(), "file:notes.db?max_con=8"), pool.ErrConfig)
+	require.ErrorIs(t, operate(t.Context(), "file:notes.db?max_con=8", mux), pool.ErrConfig)
 }
 
 // whole says whether a backup can be read, all of it.

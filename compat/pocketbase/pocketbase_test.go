@@ -108,7 +108,8 @@ func (s *server) waitHealthy() {
 func (s *server) end() {
 	s.t.Helper()
 	require.NoError(s.t, s.cmd.Process.Signal(syscall.SIGTERM))
-	require.NoError(s.t, s.cmd.Wait())
+	err := s.cmd.Wait()
+	require.NoError(s.t, err, "%s", s.out)
 	for _, word := range []string{"locked", "busy", "timeout", "panic"} {
 		require.NotContains(s.t, strings.ToLower(s.out.String()), word)
 	}
