@@ -115,6 +115,11 @@ torture: ## kill processes, cut the power, inject faults; one table of what was 
 torture-check: ## vet and run the short form of each
 	cd torture && go vet ./... && go test -timeout $(TIMEOUT) ./...
 
+# PocketBase is large: this is no part of ci. The race detector finds races of its own,
+# where it loads its settings anew.
+pocketbase: ## run PocketBase on pools, and as it is, over HTTP on loopback
+	cd compat/pocketbase && go vet ./... && go test -timeout $(TIMEOUT) ./...
+
 generate: build/tools ## run sqlc and repogen
 	go generate ./...
 
@@ -173,11 +178,6 @@ ci: lint generate-check check-queries build sqlc-check release-check platforms #
 	cd compat && go vet ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check
-
-# PocketBase is large: this is no part of ci. The race detector finds races of its own,
-# where it loads its settings anew.
-pocketbase: ## run PocketBase on pools, and as it is, over HTTP on loopback
-	cd compat/pocketbase && go vet ./... && go test -timeout $(TIMEOUT) ./...
 
 # mattn's driver and ncruces' register under one name: the latter goes without.
 BENCH := cd bench && GOFLAGS='-tags=mattn -ldflags=-X=github.com/ncruces/go-sqlite3/driver.driverName='
