@@ -171,10 +171,15 @@ build: ## build all modules; the product without cgo
 	CGO_ENABLED=0 go build ./...
 	cd tools && go mod verify
 
+# By commands in folders of their own, as a reader would: that takes longer than the tests of a package may.
+docs-check: build/tools ## run what README and the guides say, step by step
+	cd docs && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./... && go test -timeout $(TIMEOUT) ./...
+
 ci: lint generate-check check-queries build sqlc-check release-check platforms ## everything that must pass
 	@mkdir -p build
 	@$(MAKE) --no-print-directory test-long TESTFLAGS='-coverpkg=$(COVERED) -coverprofile=build/cover.out'
 	@$(MAKE) --no-print-directory cover-check
+	@$(MAKE) --no-print-directory docs-check
 	cd compat && go vet ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check

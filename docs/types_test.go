@@ -1,4 +1,4 @@
-package sqlane_test
+package docs
 
 import (
 	"os"
@@ -10,21 +10,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// generator is what a document's go:generate lines and commands run, and pinned what
-// stands in for it: the version that is pinned.
+// generator is what a guide's go:generate lines and commands run. What stands in for it
+// is the version that is pinned.
 const generator = "go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1"
 
-func pinned(root string) string { return "go tool -modfile=" + root + "/tools/go.mod sqlc" }
-
 func typesGuide(t *testing.T) []guides.Block {
-	blocks, _ := guides.Read(t, "docs/sqlc.md")
+	blocks, _ := guides.Read(t, "sqlc.md")
 	return blocks
 }
 
 // guideModule writes the files of docs/sqlc.md into a module.
 func guideModule(t *testing.T) (dir, pinnedSQLC string) {
 	t.Helper()
-	root, err := filepath.Abs(".")
+	root, err := filepath.Abs("..")
 	require.NoError(t, err)
 	dir = t.TempDir()
 	for _, b := range typesGuide(t) {
@@ -33,11 +31,11 @@ func guideModule(t *testing.T) (dir, pinnedSQLC string) {
 		}
 		path := filepath.Join(dir, b.File)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(b.Text, generator, pinned(root))), 0o644))
+		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(b.Text, generator, pinned(t, "sqlc"))), 0o644))
 	}
 	out, err := guides.Run(t, dir, "go mod init example.org/shop && go mod edit -require github.com/sqlane/sqlane@v0.0.0 -replace github.com/sqlane/sqlane="+root+" && cp "+root+"/go.sum .")
 	require.NoError(t, err, out)
-	return dir, pinned(root)
+	return dir, pinned(t, "sqlc")
 }
 
 func TestTheTypesOfTheGuideAreReadyToCopy(t *testing.T) {
@@ -89,7 +87,7 @@ func TestTheRulesForQueriesBite(t *testing.T) {
 			guide = b.Text
 		}
 	}
-	text, err := os.ReadFile("sqlc.yaml")
+	text, err := os.ReadFile("../sqlc.yaml")
 	require.NoError(t, err)
 	ours = string(text)
 	require.Equal(t, guide[strings.Index(guide, "\nrules:"):], ours[strings.Index(ours, "\nrules:"):], "our rules are the guide's")

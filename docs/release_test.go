@@ -1,4 +1,4 @@
-package sqlane_test
+package docs
 
 import (
 	"os"
@@ -13,7 +13,7 @@ import (
 // TestWhatIsNoLongerCompatibleWithTheLastReleaseIsFound tries the release check on a
 // module of its own.
 func TestWhatIsNoLongerCompatibleWithTheLastReleaseIsFound(t *testing.T) {
-	root, err := filepath.Abs(".")
+	root, err := filepath.Abs("..")
 	require.NoError(t, err)
 	dir := t.TempDir()
 	put := func(name, text string) {
