@@ -41,6 +41,10 @@ type Config struct {
 	// See https://www.sqlite.org/uri.html#uriimmutable.
 	Immutable bool
 
+	// Name is what the pool is called in metrics and traces: see [Pool.Name].
+	// Default: Path.
+	Name string
+
 	// MaxConns is the most connections open at once, the writer's included.
 	// With 1 that one serves reading and writing. Default: 4, or twice the number
 	// of CPUs and one more if that is greater: readers wait for locks inside
@@ -181,6 +185,7 @@ var synchronousLevels = []Synchronous{SyncOff, SyncNormal, SyncFull, SyncExtra}
 // WithDefaults returns the configuration with every zero field replaced.
 func (c Config) WithDefaults() Config {
 	c.ReadOnly = c.ReadOnly || c.Immutable
+	setDefault(&c.Name, c.Path)
 	setDefault(&c.MaxConns, max(4, 2*runtime.NumCPU()+1))
 	setDefault(&c.MinConns, 1)
 	setDefault(&c.AcquireTimeout, 5*time.Second)

@@ -231,7 +231,7 @@ func (c *conn) run(cl *call, s *sqlite.Stmt, f func() error) error {
 
 // traced begins the span of a query.
 func (c *conn) traced(ctx context.Context, query string, args []sqlite.Argument) (context.Context, *span) {
-	op := TraceOp{Name: "query", SQL: query}
+	op := TraceOp{Name: "query", SQL: query, Query: queryName(query)}
 	if c.pool.cfg.TraceArguments {
 		for i := range args {
 			op.Args = append(op.Args, args[i].Driver())

@@ -84,6 +84,7 @@ var dsnKeys = map[string]func(c *Config, value string) error{
 	"health_check_interval":    duration(func(c *Config) *time.Duration { return &c.HealthCheckInterval }),
 	"watch_interval":           duration(func(c *Config) *time.Duration { return &c.WatchInterval }),
 	"leak_threshold":           duration(func(c *Config) *time.Duration { return &c.LeakThreshold }),
+	"name":                     text(func(c *Config) *string { return &c.Name }),
 	"journal_mode":             text(func(c *Config) *JournalMode { return &c.JournalMode }),
 	"synchronous":              text(func(c *Config) *Synchronous { return &c.Synchronous }),
 	"time_format":              text(func(c *Config) *TimeFormat { return &c.TimeFormat }),

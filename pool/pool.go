@@ -36,6 +36,10 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	return open(ctx, cfg, theSystem())
 }
 
+// Name is Config.Name, by which metrics tell pools apart. Pools that a [Registry] has
+// at one time have names of their own: it puts a number behind a name that is taken.
+func (p *Pool) Name() string { return p.cfg.Name }
+
 func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
