@@ -194,6 +194,7 @@ func (c *conn) through(cl *call, s *sqlite.Stmt, args []sqlite.Argument, keep bo
 		c.readWritersAhead()
 	}
 	before := c.db.TotalChanges()
+	cl.reset(c, s)
 	err := c.run(cl, s, f)
 	if err != nil || !keep || !s.Writes || s.Effects.Control() { // else it is accounted for at its end
 		c.account(s, before, err)
@@ -204,6 +205,7 @@ func (c *conn) through(cl *call, s *sqlite.Stmt, args []sqlite.Argument, keep bo
 		err = c.attachedNow(s, args)
 	}
 	if err != nil || !keep {
+		c.reportSlow(cl, s, err)
 		c.db.Release(s)
 	}
 	c.accountForText(cl, s)

@@ -83,6 +83,7 @@ var dsnKeys = map[string]func(c *Config, value string) error{
 	"max_conn_idle_time":       duration(func(c *Config) *time.Duration { return &c.MaxConnIdleTime }),
 	"health_check_interval":    duration(func(c *Config) *time.Duration { return &c.HealthCheckInterval }),
 	"watch_interval":           duration(func(c *Config) *time.Duration { return &c.WatchInterval }),
+	"slow_query":               duration(func(c *Config) *time.Duration { return &c.SlowQuery }),
 	"leak_threshold":           duration(func(c *Config) *time.Duration { return &c.LeakThreshold }),
 	"name":                     text(func(c *Config) *string { return &c.Name }),
 	"journal_mode":             text(func(c *Config) *JournalMode { return &c.JournalMode }),
