@@ -199,7 +199,6 @@ var synchronousLevels = []Synchronous{SyncOff, SyncNormal, SyncFull, SyncExtra}
 // WithDefaults returns the configuration with every zero field replaced.
 func (c Config) WithDefaults() Config {
 	c.ReadOnly = c.ReadOnly || c.Immutable
-	setDefault(&c.Name, c.Path)
 	setDefault(&c.MaxConns, max(4, 2*runtime.NumCPU()+1))
 	setDefault(&c.MinConns, 1)
 	setDefault(&c.AcquireTimeout, 5*time.Second)

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -45,6 +46,7 @@ func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 		return nil, err
 	}
 	cfg = cfg.WithDefaults()
+	cfg.Name = cmp.Or(cfg.Name, cfg.Path)
 	p := &Pool{
 		cfg:          cfg,
 		databaseFile: databaseFile{path: cfg.Path, system: sys},

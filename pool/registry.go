@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
 			return p, nil
 		}
 	}
-	cfg.Name = r.freeName(cfg.WithDefaults().Name)
+	cfg.Name = r.freeName(cmp.Or(cfg.Name, cfg.Path))
 	p, err := Open(ctx, cfg)
 	if err != nil {
 		return nil, err
