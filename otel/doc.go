@@ -32,7 +32,8 @@
 // # Values
 //
 // Arguments of queries are never told, pool.Config.TraceArguments or not. In
-// db.query.text literals are ? and comments are left out.
+// db.query.text literals are ? and comments are left out. What is in double quotes is
+// taken for a name, though SQLite takes it for a text where nothing has that name.
 //
 // # Metrics
 //

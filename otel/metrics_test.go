@@ -1,6 +1,7 @@
 package sqlaneotel_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/semconv/v1.43.0/dbconv"
 )
@@ -59,6 +61,18 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 	require.EqualValues(t, w.Stats().Acquires, waits[0].Count)
 }
 
+func TestAWaitThatFailsIsNoWaitForAConnection(t *testing.T) {
+	w := open(t, pool.Config{})
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := w.Acquire(over)
+	require.ErrorIs(t, err, context.Canceled)
+	waits := w.metrics(t)["db.client.connection.wait_time"].Data.(metricdata.Histogram[float64]).DataPoints
+	require.Len(t, waits, 1)
+	require.EqualValues(t, w.Stats().Acquires, waits[0].Count)
+	require.NotContains(t, set(waits[0].Attributes), "error.type")
+}
+
 func TestConnectionsAreCountedByState(t *testing.T) {
 	w := open(t, pool.Config{MaxConns: 3, MinConns: 2})
 	lease, err := w.Acquire(t.Context())
@@ -91,12 +105,34 @@ func TestConnectionsAreCountedByState(t *testing.T) {
 }
 
 func TestARegistrysPoolsAreObservedAsTheyComeAndGo(t *testing.T) {
-	w := open(t, pool.Config{})
 	var registry pool.Registry
-	registration, err := sqlaneotel.Observe(&registry, sqlaneotel.WithMeterProvider(noop.NewMeterProvider()))
+	w := &world{reader: sdkmetric.NewManualReader()}
+	metrics := sdkmetric.NewMeterProvider(sdkmetric.WithReader(w.reader))
+	defer func() { require.NoError(t, metrics.Shutdown(context.WithoutCancel(t.Context()))) }()
+	registration, err := sqlaneotel.Observe(&registry, sqlaneotel.WithMeterProvider(metrics))
 	require.NoError(t, err)
+	names := func() (names []string) {
+		m, ok := w.metrics(t)["db.client.connection.max"]
+		if !ok {
+			return nil
+		}
+		for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+			names = append(names, set(p.Attributes)["db.client.connection.pool.name"])
+		}
+		slices.Sort(names)
+		return names
+	}
+	require.Empty(t, names())
+	first, err := registry.Open(t.Context(), pool.Config{Path: pool.Memory})
+	require.NoError(t, err)
+	_, err = registry.Open(t.Context(), pool.Config{Path: pool.Memory})
+	require.NoError(t, err)
+	require.Equal(t, []string{":memory:", ":memory: 2"}, names())
+	require.NoError(t, first.Close())
+	require.Equal(t, []string{":memory: 2"}, names())
 	require.NoError(t, registration.Unregister())
-	require.Len(t, w.metrics(t)["db.client.connection.max"].Data.(metricdata.Sum[int64]).DataPoints, 1)
+	require.Empty(t, names())
+	require.NoError(t, registry.Shutdown(t.Context()))
 }
 
 // refusing is a meter that refuses one instrument.

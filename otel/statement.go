@@ -20,6 +20,7 @@ const maxSummary = 255
 func statementOf(sql string) (s statement) {
 	var tables []string
 	common := false       // it begins with common table expressions
+	several := false      // there is more than one statement
 	wants, depth := "", 0 // a keyword after which a table is named
 	last := token{}
 	for t := range tokens(sql) {
@@ -27,6 +28,7 @@ func statementOf(sql string) (s statement) {
 		if t.kind == wordToken {
 			word = strings.ToUpper(t.text)
 		}
+		several = several || last.text == ";" && t.text != ";" && s.verb != ""
 		switch {
 		case t.text == "(":
 			wants = "" // a subquery, or columns
@@ -34,7 +36,7 @@ func statementOf(sql string) (s statement) {
 		case t.text == ")":
 			depth--
 		case t.text == ";":
-			wants, common = "", common || s.verb != "" // what follows is another statement
+			wants = ""
 		case word == "WITH" && s.verb == "":
 			common = true
 		case s.verb == "" && depth == 0 && word != "" && (!common || slices.Contains(verbs, word)):
@@ -67,7 +69,7 @@ func statementOf(sql string) (s statement) {
 			distinct = append(distinct, table)
 		}
 	}
-	if len(distinct) == 1 && !common && s.verb != "PRAGMA" {
+	if len(distinct) == 1 && !common && !several && s.verb != "PRAGMA" {
 		s.table = distinct[0]
 	}
 	return s
