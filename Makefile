@@ -115,6 +115,9 @@ torture: ## kill processes, cut the power, inject faults; one table of what was 
 torture-check: ## vet and run the short form of each
 	cd torture && go vet ./... && go test -timeout $(TIMEOUT) ./...
 
+examples-check: build/tools ## generate, test and run the examples in a copy outside the repository, and their page in a browser
+	@RACE='$(RACE)' examples/check
+
 generate: build/tools ## run sqlc and repogen
 	go generate ./...
 
@@ -161,6 +164,7 @@ ci: lint generate-check build vet-platforms ## everything that must pass
 	cd compat && go vet ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check
+	@$(MAKE) --no-print-directory examples-check
 
 # mattn's driver and ncruces' register under one name: the latter goes without.
 BENCH := cd bench && GOFLAGS='-tags=mattn -ldflags=-X=github.com/ncruces/go-sqlite3/driver.driverName='
