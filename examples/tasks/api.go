@@ -13,7 +13,7 @@ import (
 // api makes a handler of an action: what fails is told as {"error": "..."}.
 func (s *server) api(do action) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if p := s.run(do, w, r); p != nil {
+		if p := s.perform(do, w, r); p != nil {
 			_ = answer(w, p.status, map[string]string{"error": p.text})
 		}
 	}

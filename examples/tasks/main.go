@@ -57,7 +57,7 @@ func run(ctx context.Context, addr, db string) error {
 
 	streams, endStreams := context.WithCancel(context.Background())
 	defer endStreams()
-	s := &server{pool: p, tasks: store.New(p), log: log, streams: streams}
+	s := &server{pool: p, tasks: store.New(p), log: log, limit: 2 * time.Second, streams: streams}
 	web := &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,

@@ -46,11 +46,11 @@ func show(ctx context.Context, q store.Reader) (c content, err error) {
 // typed, or to its script, which asks for no HTML, in one line.
 func (s *server) page(do action) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p := s.run(do, w, r)
+		p := s.perform(do, w, r)
 		switch {
 		case p == nil:
 		case r.Method == http.MethodPost && strings.Contains(r.Header.Get("Accept"), "text/html"):
-			if q := s.run(func(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+			if q := s.perform(func(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 				return s.writePage(ctx, w, p.status, p.text, r.PostFormValue("title"))
 			}, w, r); q != nil {
 				http.Error(w, p.text, p.status)

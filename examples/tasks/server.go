@@ -17,6 +17,7 @@ type server struct {
 	pool    *pool.Pool
 	tasks   *store.Repo
 	log     *slog.Logger
+	limit   time.Duration   // the longest that a request may take
 	streams context.Context // ends when the server shuts down, and with it all live pages
 }
 
@@ -46,11 +47,11 @@ func (s *server) routes() http.Handler {
 // action is a handler that may fail.
 type action func(ctx context.Context, w http.ResponseWriter, r *http.Request) error
 
-// run gives an action two seconds, and its leases the name of its route, which the
+// perform gives an action its time, and its leases the name of its route, which the
 // pool's errors and its log tell. When the time is over, or the client has gone, the
 // statement that runs is stopped. It returns what the client is to be told, or nil.
-func (s *server) run(do action, w http.ResponseWriter, r *http.Request) *problem {
-	ctx, cancel := context.WithTimeout(pool.WithLabel(r.Context(), r.Pattern), 2*time.Second)
+func (s *server) perform(do action, w http.ResponseWriter, r *http.Request) *problem {
+	ctx, cancel := context.WithTimeout(pool.WithLabel(r.Context(), r.Pattern), s.limit)
 	defer cancel()
 	err := do(ctx, w, r)
 	if err == nil {

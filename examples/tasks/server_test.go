@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"example.org/tasks/gen"
 	"example.org/tasks/schema"
@@ -30,7 +31,7 @@ func serve(t *testing.T, opts ...pooltest.Option) *site {
 	t.Parallel()
 	p := pooltest.New(t, append(opts, pooltest.Migrations(schema.Files))...)
 	streams, end := context.WithCancel(context.Background())
-	s := &server{pool: p, tasks: store.New(p), log: slog.New(slog.DiscardHandler), streams: streams}
+	s := &server{pool: p, tasks: store.New(p), log: slog.New(slog.DiscardHandler), limit: time.Minute, streams: streams}
 	web := httptest.NewServer(s.routes())
 	t.Cleanup(func() { end(); web.Close() })
 	web.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -90,6 +91,7 @@ func TestTheAPIAddsChangesAndDeletes(t *testing.T) {
 		{"DELETE", "/api/tasks/one", ``, 404, `{"error":"There is no such task any more."}`},
 		{"PATCH", "/api/tasks/1", `{}`, 400, `{"error":"The request cannot be read."}`},
 		{"POST", "/api/tasks", `{"title":`, 400, `{"error":"The request cannot be read."}`},
+		{"POST", "/api/tasks", `{"title":"` + strings.Repeat("x", 1<<16) + `"}`, 400, `{"error":"The request cannot be read."}`},
 		{"POST", "/api/tasks", `{"title":"  "}`, 422, `{"error":"A task has 1 to 200 letters."}`},
 		{"POST", "/api/tasks", `{"title":"\u0000"}`, 422, `{"error":"That is nothing for this list."}`},
 	} {
@@ -198,6 +200,16 @@ func TestABusyServerSaysSoAndRecovers(t *testing.T) {
 	pooltest.Heal(t, s.server.pool)
 	status, _ = s.send("POST", "/api/tasks", `{"title":"tea"}`)
 	require.Equal(t, http.StatusCreated, status)
+}
+
+func TestARequestThatTakesTooLongIsStopped(t *testing.T) {
+	s := serve(t, pooltest.File(), pooltest.Config(func(c *pool.Config) { c.BusyTimeout = time.Hour }))
+	s.server.limit = 20 * time.Millisecond
+	pooltest.Fail(t, s.server.pool, pooltest.Locked(0))
+	status, _ := s.send("POST", "/api/tasks", `{"title":"tea"}`)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	pooltest.Heal(t, s.server.pool)
+	require.Empty(t, s.list().Open)
 }
 
 func TestAFullDiskIsTheServersFault(t *testing.T) {
