@@ -51,6 +51,7 @@ func (p *Pool) batchOne(ctx context.Context, m *member, span *span, h *holder) e
 		err = m.err
 	default:
 		if err = b.turn(m); err == nil {
+			span.committedBy(b.commit)
 			m.after.call()
 		}
 	}
@@ -87,11 +88,13 @@ type batching struct {
 // batch is a transaction that its members pass on, each in its own goroutine.
 // Only the one whose turn it is touches the fields; the lane hands them over.
 type batch struct {
-	tx     *Tx            // The members share this transaction.
-	began  time.Time      // The transaction began at this time.
-	joined int            // This many members have work in the transaction.
-	broken bool           // Somebody's work must be undone that has no savepoint.
-	behind []*lane.Waiter // These members' statements were run for them, and they wait for the commit.
+	tx     *Tx             // The members share this transaction.
+	began  time.Time       // The transaction began at this time.
+	joined int             // This many members have work in the transaction.
+	broken bool            // Somebody's work must be undone that has no savepoint.
+	behind []*lane.Waiter  // These members' statements were run for them, and they wait for the commit.
+	latest *member         // It has had its turn, or has it.
+	commit context.Context // The Tracer's, of the commit; nil without a Tracer. It may be read after the end.
 
 	done chan struct{} // It is closed at the end, and nil while only one member waits for that.
 	err  error         // It is what became of the transaction, and may be read after the end.
@@ -138,6 +141,7 @@ func (p *Pool) joinBatch(ctx context.Context, m *member, span *span, h *holder) 
 
 // turn is one member's: run its work, see to it that somebody carries on, and wait.
 func (b *batch) turn(m *member) error {
+	b.latest = m
 	returned := false
 	defer func() {
 		if !returned { // a panic or Goexit is passing through
@@ -328,6 +332,9 @@ func (b *batch) end() {
 	defer b.tell() // a virtual table of the program's may panic over the commit
 	b.err = errNoCommit
 	torn := p.excluding || b.tx.conn.hasAttached()
+	if keep && p.cfg.Tracer != nil {
+		b.commit, b.tx.span = p.trace(b.latest.ctx, TraceOp{Name: "commit", Members: b.joined})
+	}
 	b.err = b.tx.end(context.Background(), keep)
 	switch {
 	case keep && b.err == nil:

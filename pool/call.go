@@ -12,6 +12,7 @@ type call struct {
 	epoch           uint64 // The lease that it runs on is the connection's while this is the connection's epoch.
 	part                   // The transaction that it is part of.
 	kind            callKind
+	stopwatch             // It measures the statement that the call runs now.
 	span            *span // The query's, for the Tracer; nil if there is none.
 }
 

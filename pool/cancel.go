@@ -34,7 +34,7 @@ func (c *conn) interruptible(cl *call, s *sqlite.Stmt, f func() error) error {
 	if cl.interruptible() {
 		c.pool.watcher.wake()
 	}
-	returned := false
+	returned, at := false, c.started()
 	defer func() {
 		c.running.end()
 		if !returned { // a panic or Goexit is passing through, of a function that SQL calls
@@ -43,6 +43,7 @@ func (c *conn) interruptible(cl *call, s *sqlite.Stmt, f func() error) error {
 	}()
 	err := f()
 	returned = true
+	cl.stopped(at)
 	return err
 }
 

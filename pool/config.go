@@ -41,6 +41,10 @@ type Config struct {
 	// See https://www.sqlite.org/uri.html#uriimmutable.
 	Immutable bool
 
+	// Name is what the pool is called in metrics and traces: see [Pool.Name].
+	// Default: Path.
+	Name string
+
 	// MaxConns is the most connections open at once, the writer's included.
 	// With 1 that one serves reading and writing. Default: 4, or twice the number
 	// of CPUs and one more if that is greater: readers wait for locks inside
@@ -81,6 +85,20 @@ type Config struct {
 	// leases name is kept all the same: the function that took it, or the query for
 	// which a generated method did.
 	LeakThreshold time.Duration
+
+	// SlowQuery is how long a statement may run before it is logged, with the name that
+	// sqlc gave it, its text, its duration, its plan and what SQLite counted meanwhile:
+	// the rows that it stepped over while it read tables or indexes from end to end, its
+	// sorts, the rows that it put into indexes of its own, and the steps of its virtual
+	// machine. Its arguments are never logged; what its text says is.
+	//
+	// What counts is the time within SQLite: neither waiting for a lane or for another
+	// process, nor what the reader of its rows does between them. Of a script each
+	// statement counts by itself, and so do the pool's own BEGIN and COMMIT. A statement
+	// that fails or is cancelled is logged too, with the error. The plan is asked for
+	// afterwards with NULL for each parameter: where it depends on their values, as for
+	// LIKE, it may be another one. Default: 0, off.
+	SlowQuery time.Duration
 
 	// WatchInterval is how often other processes' commits are looked for while
 	// somebody watches: see [Pool.Watch]. A look is short, but waits in the write lane
@@ -226,6 +244,7 @@ func (c Config) Validate() error {
 	fault(d.MaxConns < 1, "MaxConns is %d; it must be 1 or more", c.MaxConns)
 	fault(c.MinConns > max(d.MaxConns, 0), "MinConns is %d, more than MaxConns, %d", c.MinConns, d.MaxConns)
 	fault(c.MaxWaiters < 0, "MaxWaiters is %d; 0 means no limit", c.MaxWaiters)
+	fault(c.SlowQuery < 0, "SlowQuery is %v; 0 turns it off", c.SlowQuery)
 	fault(c.LeakThreshold < 0, "LeakThreshold is %v; 0 turns it off", c.LeakThreshold)
 	fault(!slices.Contains(journalModes, d.JournalMode), "JournalMode is %q, none of %q", c.JournalMode, journalModes)
 	fault(!slices.Contains(synchronousLevels, d.Synchronous), "Synchronous is %q, none of %q", c.Synchronous, synchronousLevels)

@@ -194,6 +194,7 @@ func (c *conn) through(cl *call, s *sqlite.Stmt, args []sqlite.Argument, keep bo
 		c.readWritersAhead()
 	}
 	before := c.db.TotalChanges()
+	cl.reset(c, s)
 	err := c.run(cl, s, f)
 	if err != nil || !keep || !s.Writes || s.Effects.Control() { // else it is accounted for at its end
 		c.account(s, before, err)
@@ -204,6 +205,7 @@ func (c *conn) through(cl *call, s *sqlite.Stmt, args []sqlite.Argument, keep bo
 		err = c.attachedNow(s, args)
 	}
 	if err != nil || !keep {
+		c.reportSlow(cl, s, err)
 		c.db.Release(s)
 	}
 	c.accountForText(cl, s)
@@ -231,7 +233,7 @@ func (c *conn) run(cl *call, s *sqlite.Stmt, f func() error) error {
 
 // traced begins the span of a query.
 func (c *conn) traced(ctx context.Context, query string, args []sqlite.Argument) (context.Context, *span) {
-	op := TraceOp{Name: "query", SQL: query}
+	op := TraceOp{Name: "query", SQL: query, Query: queryName(query)}
 	if c.pool.cfg.TraceArguments {
 		for i := range args {
 			op.Args = append(op.Args, args[i].Driver())

@@ -45,6 +45,8 @@ func dsnSample(t *testing.T, field reflect.StructField) (text string, value any)
 		return "normal", pool.SyncNormal
 	case field.Name == "TimeFormat":
 		return "unix_milli", pool.TimeUnixMilli
+	case field.Type == reflect.TypeFor[string]():
+		return "a name", "a name"
 	case field.Type == reflect.TypeFor[map[string]string]():
 		return "cache_size=-100", map[string]string{"cache_size": "-100"}
 	case field.Type == reflect.TypeFor[time.Duration]():

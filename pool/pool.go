@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -36,11 +37,16 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 	return open(ctx, cfg, theSystem())
 }
 
+// Name is Config.Name, by which metrics tell pools apart. Pools that a [Registry] has
+// at one time have names of their own: it puts a number behind a name that is taken.
+func (p *Pool) Name() string { return p.cfg.Name }
+
 func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg = cfg.WithDefaults()
+	cfg.Name = cmp.Or(cfg.Name, cfg.Path)
 	p := &Pool{
 		cfg:          cfg,
 		databaseFile: databaseFile{path: cfg.Path, system: sys},

@@ -1,8 +1,10 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"sync"
@@ -51,6 +53,7 @@ func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
 			return p, nil
 		}
 	}
+	cfg.Name = r.freeName(cmp.Or(cfg.Name, cfg.Path))
 	p, err := Open(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -59,6 +62,16 @@ func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
 	defer r.mu.Unlock()
 	r.pools = append(r.pools, p)
 	return p, nil
+}
+
+// freeName is the name, with a number behind it if a pool has it already.
+func (r *Registry) freeName(name string) string {
+	pools := r.Pools()
+	free := name
+	for n := 2; slices.ContainsFunc(pools, func(p *Pool) bool { return p.Name() == free }); n++ {
+		free = fmt.Sprintf("%s %d", name, n)
+	}
+	return free
 }
 
 func (r *Registry) takeTurn(ctx context.Context) error {

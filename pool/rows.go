@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"database/sql/driver"
 	"errors"
 	"io"
@@ -136,14 +137,17 @@ func (r *rows) finish() error {
 	}
 	r.finished = true
 	var err error
+	at := r.conn.started()
 	if r.stmt.Writes && r.conn.db.Autocommit() {
 		err = r.conn.withBusyTimeout(r.stmt.End)
 	} else {
 		err = r.stmt.End()
 	}
+	r.call.stopped(at)
 	if r.stmt.Writes && !r.stmt.Effects.Control() {
 		r.conn.account(r.stmt, r.before, err)
 	}
+	r.conn.reportSlow(&r.call, r.stmt, cmp.Or(r.failed, err))
 	r.conn.db.Release(r.stmt)
 	return err
 }

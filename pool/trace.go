@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -18,16 +19,23 @@ type Tracer interface {
 // TraceOp is an operation that begins.
 type TraceOp struct {
 	// Name is "acquire", "transaction" (a view or savepoint is none of its own),
-	// "batch" (one member of it), "query" or "backup" (one step of it).
+	// "batch" (one member of it), "commit" (that of a batch's members together, within
+	// the batch of the member that orders it), "query" or "backup" (one step of it).
 	Name string
 	Path string // the database
+	Pool string // Pool.Name
 	// Level is a transaction's.
 	Level Level
 	// SQL is a query's text, as its caller wrote it.
 	SQL string
+	// Query is the name that sqlc gave it, which is in the first line of its text; ""
+	// if there is none.
+	Query string
 	// Args are a query's arguments, as database/sql's drivers are given them, but that
 	// true is 1 and times are in UTC; nil unless Config.TraceArguments is set.
 	Args []any
+	// Members are those whose work is in a commit.
+	Members int
 	// Done and Total count a backup's pages.
 	Done, Total int
 }
@@ -38,13 +46,18 @@ type TraceEnd struct {
 	Lane      time.Duration // waiting for a lease or the write lane
 	Lock      time.Duration // waiting for locks of other processes
 	Execution time.Duration // everything else
+	// Commit is a batch member's: the context that Start returned for the commit which
+	// made its work durable, and perhaps that of others. It is for its values: it may be
+	// over. It is nil where there was none, as for a member that failed.
+	Commit context.Context
 }
 
 // span is an operation that is traced. A nil one is not, at no cost.
 type span struct {
 	start      time.Time
 	lane, lock time.Duration
-	failed     error // of a transaction's function
+	failed     error           // of a transaction's function
+	commit     context.Context // of a batch's member
 	end        func(TraceEnd)
 }
 
@@ -53,7 +66,7 @@ func (p *Pool) trace(ctx context.Context, op TraceOp) (context.Context, *span) {
 	if p.cfg.Tracer == nil {
 		return ctx, nil
 	}
-	op.Path = p.path
+	op.Path, op.Pool = p.path, p.cfg.Name
 	s := &span{start: time.Now()}
 	_, own := ctx.(housekeeping)
 	held := ctx.Value(txKey{p})
@@ -76,7 +89,25 @@ func (s *span) finish(err error) {
 	if err == nil {
 		err = s.failed
 	}
-	end(TraceEnd{Err: err, Lane: s.lane, Lock: s.lock, Execution: time.Since(s.start) - s.lane - s.lock})
+	end(TraceEnd{Err: err, Lane: s.lane, Lock: s.lock, Execution: time.Since(s.start) - s.lane - s.lock, Commit: s.commit})
+}
+
+// committedBy notes the commit that made a batch member's work durable.
+func (s *span) committedBy(commit context.Context) {
+	if s != nil {
+		s.commit = commit
+	}
+}
+
+// queryName is the name that sqlc gave a query: its text begins with it.
+func queryName(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	rest, named := strings.CutPrefix(line, "-- name: ")
+	name, _, kind := strings.Cut(rest, " :")
+	if !named || !kind {
+		return ""
+	}
+	return name
 }
 
 // waitedForLane is to be deferred before waiting: defer s.waitedForLane(time.Now()).

@@ -217,6 +217,7 @@ request
   batch
     acquire
     query: UPDATE n SET v = 6
+    commit
   transaction
     acquire
     query: SELECT 7`, r.tree())

@@ -52,6 +52,26 @@ func mutexAt(db, mutex uintptr) (dbMutex, error) {
 func (m dbMutex) setAside() { libc.AtomicStorePUintptr(m.place, 0) }
 func (m dbMutex) putBack()  { libc.AtomicStorePUintptr(m.place, m.mutex) }
 
+// keepChanges calls f, and has sqlite3_changes64 return what it did before. SQLite has
+// no call that sets it (https://www.sqlite.org/c3ref/changes.html).
+func (c *Conn) keepChanges(f func() error) error {
+	field, ok := reflect.TypeFor[lib.Tsqlite3]().FieldByName("FnChange")
+	if !ok || field.Type != reflect.TypeFor[int64]() {
+		return fmt.Errorf("modernc.org/sqlite %s: a connection does not count its changes where sqlane looks for that; use the version that sqlane's go.mod names", Version())
+	}
+	size, place := field.Type.Size(), c.db+field.Offset
+	kept := lib.Xsqlite3_malloc(c.tls, int32(size))
+	if kept == 0 {
+		return c.failure(lib.SQLITE_NOMEM)
+	}
+	libc.Xmemcpy(c.tls, kept, place, libc.Tsize_t(size))
+	defer func() { // a panic may be passing through, of a virtual table that is asked for a plan
+		libc.Xmemcpy(c.tls, place, kept, libc.Tsize_t(size))
+		lib.Xsqlite3_free(c.tls, kept)
+	}()
+	return f()
+}
+
 // isClosed reports that a connection of the driver's was closed.
 func isClosed(c driver.Conn) bool {
 	db, err := uintptrField(c, "db")

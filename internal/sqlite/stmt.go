@@ -66,6 +66,10 @@ func (s *Stmt) Header() Header { return s.header }
 // Ahead reports that the next row is there already, so that to read it runs nothing.
 func (s *Stmt) Ahead() bool { return s.status == stmtRowAhead }
 
+// Query is the text as the caller wrote it, if the cache knows the statement by that; ""
+// if not.
+func (s *Stmt) Query() string { return s.key }
+
 // Recompiled counts how often a changed schema had SQLite compile it again.
 func (s *Stmt) Recompiled() int32 { return s.compiled }
 

@@ -1,0 +1,84 @@
+package pool
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/sqlane/sqlane/internal/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// stopwatch measures what a statement spends inside SQLite, for Config.SlowQuery.
+// What it waits for, lanes and locks of others, and what the reader of its rows does
+// between them is not in it.
+type stopwatch struct{ ran time.Duration }
+
+// started is when SQLite was called; zero if nobody wants to know.
+func (c *conn) started() (at time.Time) {
+	if c.pool.cfg.SlowQuery > 0 {
+		at = time.Now()
+	}
+	return at
+}
+
+// stopped adds the time since then.
+func (w *stopwatch) stopped(at time.Time) {
+	if !at.IsZero() {
+		w.ran += time.Since(at)
+	}
+}
+
+// reset begins to measure a statement.
+func (w *stopwatch) reset(c *conn, s *sqlite.Stmt) {
+	if c.pool.cfg.SlowQuery > 0 {
+		w.ran = 0
+		s.TakeEffort()
+	}
+}
+
+// reportSlow logs a statement that ran for longer than Config.SlowQuery. It is called
+// when the statement has ended, before it and the locks that it needed are given back:
+// to prepare its explanation may read the schema. That takes no lock that it would have
+// to wait for, opens no transaction, and is no statement for anybody else.
+func (c *conn) reportSlow(cl *call, s *sqlite.Stmt, err error) {
+	limit := c.pool.cfg.SlowQuery
+	if limit <= 0 || cl.ran <= limit || cl.uncancellable() {
+		return
+	}
+	effort := s.TakeEffort()
+	attrs := []slog.Attr{
+		slog.String("path", c.pool.path),
+		slog.String("query", queryName(s.Query())),
+		slog.String("sql", s.Text),
+		slog.Duration("duration", cl.ran),
+		slog.Uint64("rows_scanned", uint64(effort.Scanned)),
+		slog.Uint64("sorts", uint64(effort.Sorts)),
+		slog.Uint64("rows_indexed", uint64(effort.Indexed)),
+		slog.Uint64("vm_steps", uint64(effort.Steps)),
+	}
+	if !s.Effects.Control() {
+		attrs = append(attrs, c.planAttr(s))
+	}
+	if err != nil {
+		if over := cl.Context.Err(); over != nil && hasPrimary(err, lib.SQLITE_INTERRUPT) {
+			err = over
+		}
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	c.pool.cfg.Logger.LogAttrs(cl.Context, slog.LevelWarn, "a statement ran for long", attrs...)
+}
+
+// planAttr is the statement's plan, or why there is none. Virtual tables of the program
+// are asked for it.
+func (c *conn) planAttr(s *sqlite.Stmt) slog.Attr {
+	var lines []string
+	err := c.interruptible(ownCall(), nil, func() (err error) {
+		lines, err = c.db.Plan(s.Text)
+		return err
+	})
+	if err != nil {
+		return slog.String("plan", "none: "+err.Error())
+	}
+	return slog.String("plan", strings.Join(lines, "; "))
+}
