@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,6 +100,22 @@ func shows(title, where string) string {
 	return `[...document.querySelectorAll("` + where + ` span")].filter(e => e.textContent === "` + title + `").length === 1`
 }
 
+// badGateway answers as a proxy whose server is away, until back.
+func badGateway(t *testing.T, addr string) (back func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	proxy := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "bad gateway", http.StatusBadGateway)
+	})}
+	ended := make(chan error)
+	go func() { ended <- proxy.Serve(listener) }()
+	return func() {
+		require.NoError(t, proxy.Close())
+		<-ended
+	}
+}
+
 func TestWhatIsWrittenInOnePageAppearsInTheOther(t *testing.T) {
 	open := browser(t)
 	db := filepath.Join(t.TempDir(), "tasks.db")
@@ -111,21 +129,30 @@ func TestWhatIsWrittenInOnePageAppearsInTheOther(t *testing.T) {
 	other.until(shows("milk", "#list"))
 	one.until(shows("milk", "#list"))
 
-	// The server goes. What is written meanwhile is sent when it is back, once.
-	stop()
-	for _, p := range []*tab{one, other} {
-		p.until(`document.getElementById("state").textContent.startsWith("Not up to date")`)
+	// The server goes, or a proxy stays and says so. What is written meanwhile is sent
+	// when it is back, once.
+	addr := strings.TrimPrefix(url, "http://")
+	for _, title := range []string{"tea", "bread"} {
+		stop()
+		back := func() {}
+		if title == "bread" {
+			back = badGateway(t, addr)
+		}
+		for _, p := range []*tab{one, other} {
+			p.until(`document.getElementById("state").textContent.startsWith("Not up to date")`)
+		}
+		one.add(title)
+		one.until(`document.getElementById("problem").textContent.startsWith("Not sent yet")`)
+		back()
+		_, stop = start(t, "-addr", addr, "-db", db)
+		for _, p := range []*tab{one, other} {
+			p.until(shows(title, "#list"))
+			p.until(shows("milk", "#list"))
+			p.until(`document.getElementById("state").textContent.startsWith("Live.")`)
+		}
+		one.until(`document.getElementById("problem").textContent === "" && document.getElementById("title").value === ""`)
 	}
-	one.add("tea")
-	one.until(`document.getElementById("problem").textContent.startsWith("Not sent yet")`)
-	_, stop = start(t, "-addr", strings.TrimPrefix(url, "http://"), "-db", db)
-	defer stop()
-	for _, p := range []*tab{one, other} {
-		p.until(shows("tea", "#list"))
-		p.until(shows("milk", "#list"))
-		p.until(`document.getElementById("state").textContent.startsWith("Live.")`)
-	}
-	one.until(`document.getElementById("problem").textContent === "" && document.getElementById("title").value === ""`)
+	defer func() { stop() }()
 
 	// By the keyboard: the focus stays where it was, though the list is new.
 	other.do(chromedp.Focus(chromedp.CSS("#done-1")), chromedp.KeyEvent(kb.Enter))
@@ -166,14 +193,20 @@ func TestThePageIsReadableByEveryone(t *testing.T) {
 	url, stop := start(t, "-addr", "127.0.0.2:0", "-db", filepath.Join(t.TempDir(), "tasks.db"))
 	defer stop()
 	p := open(url)
-	for _, title := range []string{"milk", "tea", strings.Repeat("w", 200)} {
+	for _, title := range []string{"Get up", "Buy milk", "Write a tutorial"} {
 		p.add(title)
 		p.until(shows(title, "#list"))
 	}
 	p.do(chromedp.Click(chromedp.CSS("#done-1")))
-	p.until(shows("milk", ".done"))
-	p.add("tea")
-	p.until(`document.getElementById("problem").textContent !== ""`)
+	p.until(shows("Get up", ".done"))
+	for _, scheme := range []string{"light", "dark"} {
+		p.look(scheme, 640, 540)
+		if dir := os.Getenv("TASKS_PICTURES"); dir != "" { // those of the tutorial are made so
+			png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "tasks-"+scheme+".png"), png, 0o644))
+		}
+	}
 
 	// A screen reader tells every control apart.
 	names := map[string]int{}
@@ -184,28 +217,34 @@ func TestThePageIsReadableByEveryone(t *testing.T) {
 			names[strings.Trim(string(node.Name.Value), `"`)]++
 		}
 	}
-	require.Len(t, names, 8, names)
-	require.NotContains(t, names, "")
-	for _, name := range []string{"What is to be done?", "Add", "Done: milk", "Delete: tea"} {
-		require.Equal(t, 1, names[name], name)
-	}
+	require.Equal(t, map[string]int{
+		"What is to be done?": 1, "Add": 1,
+		"Done: Get up": 1, "Done: Buy milk": 1, "Done: Write a tutorial": 1,
+		"Delete: Get up": 1, "Delete: Buy milk": 1, "Delete: Write a tutorial": 1,
+	}, names)
 
+	// Long words, and a problem beside them.
+	p.add(strings.Repeat("w", 200))
+	p.until(shows(strings.Repeat("w", 200), "#list"))
+	p.add("Buy milk")
+	p.until(`document.getElementById("problem").textContent !== ""`)
 	for _, scheme := range []string{"light", "dark"} {
 		for _, width := range []int64{320, 1280} {
-			_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-			})
-			require.NoError(t, err)
-			p.do(chromedp.EmulateViewport(width, 800))
+			p.look(scheme, width, 800)
 			require.Empty(t, ask[[]string](p, contrast), scheme)
 			require.True(t, ask[bool](p, `document.documentElement.scrollWidth <= innerWidth`), width)
-			png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
-			require.NoError(t, err)
-			if dir := os.Getenv("TASKS_SCREENSHOTS"); dir != "" {
-				require.NoError(t, os.WriteFile(filepath.Join(dir, scheme+map[bool]string{true: "-narrow"}[width == 320]+".png"), png, 0o644))
-			}
 		}
 	}
+}
+
+// look shows the page as somebody sees it.
+func (p *tab) look(scheme string, width, height int64) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	require.NoError(p.t, err)
+	p.do(chromedp.EmulateViewport(width, height))
 }
 
 // contrast finds text that is less than 4.5 times as light or dark as what is behind

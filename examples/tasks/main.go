@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,11 +23,17 @@ import (
 func main() {
 	addr := flag.String("addr", "localhost:8080", "the address to listen on")
 	db := flag.String("db", "tasks.db", "the database file")
+	traces := flag.Bool("traces", false, "write what requests do to standard output, as JSON")
 	flag.Parse()
+	var spans io.Writer
+	if *traces {
+		spans = os.Stdout
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *addr, *db); err != nil {
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	if err := run(ctx, *addr, *db, spans); err != nil {
 		slog.Error("tasks failed", "error", err)
 		os.Exit(1)
 	}
@@ -34,14 +41,25 @@ func main() {
 
 // run serves until ctx ends; then it lets what runs finish, and leaves the database as
 // one file.
-func run(ctx context.Context, addr, db string) error {
+func run(ctx context.Context, addr, db string, spans io.Writer) error {
 	log := slog.Default()
+	traces, err := newTraces(spans)
+	if err != nil {
+		return err
+	}
+	defer traces.Shutdown(context.WithoutCancel(ctx)) // last, with the spans of the end
+	tracer, err := traceQueries(traces)
+	if err != nil {
+		return err
+	}
 
 	p, err := pool.Open(ctx, pool.Config{
 		Path:          db,
-		MaxWaiters:    1000,        // one more is ErrOverloaded, and told to come back
-		LeakThreshold: time.Minute, // whoever holds a connection that long is named in the log
+		MaxWaiters:    1000,                   // one more is ErrOverloaded, and told to come back
+		LeakThreshold: time.Minute,            // whoever holds a connection that long is named in the log,
+		SlowQuery:     100 * time.Millisecond, // and so is a slow query, with its plan
 		Logger:        log,
+		Tracer:        tracer,
 	})
 	if err != nil {
 		return err
@@ -57,7 +75,7 @@ func run(ctx context.Context, addr, db string) error {
 
 	streams, endStreams := context.WithCancel(context.Background())
 	defer endStreams()
-	s := &server{pool: p, tasks: store.New(p), log: log, limit: 2 * time.Second, streams: streams}
+	s := &server{pool: p, tasks: store.New(p), log: log, traces: traces, limit: 2 * time.Second, streams: streams}
 	web := &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: 5 * time.Second,

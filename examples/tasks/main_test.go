@@ -91,12 +91,12 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 	url, stop := start(t, "-addr", "localhost:0", "-db", filepath.Join(t.TempDir(), "tasks.db"))
 	defer stop()
 	_, taken, _ := strings.Cut(url, "://")
-	require.ErrorIs(t, run(t.Context(), taken, filepath.Join(t.TempDir(), "tasks.db")), syscall.EADDRINUSE)
+	require.ErrorIs(t, run(t.Context(), taken, filepath.Join(t.TempDir(), "tasks.db"), nil), syscall.EADDRINUSE)
 
 	nowhere := filepath.Join(t.TempDir(), "nowhere", "tasks.db")
-	require.ErrorContains(t, run(t.Context(), "localhost:0", nowhere), nowhere)
+	require.ErrorContains(t, run(t.Context(), "localhost:0", nowhere, nil), nowhere)
 
 	other := filepath.Join(t.TempDir(), "other.db")
 	require.NoError(t, os.WriteFile(other, []byte(strings.Repeat("not a database. ", 100)), 0o600))
-	require.ErrorContains(t, run(t.Context(), "localhost:0", other), "not a database")
+	require.ErrorContains(t, run(t.Context(), "localhost:0", other, nil), "not a database")
 }

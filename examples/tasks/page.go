@@ -43,30 +43,28 @@ func show(ctx context.Context, q store.Reader) (c content, err error) {
 }
 
 // page makes a handler of an action: what fails is told in the page, beside what was
-// typed, or to its script, which asks for no HTML, in one line.
+// typed, or, to a script that asks for no HTML, in one line.
 func (s *server) page(do action) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p := s.perform(do, w, r)
-		switch {
-		case p == nil:
-		case r.Method == http.MethodPost && strings.Contains(r.Header.Get("Accept"), "text/html"):
-			if q := s.perform(func(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
-				return s.writePage(ctx, w, p.status, p.text, r.PostFormValue("title"))
-			}, w, r); q != nil {
-				http.Error(w, p.text, p.status)
-			}
-		default:
+		if p == nil {
+			return
+		}
+		again := func(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+			return s.writePage(ctx, w, *p, r.PostFormValue("title"))
+		}
+		if !strings.Contains(r.Header.Get("Accept"), "text/html") || s.perform(again, w, r) != nil {
 			http.Error(w, p.text, p.status)
 		}
 	}
 }
 
 func (s *server) showPage(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
-	return s.writePage(ctx, w, http.StatusOK, "", "")
+	return s.writePage(ctx, w, problem{status: http.StatusOK}, "")
 }
 
 // writePage shows the page with a form that was not sent before: its key is new.
-func (s *server) writePage(ctx context.Context, w http.ResponseWriter, status int, problem, title string) error {
+func (s *server) writePage(ctx context.Context, w http.ResponseWriter, p problem, title string) error {
 	var now content
 	err := s.tasks.View(ctx, func(ctx context.Context, q store.Reader) (err error) {
 		now, err = show(ctx, q)
@@ -77,14 +75,14 @@ func (s *server) writePage(ctx context.Context, w http.ResponseWriter, status in
 	}
 	var html bytes.Buffer
 	if err := templates.Execute(&html, map[string]any{
-		"List": now, "Problem": problem, "Title": title, "Key": rand.Text(),
+		"List": now, "Problem": p.text, "Title": title, "Key": rand.Text(),
 	}); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'self'")
 	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
+	w.WriteHeader(p.status)
 	_, _ = w.Write(html.Bytes()) // a client that has gone needs no answer
 	return nil
 }

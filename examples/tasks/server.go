@@ -10,6 +10,7 @@ import (
 
 	"example.org/tasks/store"
 	"github.com/sqlane/sqlane/pool"
+	"go.opentelemetry.io/otel/sdk/trace"
 )
 
 // server is what all handlers share.
@@ -17,6 +18,7 @@ type server struct {
 	pool    *pool.Pool
 	tasks   *store.Repo
 	log     *slog.Logger
+	traces  *trace.TracerProvider
 	limit   time.Duration   // the longest that a request may take
 	streams context.Context // ends when the server shuts down, and with it all live pages
 }
@@ -39,9 +41,11 @@ func (s *server) routes() http.Handler {
 
 	mux.Handle("GET /static/", http.FileServerFS(static))
 	mux.HandleFunc("GET /healthz", s.health)
+	mux.Handle("GET /metrics", metrics(s.pool))
 
 	// Other sites' pages may not write here, and nobody sends more than a task.
-	return http.MaxBytesHandler(http.NewCrossOriginProtection().Handler(mux), 1<<16)
+	guarded := http.NewCrossOriginProtection().Handler(traceRequests(s.traces, mux))
+	return http.MaxBytesHandler(guarded, 1<<16)
 }
 
 // action is a handler that may fail.
@@ -58,7 +62,7 @@ func (s *server) perform(do action, w http.ResponseWriter, r *http.Request) *pro
 		return nil
 	}
 	p := problemOf(err)
-	if p.status >= http.StatusInternalServerError {
+	if p.status >= http.StatusInternalServerError && r.Context().Err() == nil { // a client may go
 		s.log.ErrorContext(ctx, "a request failed", "route", r.Pattern, "status", p.status, "error", err)
 	}
 	return &p

@@ -30,8 +30,10 @@ type site struct {
 func serve(t *testing.T, opts ...pooltest.Option) *site {
 	t.Parallel()
 	p := pooltest.New(t, append(opts, pooltest.Migrations(schema.Files))...)
+	traces, err := newTraces(nil)
+	require.NoError(t, err)
 	streams, end := context.WithCancel(context.Background())
-	s := &server{pool: p, tasks: store.New(p), log: slog.New(slog.DiscardHandler), limit: time.Minute, streams: streams}
+	s := &server{pool: p, tasks: store.New(p), log: slog.New(slog.DiscardHandler), traces: traces, limit: time.Minute, streams: streams}
 	web := httptest.NewServer(s.routes())
 	t.Cleanup(func() { end(); web.Close() })
 	web.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -236,6 +238,16 @@ func TestTheHealthCheckFindsAMovedFile(t *testing.T) {
 	pooltest.Heal(t, s.server.pool)
 	status, _ = s.send("GET", "/healthz", "")
 	require.Equal(t, http.StatusOK, status)
+}
+
+func TestTheFiguresOfThePoolAreToldToPrometheus(t *testing.T) {
+	s := serve(t)
+	committed := regexp.MustCompile(`(?m)^sqlane_pool_transactions_total\{.*outcome="committed".*\} [1-9]`)
+	s.add("tea")
+	status, figures := s.send("GET", "/metrics", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Regexp(t, committed, figures)
+	require.Contains(t, figures, "\ngo_goroutines ")
 }
 
 func TestARequestThatComesTooLateIsToldToComeAgain(t *testing.T) {

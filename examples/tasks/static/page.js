@@ -4,6 +4,7 @@
 
 const list = document.getElementById("list");
 const add = document.getElementById("add");
+const { title, key } = add.elements;
 const problem = document.getElementById("problem");
 const state = document.getElementById("state");
 
@@ -11,7 +12,7 @@ function show(html) {
 	const focused = document.activeElement?.id;
 	list.innerHTML = html; // the server's template has escaped it
 	if (focused && document.activeElement?.id !== focused) {
-		(document.getElementById(focused) ?? add.elements.title).focus();
+		(document.getElementById(focused) ?? title).focus();
 	}
 	state.textContent = "Live. To do: " + list.querySelector("small").textContent;
 }
@@ -39,25 +40,24 @@ async function send(form, body) {
 	for (;;) {
 		try {
 			const answer = await fetch(form.action, { method: "POST", body, redirect: "manual" });
-			if (answer.status !== 503) return answer.type === "opaqueredirect" ? "" : (await answer.text()).trim();
+			if (![502, 503, 504].includes(answer.status)) return answer.type === "opaqueredirect" ? "" : (await answer.text()).trim();
 		} catch { /* the server is away */ }
 		problem.textContent = "Not sent yet. Trying again …";
 		await new Promise(later => setTimeout(later, 1000));
 	}
 }
 
-const key = add.elements.key.value;
+const first = key.value;
 let sent = 0;
 
 document.addEventListener("submit", async event => {
 	event.preventDefault();
 	const form = event.target;
-	if (form.ariaBusy) return; // it is under way
-	form.ariaBusy = "true";
-	problem.textContent = await send(form, new URLSearchParams(new FormData(form, event.submitter)));
-	form.ariaBusy = null;
-	if (form === add && problem.textContent === "") {
-		form.elements.title.value = "";
-		form.elements.key.value = key + "-" + ++sent; // the next task is another request
+	const body = new URLSearchParams(new FormData(form, event.submitter));
+	if (form === add) { // the next task, which may be typed meanwhile, is another request
+		title.value = "";
+		key.value = first + "-" + ++sent;
 	}
+	problem.textContent = await send(form, body);
+	if (form === add && problem.textContent !== "" && title.value === "") title.value = body.get("title");
 });
