@@ -162,9 +162,20 @@ ci: lint generate-check build vet-platforms ## everything that must pass
 	@$(MAKE) --no-print-directory test-long TESTFLAGS='-coverpkg=$(COVERED) -coverprofile=build/cover.out'
 	@$(MAKE) --no-print-directory cover-check
 	cd compat && go vet ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
+	@$(MAKE) --no-print-directory otel-check prometheus-check containers-check
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check
 	@$(MAKE) --no-print-directory examples-check
+
+otel-check: ## vet, staticcheck and test otel/
+	cd otel && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
+
+prometheus-check: ## the same of prometheus/ and its dashboard
+	cd prometheus && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
+	cd prometheus/dashboard && go vet ./... && go tool -modfile=../../tools/go.mod staticcheck ./... && go test -timeout $(TIMEOUT) ./...
+
+containers-check: ## the same of containers/
+	cd containers && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
 
 # mattn's driver and ncruces' register under one name: the latter goes without.
 BENCH := cd bench && GOFLAGS='-tags=mattn -ldflags=-X=github.com/ncruces/go-sqlite3/driver.driverName='

@@ -38,6 +38,7 @@ func workloads(s scale) []workload {
 		take(),
 		queue(),
 		weights(),
+		observed(),
 	}
 	all = append(all, live(s)...)
 	for i := range all {

@@ -2,29 +2,51 @@ package sqlaneotel
 
 import (
 	"sync"
-	"sync/atomic"
 
 	"github.com/sqlane/sqlane/pool"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // description is what spans and metrics tell of an operation whenever it comes.
 type description struct {
-	name   string
-	span   []attribute.KeyValue
-	metric attribute.Set
+	name     string
+	start    []trace.SpanStartOption
+	measure  metric.Float64Histogram // of how long it took; nil if there is none
+	failures bool                    // which counts failures too
+	metric   []metric.RecordOption
 }
 
 // descriptions are made once, but for texts that a program makes anew all the time: what
 // comes when there are many is described each time.
 type descriptions struct {
-	made  sync.Map // *description by operation
-	count atomic.Int64
+	mu   sync.RWMutex // guards made
+	made map[operation]*description
 }
 
-// maxDescriptions is how many are kept.
-const maxDescriptions = 2000
+func (k *descriptions) find(o operation) *description {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.made[o]
+}
+
+func (k *descriptions) keep(o operation, d *description) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.made == nil {
+		k.made = make(map[operation]*description)
+	}
+	if len(k.made) < maxDescriptions && len(o.sql) <= maxKeptText {
+		k.made[o] = d
+	}
+}
+
+const (
+	maxDescriptions = 2000      // so many are kept,
+	maxKeptText     = 16 * 1024 // of texts up to this length
+)
 
 // operation is what a description depends on.
 type operation struct {
@@ -34,25 +56,23 @@ type operation struct {
 
 func (t *Tracer) describe(op pool.TraceOp) *description {
 	key := operation{name: op.Name, pool: op.Pool, sql: op.SQL, level: op.Level}
-	if d, ok := t.known.made.Load(key); ok {
-		return d.(*description)
-	}
-	d := t.description(op)
-	if t.known.count.Load() < maxDescriptions {
-		if _, there := t.known.made.LoadOrStore(key, d); !there {
-			t.known.count.Add(1)
-		}
+	d := t.known.find(key)
+	if d == nil {
+		d = t.description(op)
+		t.known.keep(key, d)
 	}
 	return d
 }
 
 func (t *Tracer) description(op pool.TraceOp) *description {
 	d := &description{name: op.Name}
+	var onSpan []attribute.KeyValue // besides what they have in common
 	common := []attribute.KeyValue{semconv.DBSystemNameSQLite, semconv.DBNamespace(op.Pool)}
 	switch op.Name {
 	case "acquire":
-		d.metric = attribute.NewSet(poolName(op.Pool))
-		d.span = append(common, poolName(op.Pool))
+		d.measure = t.wait.Inst()
+		d.metric = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(poolName(op.Pool)))}
+		d.start = []trace.SpanStartOption{trace.WithAttributes(append(common, poolName(op.Pool))...)}
 		return d
 	case "query":
 		s := statementOf(op.SQL)
@@ -63,17 +83,20 @@ func (t *Tracer) description(op pool.TraceOp) *description {
 			d.name = "query"
 		}
 		common = s.attributes(common)
+		if !t.omitsText {
+			onSpan = []attribute.KeyValue{semconv.DBQueryText(withoutLiterals(op.SQL))}
+		}
 	case "commit":
 		common = append(common, semconv.DBOperationName("COMMIT"))
 	case "transaction":
 		d.name += " " + op.Level.String()
 		common = append(common, attribute.String("sqlane.transaction.level", op.Level.String()))
 	}
-	d.metric = attribute.NewSet(common...)
-	d.span = common
-	if op.Name == "query" && !t.omitsText {
-		d.span = append(d.span[:len(d.span):len(d.span)], semconv.DBQueryText(withoutLiterals(op.SQL)))
+	if op.Name == "query" || op.Name == "commit" {
+		d.measure, d.failures = t.duration.Inst(), true
+		d.metric = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(common...))}
 	}
+	d.start = []trace.SpanStartOption{trace.WithAttributes(common...), trace.WithAttributes(onSpan...)}
 	return d
 }
 

@@ -46,9 +46,8 @@ func NewTracer(opts ...Option) (*Tracer, error) {
 
 // Start implements pool.Tracer.
 func (t *Tracer) Start(ctx context.Context, op pool.TraceOp) (context.Context, func(pool.TraceEnd)) {
-	start := time.Now()
 	d := t.describe(op)
-	ctx, span := t.spans.Start(ctx, d.name, trace.WithTimestamp(start), trace.WithAttributes(d.span...))
+	ctx, span := t.spans.Start(ctx, d.name, d.start...)
 	if span.IsRecording() {
 		switch op.Name {
 		case "commit":
@@ -57,14 +56,15 @@ func (t *Tracer) Start(ctx context.Context, op pool.TraceOp) (context.Context, f
 			span.SetAttributes(attribute.Int("sqlane.backup.pages", op.Done), attribute.Int("sqlane.backup.pages.total", op.Total))
 		}
 	}
+	start := time.Now()
 	return ctx, func(end pool.TraceEnd) {
-		now := time.Now()
+		took := time.Since(start)
 		failure := failureOf(end.Err)
 		if span.IsRecording() {
 			finish(span, end, failure)
 		}
-		span.End(trace.WithTimestamp(now))
-		t.record(ctx, op, d, now.Sub(start).Seconds(), failure)
+		span.End()
+		t.record(ctx, d, took.Seconds(), failure)
 	}
 }
 
@@ -86,17 +86,13 @@ func finish(span trace.Span, end pool.TraceEnd, failure []attribute.KeyValue) {
 }
 
 // record has the metrics know of it. ctx has the span, for exemplars.
-func (t *Tracer) record(ctx context.Context, op pool.TraceOp, d *description, took float64, failure []attribute.KeyValue) {
+func (t *Tracer) record(ctx context.Context, d *description, took float64, failure []attribute.KeyValue) {
 	switch {
-	case op.Name == "acquire":
-		if failure == nil {
-			t.wait.RecordSet(ctx, took, d.metric)
-		}
-	case op.Name != "query" && op.Name != "commit":
+	case d.measure == nil:
 	case failure == nil:
-		t.duration.RecordSet(ctx, took, d.metric)
-	default:
-		t.duration.RecordSet(ctx, took, attribute.NewSet(append(failure, d.metric.ToSlice()...)...))
+		d.measure.Record(ctx, took, d.metric...)
+	case d.failures:
+		d.measure.Record(ctx, took, append([]metric.RecordOption{metric.WithAttributes(failure...)}, d.metric...)...)
 	}
 }
 

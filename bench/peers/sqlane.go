@@ -35,8 +35,11 @@ func openSqlane(ctx context.Context, o Options) (DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlane: %w", err)
 	}
-	return &sqlaneDB{repo.New(p), p}, nil
+	return OnPool(p), nil
 }
+
+// OnPool is what Sqlane opens, on a pool that somebody has configured otherwise.
+func OnPool(p *pool.Pool) DB { return &sqlaneDB{repo.New(p), p} }
 
 // Touch implements DB.
 func (d *sqlaneDB) Touch(ctx context.Context, path string, log gen.AppendLogParams) error {

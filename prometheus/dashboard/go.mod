@@ -1,5 +1,6 @@
 // The dashboard's test runs its queries with Prometheus's own engine, which brings more
-// than whoever imports the collector should get. Nothing here is imported.
+// than whoever imports the collector should get. Nothing here is imported, and since it
+// needs a later Go and later versions than the product, it stays out of go.work.
 module github.com/sqlane/sqlane/prometheus/dashboard
 
 go 1.26.7
