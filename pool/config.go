@@ -92,12 +92,13 @@ type Config struct {
 	// sorts, the rows that it put into indexes of its own, and the steps of its virtual
 	// machine. Its arguments are never logged; what its text says is.
 	//
-	// What counts is the time within SQLite: neither waiting for a lane or for another
-	// process, nor what the reader of its rows does between them. Of a script each
-	// statement counts by itself, and so do the pool's own BEGIN and COMMIT. A statement
-	// that fails or is cancelled is logged too, with the error. The plan is asked for
-	// afterwards with NULL for each parameter: where it depends on their values, as for
-	// LIKE, it may be another one. Default: 0, off.
+	// What counts is the time that it runs within SQLite: neither preparing it, nor waiting
+	// for a lane or for another process, nor what the reader of its rows does between
+	// them. Of a script each statement counts by itself, and so do the pool's own BEGIN
+	// and COMMIT. A statement that fails or is cancelled is logged too, with the error.
+	// The plan is asked for afterwards with NULL for each parameter: where it depends on
+	// their values, as for LIKE, it may be another one. A PRAGMA and what changes the
+	// schema have none. Default: 0, off.
 	SlowQuery time.Duration
 
 	// WatchInterval is how often other processes' commits are looked for while

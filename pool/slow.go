@@ -57,7 +57,7 @@ func (c *conn) reportSlow(cl *call, s *sqlite.Stmt, err error) {
 		slog.Uint64("rows_indexed", uint64(effort.Indexed)),
 		slog.Uint64("vm_steps", uint64(effort.Steps)),
 	}
-	if !s.Effects.Control() {
+	if hasPlan(s.Text) {
 		attrs = append(attrs, c.planAttr(s))
 	}
 	if err != nil {
@@ -67,6 +67,17 @@ func (c *conn) reportSlow(cl *call, s *sqlite.Stmt, err error) {
 		attrs = append(attrs, slog.Any("error", err))
 	}
 	c.pool.cfg.Logger.LogAttrs(cl.Context, slog.LevelWarn, "a statement ran for long", attrs...)
+}
+
+// hasPlan reports that a statement reads or writes rows. Others have no plan, and some
+// PRAGMAs would act while their explanation is prepared
+// (https://www.sqlite.org/pragma.html#syntax).
+func hasPlan(text string) bool {
+	switch sqlite.FirstWord(text) {
+	case "SELECT", "VALUES", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE":
+		return true
+	}
+	return false
 }
 
 // planAttr is the statement's plan, or why there is none. Virtual tables of the program
