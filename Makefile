@@ -120,6 +120,9 @@ torture-check: ## vet and run the short form of each
 pocketbase: ## run PocketBase on pools, and as it is, over HTTP on loopback
 	cd compat/pocketbase && go vet ./... && go test -timeout $(TIMEOUT) ./...
 
+examples-check: build/tools ## generate, test and run the examples in a copy outside the repository, and their page in a browser
+	@RACE='$(RACE)' examples/check
+
 generate: build/tools ## run sqlc and repogen
 	go generate ./...
 
@@ -184,6 +187,7 @@ ci: lint generate-check check-queries build sqlc-check release-check platforms #
 	@$(MAKE) --no-print-directory otel-check prometheus-check containers-check
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check
+	@$(MAKE) --no-print-directory examples-check
 
 otel-check: ## vet, staticcheck and test otel/
 	cd otel && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
