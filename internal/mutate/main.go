@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"go/build"
 	"io"
 	"os"
 	"os/exec"
@@ -79,7 +80,8 @@ func packages(dir string) (dirs []string, err error) {
 	return dirs, err
 }
 
-// sources returns the text of a directory's Go files by name, tests or not.
+// sources returns the text of a directory's Go files by name, tests or not, but for those
+// of other systems.
 func sources(dir string, tests bool) (map[string]string, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -88,6 +90,12 @@ func sources(dir string, tests bool) (map[string]string, error) {
 	texts := make(map[string]string)
 	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") != tests {
+			continue
+		}
+		switch ours, err := build.Default.MatchFile(filepath.Split(name)); {
+		case err != nil:
+			return nil, err
+		case !ours:
 			continue
 		}
 		text, err := os.ReadFile(name)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -103,4 +104,20 @@ func TestTheFirstTokenThatIsAnotherOneIsFoundWhateverTheFormat(t *testing.T) {
 	require.Equal(t, [2]string{"<", "<="}, [2]string{from, to})
 	_, _, _, ok = difference("package a // b\n", "package a")
 	require.False(t, ok)
+}
+
+func TestFilesOfOtherSystemsAreLeftAlone(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a.go": "package a\n", "b.go": "//go:build " + runtime.GOOS + "\n\npackage a\n", "c.go": "//go:build !" + runtime.GOOS + "\n\npackage a\n",
+		"d_plan9.go": "package a\n", "a_test.go": "package a\n",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	code, err := sources(dir, false)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a.go", "b.go"}, sorted(code))
+	tests, err := sources(dir, true)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a_test.go"}, sorted(tests))
 }
