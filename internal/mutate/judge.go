@@ -85,11 +85,11 @@ func difference(was, is string) (at place, from, to string, ok bool) {
 	if was == is {
 		return at, "", "", false
 	}
-	next := func(text string) func() (place, string) {
+	next := func(text string) func() (place, token.Token, string) {
 		var s scanner.Scanner
 		files := token.NewFileSet()
 		s.Init(files.AddFile("", -1, len(text)), []byte(text), nil, 0)
-		return func() (place, string) {
+		return func() (place, token.Token, string) {
 			pos, tok, lit := s.Scan()
 			for tok == token.LPAREN || tok == token.RPAREN { // an operator of another precedence brings some
 				pos, tok, lit = s.Scan()
@@ -98,16 +98,17 @@ func difference(was, is string) (at place, from, to string, ok bool) {
 				lit = tok.String()
 			}
 			p := files.Position(pos)
-			return place{p.Line, p.Column}, lit
+			return place{p.Line, p.Column}, tok, lit
 		}
 	}
 	for a, b := next(was), next(is); ; {
-		at, from = a()
-		_, to = b()
+		var tok token.Token
+		at, tok, from = a()
+		_, _, to = b()
 		if from != to {
 			return at, from, to, true
 		}
-		if from == token.EOF.String() {
+		if tok == token.EOF { // io.EOF reads the same
 			return at, "", "", false
 		}
 	}
