@@ -318,7 +318,7 @@ func TestIntegersOfManyRowsThatMayBeNULLAreAllocatedTogether(t *testing.T) {
 			for range each {
 				native.Pointer(c, &n, native.Int)
 			}
-		}), float64(each/32))
+		}), float64(2*each/32), "somebody else may allocate meanwhile")
 	})
 	require.NoError(t, err)
 }
