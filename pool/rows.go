@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"database/sql/driver"
 	"errors"
 	"io"
@@ -144,6 +145,7 @@ func (r *rows) finish() error {
 	if r.stmt.Writes && !r.stmt.Effects.Control() {
 		r.conn.account(r.stmt, r.before, err)
 	}
+	r.conn.endsRun(r.stmt, cmp.Or(r.failed, err))
 	r.conn.db.Release(r.stmt)
 	return err
 }

@@ -92,6 +92,8 @@ type Wait struct {
 	Newcomer bool
 	// Uncounted keeps the caller out of all counts and limits of waiters.
 	Uncounted bool
+	// Who is what Queue tells of the caller.
+	Who any
 }
 
 // Lock waits for the lane. The error is the context's, ErrTimeout, ErrClosed, or
@@ -130,7 +132,7 @@ func (l *Lane) lock(ctx context.Context, want Access, how Wait, payload any) (Ou
 		return failed, ErrOverloaded
 	}
 	w := l.waiters.get()
-	w.want, w.newcomer, w.uncounted, w.payload = want, how.Newcomer, how.Uncounted, payload
+	w.want, w.newcomer, w.uncounted, w.payload, w.who = want, how.Newcomer, how.Uncounted, payload, how.Who
 	l.push(w)
 	l.beginWait(w, how.Timeout)
 	l.mu.Unlock()
@@ -245,6 +247,30 @@ func (l *Lane) Limit() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.limit
+}
+
+// Waiting is one caller in the queue, as Queue tells of it.
+type Waiting struct {
+	Who   any       // It is the caller's Wait.Who; nil for one who called Promote.
+	Since time.Time // The wait began at this time.
+	Want  Access
+}
+
+// Queue returns who waits in this lane, the next one first, the Uncounted left out, and
+// at most so many.
+func (l *Lane) Queue(limit int) (queue []Waiting) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	add := func(w *Waiter) {
+		if w != nil && !w.uncounted && len(queue) < limit {
+			queue = append(queue, Waiting{w.who, w.since, w.want})
+		}
+	}
+	add(l.upgrader)
+	for w := l.head; w != nil && len(queue) < limit; w = w.next {
+		add(w)
+	}
+	return queue
 }
 
 // Queued returns how many wait in this lane, the Uncounted left out.

@@ -40,6 +40,7 @@ type Stmt struct {
 	texts  []byte // The short texts of the row that is being read are here,
 	ends   []end  // and each of them ends there.
 	status status
+	tally  tally
 	stale  bool // It was compiled for another schema than its effects were seen in, whatever runs since.
 }
 
@@ -158,6 +159,7 @@ func (s *Stmt) Close() error {
 		return nil
 	}
 	s.status = stmtFinalized
+	s.retire()
 	err := s.driver.Close()
 	s.memory.free(s.conn.tls)
 	return err
