@@ -161,8 +161,9 @@ func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Acces
 	}
 	how := p.howToWait(ctx)
 	how.Newcomer = true
-	who := *h // which is on its taker's stack
-	how.Who = &who
+	who := p.lanes.askers.get(h)
+	defer p.lanes.askers.put(who)
+	how.Who = who
 	outcome := lane.Granted
 	var err error
 	if w.member == nil {

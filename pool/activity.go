@@ -162,19 +162,33 @@ func (p *Pool) queue(l *lane.Lane, had map[*conn]*holder) (waiting []WaiterInfo)
 	if l == nil {
 		return nil
 	}
-	for _, w := range l.Queue(listed) {
-		info := WaiterInfo{Origin: Origin{By: "a reader that goes on to write"}, Has: true}
-		switch who := w.Who.(type) {
+	type waiter struct {
+		asker *holder // It is that of who has no connection yet.
+		conn  *conn
+		since time.Time
+	}
+	var queue []waiter
+	l.Queue(listed, func(who any, since time.Time) {
+		w := waiter{since: since}
+		switch who := who.(type) {
 		case *holder:
-			info = WaiterInfo{Origin: p.origin(who)}
+			w.asker = new(*who)
 		case *conn:
-			if h := had[who]; h != nil {
-				info.Origin = p.origin(h)
-			} else {
-				info = WaiterInfo{Origin: Origin{By: "a connection that is being opened"}}
-			}
+			w.conn = who
 		}
-		info.Since = w.Since
+		queue = append(queue, w)
+	})
+	for _, w := range queue {
+		info := WaiterInfo{Has: w.asker == nil}
+		switch h := had[w.conn]; {
+		case w.asker != nil:
+			info.Origin = p.origin(w.asker)
+		case h != nil:
+			info.Origin = p.origin(h)
+		default:
+			info.By = "a reader that goes on to write, or a connection that is being set up"
+		}
+		info.Since = w.since
 		waiting = append(waiting, info)
 	}
 	return waiting

@@ -186,9 +186,9 @@ func queryName(source string) string {
 	return strings.Clone(name)
 }
 
-// beginsRun counts a run of a statement.
+// beginsRun counts a run of a statement, but for those that set the connection up.
 func (c *conn) beginsRun(s *sqlite.Stmt) {
-	if s.Begins() {
+	if !c.locks.exempt && s.Begins() {
 		s.StartsAt(c.pool.clock())
 	}
 }
@@ -198,7 +198,7 @@ func (c *conn) endsRun(s *sqlite.Stmt, err error) {
 	if s.Since() != 0 {
 		s.EndsAt(c.pool.clock())
 	}
-	if err != nil {
+	if err != nil && !c.locks.exempt {
 		s.Fails()
 	}
 }

@@ -92,7 +92,7 @@ type Wait struct {
 	Newcomer bool
 	// Uncounted keeps the caller out of all counts and limits of waiters.
 	Uncounted bool
-	// Who is what Queue tells of the caller.
+	// Who is what Queue tells of the caller while it waits.
 	Who any
 }
 
@@ -249,28 +249,25 @@ func (l *Lane) Limit() int {
 	return l.limit
 }
 
-// Waiting is one caller in the queue, as Queue tells of it.
-type Waiting struct {
-	Who   any       // It is the caller's Wait.Who; nil for one who called Promote.
-	Since time.Time // The wait began at this time.
-	Want  Access
-}
-
-// Queue returns who waits in this lane, the next one first, the Uncounted left out, and
-// at most so many.
-func (l *Lane) Queue(limit int) (queue []Waiting) {
+// Queue calls f with the Wait.Who of each caller that waits in this lane and the time
+// at which that began, the next one first, the Uncounted left out, and at most so many
+// times. Who is nil for one who called Promote. The caller waits on meanwhile: f may
+// neither block nor use the lane.
+func (l *Lane) Queue(limit int, f func(who any, since time.Time)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	add := func(w *Waiter) {
-		if w != nil && !w.uncounted && len(queue) < limit {
-			queue = append(queue, Waiting{w.who, w.since, w.want})
+	tell := func(w *Waiter) {
+		if limit > 0 && !w.uncounted {
+			f(w.who, w.since)
+			limit--
 		}
 	}
-	add(l.upgrader)
-	for w := l.head; w != nil && len(queue) < limit; w = w.next {
-		add(w)
+	if l.upgrader != nil {
+		tell(l.upgrader)
 	}
-	return queue
+	for w := l.head; w != nil && limit > 0; w = w.next {
+		tell(w)
+	}
 }
 
 // Queued returns how many wait in this lane, the Uncounted left out.

@@ -72,17 +72,28 @@ func (s *Stmt) Source() string {
 	return s.Text
 }
 
-// Counted calls f with each statement that is kept prepared, and its runs.
+// Counted calls f with each statement that is kept prepared and has run.
 func (c *Conn) Counted(f func(s *Stmt, r Runs)) {
 	for _, s := range c.cache.byText {
-		f(s, s.tally.Runs)
+		if s.tally.Calls > 0 {
+			f(s, s.tally.estimate())
+		}
 	}
+}
+
+// estimate is what is known, with the runs that nobody has measured yet.
+func (t *tally) estimate() Runs {
+	r := t.Runs
+	if measured := t.Calls - t.uncertain; t.fast && measured > 0 {
+		r.Time += t.Time / time.Duration(measured) * time.Duration(t.uncertain)
+	}
+	return r
 }
 
 // retire tells of what is not kept any more.
 func (s *Stmt) retire() {
 	if told := s.conn.options.Retired; told != nil && s.tally.Calls > 0 {
-		told(s, s.tally.Runs)
+		told(s, s.tally.estimate())
 	}
 	s.tally = tally{}
 }
