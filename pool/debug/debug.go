@@ -40,7 +40,7 @@ type handler struct {
 }
 
 var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"count": count, "bytes": size, "age": age, "style": func() string { return linkTo("style.css") }, "script": func() string { return linkTo("script.js") },
+	"count": count, "bytes": size, "age": age, "short": short, "style": func() string { return linkTo("style.css") }, "script": func() string { return linkTo("script.js") },
 }).ParseFS(files, "page.html"))
 
 // linkTo names a file so that a browser asks for it again when it has changed.

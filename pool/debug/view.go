@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -323,6 +324,12 @@ func (d *detail) figures() {
 
 // Age is how long it is that something has gone on.
 func (v view) Age(since time.Time) string { return age(v.Now.Sub(since)) }
+
+// directories are those of a package or a file.
+var directories = regexp.MustCompile(`[^ (]*/`)
+
+// short is a function without its package's and its file's directories.
+func short(by string) string { return directories.ReplaceAllString(by, "") }
 
 func now() time.Time { return time.Now() }
 
