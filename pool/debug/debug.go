@@ -2,15 +2,14 @@ package debug
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"embed"
-	"encoding/hex"
+	_ "embed"
 	"html/template"
 	"net/http"
 	"path"
 	"strconv"
 	"sync"
 
+	"github.com/sqlane/sqlane/internal/page"
 	"github.com/sqlane/sqlane/pool"
 )
 
@@ -26,8 +25,16 @@ func Registry(r *pool.Registry) http.Handler {
 	return &handler{pools: r.Pools, numbers: make(map[*pool.Pool]int)}
 }
 
-//go:embed page.html style.css script.js
-var files embed.FS
+//go:embed page.html
+var layout string
+
+//go:embed style.css
+var style string
+
+//go:embed script.js
+var script string
+
+var files = page.New(style, script)
 
 // handler shows pools. It is safe for concurrent use.
 type handler struct {
@@ -39,40 +46,19 @@ type handler struct {
 	last    int                // The last pool that was met has this number.
 }
 
-var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"count": count, "bytes": size, "age": age, "short": short, "style": func() string { return linkTo("style.css") }, "script": func() string { return linkTo("script.js") },
-}).ParseFS(files, "page.html"))
-
-// linkTo names a file so that a browser asks for it again when it has changed.
-func linkTo(name string) string {
-	text, _ := files.ReadFile(name)
-	sum := sha256.Sum256(text)
-	return name + "?" + hex.EncodeToString(sum[:6])
-}
-
-// policy lets the page load nothing but what lies beside it.
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+var pages = template.Must(template.New("page").Funcs(template.FuncMap{
+	"count": count, "bytes": size, "age": age, "short": short, "style": files.Style, "script": files.Script,
+}).Parse(layout))
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	header.Set("Content-Security-Policy", policy)
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("Cross-Origin-Resource-Policy", "same-origin")
-	header.Set("Cross-Origin-Opener-Policy", "same-origin")
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		header.Set("Allow", "GET, HEAD")
-		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+	if !page.Begin(w, r, "'none'") {
 		return
 	}
-	switch _, name := path.Split(r.URL.Path); name {
-	case "":
+	switch _, name := path.Split(r.URL.Path); {
+	case name == "":
 		h.servePage(w, r)
-	case "style.css", "script.js":
-		header.Set("Cache-Control", "max-age=86400")
-		http.ServeFileFS(w, r, files, name)
-	default:
+	case !files.Serve(w, r, name):
 		http.NotFound(w, r)
 	}
 }
@@ -90,14 +76,11 @@ func (h *handler) servePage(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Now = now()
 	var text bytes.Buffer
-	if err := page.Execute(&text, v); err != nil {
-		http.Error(w, "the page cannot be made: "+err.Error(), http.StatusInternalServerError)
+	if err := pages.Execute(&text, v); err != nil {
+		http.Error(w, "the page cannot be made", http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = w.Write(text.Bytes()) // who does not listen misses it
+	page.Send(w, status, text.Bytes())
 }
 
 // find is the pool that is asked for; nil if there is none.
