@@ -3,10 +3,17 @@
 package browser_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,17 +32,21 @@ import (
 // browser is one Chromium for all tests, each of which has a tab of its own.
 var browser context.Context
 
+// kept is a directory that is removed at the end.
+var kept string
+
 func TestMain(m *testing.M) {
 	path := os.Getenv("SQLANE_CHROMIUM")
 	if path == "" {
 		fmt.Fprintln(os.Stderr, "SQLANE_CHROMIUM does not say where the browser is; run make browser-check")
 		os.Exit(1)
 	}
-	profile, err := os.MkdirTemp("", "sqlane-browser")
+	var err error
+	kept, err = os.MkdirTemp("", "sqlane-browser")
 	if err != nil {
 		panic(err)
 	}
-	flags := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.NoSandbox, chromedp.WSURLReadTimeout(2 * time.Minute)}
+	flags := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(kept, "profile")), chromedp.NoSandbox, chromedp.WSURLReadTimeout(2 * time.Minute)}
 	for _, name := range []string{"headless", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage", "hide-scrollbars"} {
 		flags = append(flags, chromedp.Flag(name, true))
 	}
@@ -50,7 +61,7 @@ func TestMain(m *testing.M) {
 	}
 	closeTab()
 	stop()
-	_ = os.RemoveAll(profile)
+	_ = os.RemoveAll(kept)
 	os.Exit(code)
 }
 
@@ -68,7 +79,8 @@ const patience = time.Minute
 // tab is a tab of the browser.
 type tab struct {
 	*testing.T
-	ctx context.Context
+	ctx   context.Context
+	close func() // Tabs that are open share the six connections that a browser has to a host, of which each that listens to events keeps one.
 
 	mu   sync.Mutex
 	said []string // what the page or the browser complained of
@@ -80,7 +92,7 @@ func open(t *testing.T, l look, url string) *tab {
 	t.Cleanup(cancel)
 	ctx, cancelTime := context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(cancelTime)
-	b := &tab{T: t, ctx: ctx}
+	b := &tab{T: t, ctx: ctx, close: cancel}
 	width, scheme := l.width, "light"
 	if width == 0 {
 		width = 1200
@@ -304,8 +316,28 @@ func (b *tab) picture(name string, whole bool) {
 	if whole {
 		take = chromedp.FullScreenshot(100)
 	}
-	png, err := chromedp.Run(b.ctx, take)
+	shot, err := chromedp.Run(b.ctx, take)
 	require.NoError(b, err)
 	require.NoError(b, os.MkdirAll(dir, 0o755))
-	require.NoError(b, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644))
+	require.NoError(b, os.WriteFile(filepath.Join(dir, name+".png"), b.small(shot), 0o644))
+}
+
+// small is a picture in its 256 most frequent colours, a quarter of its size.
+func (b *tab) small(shot []byte) []byte {
+	b.Helper()
+	from, err := png.Decode(bytes.NewReader(shot))
+	require.NoError(b, err)
+	frequent := map[color.Color]int{}
+	area := from.Bounds()
+	for y := area.Min.Y; y < area.Max.Y; y++ {
+		for x := area.Min.X; x < area.Max.X; x++ {
+			frequent[from.At(x, y)]++
+		}
+	}
+	colours := slices.SortedFunc(maps.Keys(frequent), func(a, b color.Color) int { return frequent[b] - frequent[a] })
+	to := image.NewPaletted(area, color.Palette(colours[:min(len(colours), 256)]))
+	draw.Draw(to, area, from, area.Min, draw.Src)
+	var out bytes.Buffer
+	require.NoError(b, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, to))
+	return out.Bytes()
 }
