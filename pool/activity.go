@@ -35,10 +35,10 @@ type Activity struct {
 type State string
 
 const (
-	Serving      State = "serving"
-	Moved        State = "moved"         // The file is not where it was: writers get ErrMoved.
-	ShuttingDown State = "shutting down" // It takes no new work.
-	Closed       State = "closed"
+	StateServing      State = "serving"
+	StateMoved        State = "moved"         // The file is not where it was: writers get ErrMoved.
+	StateShuttingDown State = "shutting down" // It takes no new work.
+	StateClosed       State = "closed"
 )
 
 // Origin is where somebody comes from who has or wants a connection.
@@ -52,7 +52,7 @@ type Origin struct {
 // LeaseInfo is somebody who has a connection.
 type LeaseInfo struct {
 	Origin
-	Doing Doing
+	State LeaseState
 	SQL   string    // what runs, or has rows open, without values: see Pool.Queries; "" for neither
 	Began time.Time // The run of SQL began then; zero if nobody knows.
 
@@ -67,14 +67,14 @@ type LeaseInfo struct {
 	Own        bool  // Maintenance has it.
 }
 
-// Doing is what a connection does at the moment.
-type Doing string
+// LeaseState is what goes on on a connection that somebody has.
+type LeaseState string
 
 const (
-	Resting   Doing = "idle"      // It waits for its owner.
-	Executing Doing = "executing" // SQLite executes a statement.
-	Waiting   Doing = "waiting"   // A statement waits for the write lane or for another process.
-	Unknown   Doing = "unknown"   // It cannot be looked at: it is in between, or Lease.Raw has it.
+	LeaseIdle      LeaseState = "idle"      // It waits for its owner.
+	LeaseExecuting LeaseState = "executing" // SQLite executes a statement.
+	LeaseWaiting   LeaseState = "waiting"   // A statement waits for the write lane or for another process.
+	LeaseUnknown   LeaseState = "unknown"   // It cannot be looked at: it is in between, or Lease.Raw has it.
 )
 
 // WaiterInfo is somebody who waits for a lane.
@@ -125,13 +125,13 @@ func (p *Pool) Activity() Activity {
 func (p *Pool) state() State {
 	switch {
 	case p.isClosed():
-		return Closed
+		return StateClosed
 	case p.conns.isClosing():
-		return ShuttingDown
+		return StateShuttingDown
 	case p.moved.Load():
-		return Moved
+		return StateMoved
 	}
-	return Serving
+	return StateServing
 }
 
 // at is the time when the pool's clock said so.
@@ -144,7 +144,7 @@ func (p *Pool) origin(h *holder) Origin {
 func (p *Pool) leaseInfo(l loan, beside bool) LeaseInfo {
 	seen := l.conn.see()
 	info := LeaseInfo{
-		Origin: p.origin(&l.holder), Doing: [...]Doing{atRest: Resting, executing: Executing, pausing: Waiting, hidden: Unknown}[seen.doing],
+		Origin: p.origin(&l.holder), State: [...]LeaseState{atRest: LeaseIdle, executing: LeaseExecuting, pausing: LeaseWaiting, hidden: LeaseUnknown}[seen.doing],
 		SQL: sqlite.Normalize(seen.text, longestText), WriteLane: l.primary, Beside: beside, Own: l.own,
 		Writes: seen.slot || l.conn == p.writer.Load(), Reads: seen.reads, InTx: seen.depth > 0 || seen.asked, Savepoints: max(seen.depth-1, 0),
 	}

@@ -23,14 +23,14 @@ func TestActivityNamesWhoHasAConnection(t *testing.T) {
 		require.NoError(t, err)
 		defer l.Release()
 		a := p.Activity()
-		require.Equal(t, pool.Serving, a.State)
+		require.Equal(t, pool.StateServing, a.State)
 		require.Len(t, a.Leases, 1)
 		got := a.Leases[0]
 		require.Contains(t, got.By, "TestActivityNamesWhoHasAConnection")
 		require.Contains(t, got.Stack, "activity_test.go:")
 		require.Equal(t, "nightly report", got.Label)
 		require.WithinRange(t, got.Since, before.Add(-time.Second), time.Now().Add(time.Second))
-		require.Equal(t, pool.Resting, got.Doing)
+		require.Equal(t, pool.LeaseIdle, got.State)
 		require.False(t, got.InTx || got.Writes || got.Reads || got.View || got.Beside || got.Own)
 
 		require.NoError(t, p.View(t.Context(), func(ctx context.Context, tx *pool.Tx) error {
@@ -67,7 +67,7 @@ func TestActivityTellsWhatATransactionDoes(t *testing.T) {
 				var during pool.LeaseInfo
 				name := onSignal(t, func() { during = p.Activity().Leases[0] })
 				require.NoError(t, do(ctx, tx, "SELECT signal(?), 'secret'", name))
-				require.Equal(t, pool.Executing, during.Doing)
+				require.Equal(t, pool.LeaseExecuting, during.State)
 				require.Equal(t, "SELECT signal(?), ?", during.SQL)
 				require.True(t, during.InTx && during.Writes)
 				require.WithinDuration(t, time.Now(), during.Began, time.Minute)
@@ -108,7 +108,7 @@ func TestActivityListsTheQueues(t *testing.T) {
 		require.Equal(t, "lookup", a.ReadQueue[0].Label)
 		require.Contains(t, a.ReadQueue[0].Stack, "activity_test.go:")
 		waiting := a.Leases[1]
-		require.Equal(t, pool.Waiting, waiting.Doing)
+		require.Equal(t, pool.LeaseWaiting, waiting.State)
 		return nil
 	}))
 	wg.Wait()
@@ -161,7 +161,7 @@ func TestActivityCannotLookAtWhatRawHas(t *testing.T) {
 	l := acquire(t, p)
 	require.NoError(t, l.Raw(t.Context(), func(driver.Conn) error {
 		a := p.Activity()
-		require.Equal(t, pool.Unknown, a.Leases[0].Doing)
+		require.Equal(t, pool.LeaseUnknown, a.Leases[0].State)
 		require.True(t, a.Leases[0].Writes, "it has the write lane")
 		return nil
 	}))
@@ -209,12 +209,12 @@ func TestActivityToldOfAPoolsEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- p.Shutdown(ctx) }()
-	waitFor(t, "the shutdown", func() bool { return p.Activity().State == pool.ShuttingDown })
+	waitFor(t, "the shutdown", func() bool { return p.Activity().State == pool.StateShuttingDown })
 	require.Len(t, p.Activity().Leases, 1)
 	l.Release()
 	require.NoError(t, <-done)
 	cancel()
-	require.Equal(t, pool.Closed, p.Activity().State)
+	require.Equal(t, pool.StateClosed, p.Activity().State)
 	require.Empty(t, p.Activity().Leases)
 	require.NotNil(t, p.Queries(), "what was counted stays")
 }
@@ -321,7 +321,7 @@ func TestRowsCountUntilTheyAreClosed(t *testing.T) {
 	require.True(t, rows.Next())
 	l := p.Activity().Leases[0]
 	require.Equal(t, text, l.SQL)
-	require.Equal(t, pool.Resting, l.Doing)
+	require.Equal(t, pool.LeaseIdle, l.State)
 	require.True(t, l.Reads)
 	require.NoError(t, rows.Close())
 	q := byText(t, p, text)

@@ -31,11 +31,16 @@ func serve(ctx context.Context, a *app) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	index := newSite(a)
+	_, _, _, first := index.now()
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		index.watch(ctx)
 	}()
+	select {
+	case <-first: // so that no page is without a summary
+	case <-watched:
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/debug/pool/", debug.Pool(a.pool))
 	mux.Handle("/", index)
@@ -47,7 +52,16 @@ func serve(ctx context.Context, a *app) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	fmt.Fprintf(a.out, "the index: http://%s/\nits pool:  http://%[1]s/debug/pool/\n", listener.Addr())
+	at := servedAt{"http://" + listener.Addr().String() + "/", "http://" + listener.Addr().String() + "/debug/pool/"}
+	if a.json {
+		err = printJSON(a.out, at)
+	} else {
+		_, err = fmt.Fprintf(a.out, "the index: %s\nits pool:  %s\n", at.Index, at.Pool)
+	}
+	if err != nil {
+		stop() // nobody knows where it is
+	}
+	said := err
 	select {
 	case err = <-served:
 	case <-ctx.Done():
@@ -56,11 +70,17 @@ func serve(ctx context.Context, a *app) error {
 		if server.Shutdown(patience) != nil {
 			_ = server.Close()
 		}
-		err = nil
+		err = said
 	}
 	stop()
 	<-watched
 	return err
+}
+
+// servedAt is where serve is to be found.
+type servedAt struct {
+	Index string `json:"index"`
+	Pool  string `json:"pool"`
 }
 
 // onlyFor refuses requests that name another host than this machine, where no other one

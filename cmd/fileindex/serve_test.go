@@ -220,6 +220,17 @@ func TestServeRefusesWhatItCannotServe(t *testing.T) {
 	require.Contains(t, stdout, "-addr HOST:PORT")
 }
 
+func TestServeSaysAsJSONWhereItIs(t *testing.T) {
+	b := emptyBench(t)
+	w := b.watching("-json", "serve", "-addr", "127.0.0.1:0")
+	require.Regexp(t, `^\{"index":"http://127\.0\.0\.1:\d+/","pool":"http://127\.0\.0\.1:\d+/debug/pool/"\}$`, w.next(w.stdout))
+	code, _, _ := w.end()
+	require.Equal(t, done, code)
+	var errs strings.Builder
+	require.Equal(t, failed, run(t.Context(), []string{"-db", b.db, "serve", "-addr", "127.0.0.1:0"}, fullDisk{}, &errs))
+	require.Contains(t, errs.String(), "no room for output", "nobody would find it")
+}
+
 func TestServeAnswersItsOwnHostAndOnlyReads(t *testing.T) {
 	b := emptyBench(t)
 	s := b.serving()

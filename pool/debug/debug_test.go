@@ -72,7 +72,7 @@ func TestAPoolsPageTellsWhatGoesOn(t *testing.T) {
 	p := open(t, pool.Config{MaxConns: 4})
 	h := debug.Pool(p)
 	text := textOf(page(t, h, "/"))
-	for _, said := range []string{"serving", "Nobody has a connection.", "Nobody writes.", "Nobody queues.", "None is open.", "Nobody watches.", "Nobody keeps a snapshot."} {
+	for _, said := range []string{"serving", "Nobody has a connection.", "Nobody writes.", "Nobody queues.", "None is open.", "Nobody watches.", "There is none."} {
 		require.Contains(t, text, said)
 	}
 	_, err := p.Writer().Exec(t.Context(), "-- name: MakeThings :exec\nCREATE TABLE things (v)")

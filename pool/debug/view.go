@@ -50,11 +50,11 @@ type health struct {
 
 func healthOf(a pool.Activity) health {
 	switch {
-	case a.State == pool.Moved:
+	case a.State == pool.StateMoved:
 		return health{"file moved", "bad"}
-	case a.State == pool.Serving && a.Shrunk != nil:
+	case a.State == pool.StateServing && a.Shrunk != nil:
 		return health{"cannot open more connections", "bad"}
-	case a.State == pool.Serving:
+	case a.State == pool.StateServing:
 		return health{string(a.State), "good"}
 	}
 	return health{string(a.State), "odd"}
@@ -222,14 +222,14 @@ func doesOf(l pool.LeaseInfo) (does []string) {
 	say(l.Writes, "has the write lane")
 	say(l.Reads, "keeps a snapshot")
 	switch {
-	case l.Doing == pool.Executing && !l.Began.IsZero():
+	case l.State == pool.LeaseExecuting && !l.Began.IsZero():
 		say(true, "executing for "+age(now().Sub(l.Began)))
-	case l.Doing == pool.Resting && l.SQL != "":
+	case l.State == pool.LeaseIdle && l.SQL != "":
 		say(true, "reading rows")
-	case l.Doing == pool.Unknown:
+	case l.State == pool.LeaseUnknown:
 		say(true, "in between, or in Raw")
 	default:
-		say(true, string(l.Doing))
+		say(true, string(l.State))
 	}
 	return does
 }
