@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,15 +15,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// activity is p's once each connection can be looked at: maintenance may be in between.
+func activity(t *testing.T, p *pool.Pool) (a pool.Activity) {
+	t.Helper()
+	waitFor(t, "a look at each connection", func() bool {
+		a = p.Activity()
+		return !slices.ContainsFunc(a.Leases, func(l pool.LeaseInfo) bool { return l.State == pool.LeaseUnknown })
+	})
+	return a
+}
+
 func TestActivityNamesWhoHasAConnection(t *testing.T) {
 	everywhere(t, pool.Config{MaxConns: 4}, func(t *testing.T, p *pool.Pool) {
-		require.Empty(t, p.Activity().Leases)
+		require.Empty(t, activity(t, p).Leases)
 		run(t, p, "CREATE TABLE things (v)")
 		before := time.Now()
 		l, err := p.Acquire(pool.WithLabel(t.Context(), "nightly report"))
 		require.NoError(t, err)
 		defer l.Release()
-		a := p.Activity()
+		a := activity(t, p)
 		require.Equal(t, pool.StateServing, a.State)
 		require.Len(t, a.Leases, 1)
 		got := a.Leases[0]
@@ -40,7 +51,7 @@ func TestActivityNamesWhoHasAConnection(t *testing.T) {
 			}
 			defer rows.Close()
 			require.True(t, rows.Next())
-			a := p.Activity()
+			a := activity(t, p)
 			require.Len(t, a.Leases, 2)
 			view := a.Leases[1]
 			require.True(t, view.InTx && view.View && view.Reads)
@@ -57,7 +68,7 @@ func TestActivityTellsWhatATransactionDoes(t *testing.T) {
 		require.NoError(t, p.InTx(t.Context(), pool.Exclusive, func(ctx context.Context, tx *pool.Tx) error {
 			return tx.Savepoint(ctx, func(ctx context.Context, tx *pool.Tx) error {
 				require.NoError(t, do(ctx, tx, "INSERT INTO things VALUES ('secret')"))
-				l := p.Activity().Leases[0]
+				l := activity(t, p).Leases[0]
 				require.True(t, l.InTx && l.Writes && l.Reads && l.WriteLane)
 				require.False(t, l.View)
 				require.Equal(t, pool.Exclusive, l.Level)
@@ -97,7 +108,7 @@ func TestActivityListsTheQueues(t *testing.T) {
 			assert.NoError(t, err)
 		})
 		waitFor(t, "the reader to queue", func() bool { return p.Stats().Waiting == 3 })
-		a := p.Activity()
+		a := activity(t, p)
 		require.Len(t, a.WriteQueue, 2)
 		require.True(t, a.WriteQueue[0].Has)
 		require.Contains(t, a.WriteQueue[0].By, "pool_test.acquire")
@@ -112,7 +123,7 @@ func TestActivityListsTheQueues(t *testing.T) {
 		return nil
 	}))
 	wg.Wait()
-	a := p.Activity()
+	a := activity(t, p)
 	require.Empty(t, a.WriteQueue)
 	require.Empty(t, a.ReadQueue)
 }
@@ -133,7 +144,7 @@ func TestAReaderThatWaitsToWriteInMemoryIsInTheQueue(t *testing.T) {
 		}))
 	})
 	waitFor(t, "the upgrade", func() bool { return p.Stats().WriteQueue == 1 })
-	a := p.Activity()
+	a := activity(t, p)
 	require.Len(t, a.WriteQueue, 1)
 	require.Equal(t, "a reader that goes on to write, or a connection that is being set up", a.WriteQueue[0].By)
 	require.True(t, a.WriteQueue[0].Has)
@@ -147,13 +158,13 @@ func TestActivityShowsWhoCarriesStateForASqlDB(t *testing.T) {
 	defer db.Close()
 	_, err := db.ExecContext(t.Context(), "BEGIN")
 	require.NoError(t, err)
-	a := p.Activity()
+	a := activity(t, p)
 	require.Len(t, a.Leases, 1)
 	require.True(t, a.Leases[0].Beside && a.Leases[0].InTx)
 	require.Equal(t, pool.Deferred, a.Leases[0].Level)
 	_, err = db.ExecContext(t.Context(), "ROLLBACK")
 	require.NoError(t, err)
-	require.Empty(t, p.Activity().Leases)
+	require.Empty(t, activity(t, p).Leases)
 }
 
 func TestActivityCannotLookAtWhatRawHas(t *testing.T) {
@@ -183,9 +194,9 @@ func TestActivityCountsWatchers(t *testing.T) {
 	}
 	feed := p.Changes(ctx)
 	waitFor(t, "what they watch", func() bool {
-		return fmt.Sprint(p.Activity().WatchedTables) == "[{more 2} {things 2}]"
+		return fmt.Sprint(activity(t, p).WatchedTables) == "[{more 2} {things 2}]"
 	})
-	a := p.Activity()
+	a := activity(t, p)
 	require.Equal(t, 4, a.Watchers)
 	require.Equal(t, 1, a.WatchAll)
 	require.Len(t, a.WatchedFrom, 2)
@@ -198,7 +209,7 @@ func TestActivityCountsWatchers(t *testing.T) {
 	for range feed { // it ends with the context
 		continue
 	}
-	a = p.Activity()
+	a = activity(t, p)
 	require.Zero(t, a.Watchers)
 	require.Empty(t, a.WatchedFrom)
 }
@@ -209,13 +220,13 @@ func TestActivityToldOfAPoolsEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- p.Shutdown(ctx) }()
-	waitFor(t, "the shutdown", func() bool { return p.Activity().State == pool.StateShuttingDown })
-	require.Len(t, p.Activity().Leases, 1)
+	waitFor(t, "the shutdown", func() bool { return activity(t, p).State == pool.StateShuttingDown })
+	require.Len(t, activity(t, p).Leases, 1)
 	l.Release()
 	require.NoError(t, <-done)
 	cancel()
-	require.Equal(t, pool.StateClosed, p.Activity().State)
-	require.Empty(t, p.Activity().Leases)
+	require.Equal(t, pool.StateClosed, activity(t, p).State)
+	require.Empty(t, activity(t, p).Leases)
 	require.NotNil(t, p.Queries(), "what was counted stays")
 }
 
@@ -319,7 +330,7 @@ func TestRowsCountUntilTheyAreClosed(t *testing.T) {
 	rows, err := p.Reader().Query(t.Context(), text)
 	require.NoError(t, err)
 	require.True(t, rows.Next())
-	l := p.Activity().Leases[0]
+	l := activity(t, p).Leases[0]
 	require.Equal(t, text, l.SQL)
 	require.Equal(t, pool.LeaseIdle, l.State)
 	require.True(t, l.Reads)

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/sqlane/sqlane/internal/sqlite"
@@ -25,6 +26,17 @@ const (
 // Whoever is in SQLite, or waits, has conn.mu and changes nothing; and before it goes
 // on it waits for the end of a look that it must have seen: see running.
 func (c *conn) peek(f func(doing)) doing {
+	const attempts = 10 // Most of what hides a connection is over at once.
+	for range attempts {
+		if does := c.tryPeek(f); does != hidden {
+			return does
+		}
+		runtime.Gosched()
+	}
+	return hidden
+}
+
+func (c *conn) tryPeek(f func(doing)) doing {
 	if c.mu.TryLock() {
 		defer c.mu.Unlock()
 		f(atRest)

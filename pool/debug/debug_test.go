@@ -60,6 +60,17 @@ func page(t *testing.T, h http.Handler, target string) string {
 	return w.Body.String()
 }
 
+// pageWith is a page once it says something: maintenance may be in between, and have a
+// connection hidden.
+func pageWith(t *testing.T, h http.Handler, said string) (html string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		html = page(t, h, "/")
+		return strings.Contains(textOf(html), said)
+	}, time.Minute, time.Millisecond, said)
+	return html
+}
+
 var tags = regexp.MustCompile(`<[^>]*>|\s+`)
 
 // textOf is what a page says.
@@ -98,7 +109,7 @@ func TestAPoolsPageTellsWhatGoesOn(t *testing.T) {
 		require.Eventually(t, func() bool { return p.Stats().WriteQueue == 1 }, time.Minute, time.Millisecond)
 		_, err := tx.Exec(ctx, "INSERT INTO things VALUES (1)")
 		require.NoError(t, err)
-		html := page(t, h, "/")
+		html := pageWith(t, h, "keeps a snapshot · idle")
 		text = textOf(html)
 		for _, said := range []string{
 			"nightly <report>", "TestAPoolsPageTellsWhatGoesOn", "debug_test.go:", "IMMEDIATE transaction · has the write lane · keeps a snapshot · idle",
