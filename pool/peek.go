@@ -92,7 +92,7 @@ func (c *conn) see() (seen sight) {
 		}
 		switch does {
 		case executing:
-			seen.reads = seen.reads || s != nil && !s.Effects.Control()
+			seen.reads = seen.reads || s != nil && !s.Effects.Control() && s.Effects.Pragma.Name != "wal_checkpoint"
 		case atRest: // then SQLite may be asked
 			seen.reads = c.db.Transaction() != sqlite.NoTransaction
 		}

@@ -187,10 +187,10 @@ func TestNoValueIsEverShown(t *testing.T) {
 		p := open(t, cfg)
 		var s secrets
 		check := func() {
-			for _, target := range []string{"/", "/?all", "/?sort=calls&all"} {
-				html := page(t, debug.Pool(p), target)
-				for _, form := range s.forms {
-					assert.NotContains(t, strings.ToLower(html), strings.ToLower(form))
+			html := strings.ToLower(page(t, debug.Pool(p), "/?all"))
+			for _, form := range s.forms {
+				if strings.Contains(html, strings.ToLower(form)) {
+					assert.Fail(t, "a value is shown", form)
 				}
 			}
 		}
