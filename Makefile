@@ -8,7 +8,7 @@ export GOWORK := off
 TOOL := go tool -modfile=tools/go.mod
 GOOSE := $(TOOL) goose -dir schema -table schema_version sqlite3
 # What must be covered, and by how much. Generated code is left out.
-COVERED := ./internal/arguments,./internal/bridge,./internal/lane,./internal/plans,./internal/scan,./internal/sqlite,./internal/tap,./internal/watch,./dberr,./migrate,./native,./pool,./pooltest,./repo,./schema,./cmd/repogen,./cmd/sqlane
+COVERED := ./internal/arguments,./internal/bridge,./internal/lane,./internal/page,./internal/plans,./internal/scan,./internal/sqlite,./internal/tap,./internal/watch,./dberr,./migrate,./native,./pool,./pool/debug,./pooltest,./repo,./schema,./cmd/repogen,./cmd/sqlane
 COVERAGE := 95
 GENERATED := gen repo/repo_gen.go
 
@@ -24,6 +24,14 @@ run: ## index Go's own source tree (DIR=... for another) and search it
 	@echo; echo '== by category =='; build/fileindex -db build/index.db summary
 	@echo; echo '== the ten largest files =='; build/fileindex -db build/index.db largest -n 10
 	@echo; echo '== search: conn =='; build/fileindex -db build/index.db search -n 10 conn
+
+ADDR ?= 127.0.0.1:8080
+
+serve: ## search the index of make run in a browser (ADDR=127.0.0.1:8080), and look at its pool
+	@mkdir -p build
+	go build -o build/fileindex ./cmd/fileindex
+	@test -f build/index.db || build/fileindex -db build/index.db index '$(DIR)'
+	@exec build/fileindex -db build/index.db serve -addr '$(ADDR)'
 
 # The race detector watches Go's own memory. SQLite keeps its data outside of it,
 # so that watching modernc's translation finds nothing and takes five times as long.
@@ -124,6 +132,18 @@ pocketbase: ## run PocketBase on pools, and as it is, over HTTP on loopback
 examples-check: build/tools ## generate, test and run the examples in a copy outside the repository, and their page in a browser
 	@RACE='$(RACE)' examples/check
 
+# .ci/chromium installs a browser where it may; without one it says so and that is all.
+# The race detector, which would have to watch modernc too lest the linker take a copy of
+# sync.Map that it does not watch, has its turn in the packages' own tests.
+browser-check: ## vet the tests in a browser, and run them if there is one
+	cd browser && go vet -tags chromium ./...
+	@browser=$$(.ci/chromium) && export SQLANE_CHROMIUM="$$browser" || { code=$$?; test $$code = 3 && exit 0 || exit $$code; }; \
+	  cd browser && go test -tags chromium -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+
+screenshots: export SQLANE_SCREENSHOTS := $(CURDIR)/docs/screenshots
+screenshots: ## renew the pictures of pages in docs/screenshots
+	@$(MAKE) --no-print-directory browser-check TESTFLAGS='-count=1 -run WellMade'
+
 generate: build/tools ## run sqlc and repogen
 	go generate ./...
 
@@ -188,7 +208,7 @@ ci: lint generate-check check-queries build sqlc-check release-check platforms #
 	@$(MAKE) --no-print-directory otel-check prometheus-check containers-check
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check
-	@$(MAKE) --no-print-directory examples-check
+	@$(MAKE) --no-print-directory examples-check browser-check
 
 otel-check: ## vet, staticcheck and test otel/
 	cd otel && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./... && go test $(RACE) -timeout $(TIMEOUT) ./...

@@ -101,7 +101,7 @@ func methods(t *testing.T, of any, given []any, fine ...string) {
 func TestNoMethodPanicsOverNil(t *testing.T) {
 	ctx := t.Context()
 	ours := []any{ctx}
-	silent := []string{"Reset", "Stats", "Name", "Reader", "Writer", "StoreReader", "StoreWriter", "TxFromContext", "Connector", "DB"}
+	silent := []string{"Reset", "Stats", "Name", "Activity", "Queries", "Reader", "Writer", "StoreReader", "StoreWriter", "TxFromContext", "Connector", "DB"}
 	for _, p := range []*pool.Pool{nil, new(pool.Pool)} {
 		methods(t, p, nil, silent...)
 		methods(t, p, ours, silent...)

@@ -713,6 +713,67 @@ func (q *Queries) RenameFiles(ctx context.Context, arg RenameFilesParams) (int64
 	return result.RowsAffected()
 }
 
+const searchFilesByCategory = `-- name: SearchFilesByCategory :many
+SELECT f.id, f.directory_id, f.path, f.name, f.name_lower, f.extension, f.file_type_id, f.is_directory, f.size, f.date_created, f.date_modified, f.cloud_provider, f.cloud_status, f.indexed_at, f.folder_size FROM files AS f LEFT JOIN file_types AS t ON t.id = f.file_type_id
+WHERE f.is_directory = 0 AND f.size >= 0
+  AND (t.category = ?1 OR t.category IS NULL AND ?1 = 'other')
+  AND instr(f.name_lower, CAST(?2 AS TEXT)) > 0
+ORDER BY f.size DESC
+LIMIT ?3
+`
+
+type SearchFilesByCategoryParams struct {
+	Category column.Category
+	Part     string
+	Count    int64
+}
+
+type SearchFilesByCategoryRow struct {
+	File File
+}
+
+// SearchFilesByCategory returns the files of a category whose lower-cased name
+// contains the text, the largest first. Files without a type
+// count as other.
+func (q *Queries) SearchFilesByCategory(ctx context.Context, arg SearchFilesByCategoryParams) ([]SearchFilesByCategoryRow, error) {
+	rows, err := q.db.QueryContext(ctx, searchFilesByCategory, arg.Category, arg.Part, arg.Count)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SearchFilesByCategoryRow{}
+	for rows.Next() {
+		var i SearchFilesByCategoryRow
+		if err := rows.Scan(
+			&i.File.ID,
+			&i.File.DirectoryID,
+			&i.File.Path,
+			&i.File.Name,
+			&i.File.NameLower,
+			&i.File.Extension,
+			&i.File.FileTypeID,
+			&i.File.IsDirectory,
+			&i.File.Size,
+			&i.File.DateCreated,
+			&i.File.DateModified,
+			&i.File.CloudProvider,
+			&i.File.CloudStatus,
+			&i.File.IndexedAt,
+			&i.File.FolderSize,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const searchFilesByPrefix = `-- name: SearchFilesByPrefix :many
 SELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files
 WHERE name_lower >= ?1 AND name_lower < ?1 || char(1114111)

@@ -108,6 +108,10 @@ type Querier interface {
 	// RenameFiles gives an entry and everything below it another path. Rename the
 	// directories along with it, in one transaction: RenameDirectories.
 	RenameFiles(ctx context.Context, arg RenameFilesParams) (int64, error)
+	// SearchFilesByCategory returns the files of a category whose lower-cased name
+	// contains the text, the largest first. Files without a type
+	// count as other.
+	SearchFilesByCategory(ctx context.Context, arg SearchFilesByCategoryParams) ([]SearchFilesByCategoryRow, error)
 	// SearchFilesByPrefix returns the entries whose lower-cased name begins with the
 	// prefix, ordered by name.
 	SearchFilesByPrefix(ctx context.Context, arg SearchFilesByPrefixParams) ([]File, error)

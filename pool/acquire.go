@@ -115,7 +115,7 @@ func (p *Pool) takeFrom(ctx context.Context, w wish, h *holder, span *span) (gri
 	if !p.usesReadLane(w) {
 		w.primary, from, access = true, p.write, lane.Exclusive
 	}
-	outcome, err := p.enterLane(ctx, from, access, w, span)
+	outcome, err := p.enterLane(ctx, from, access, w, h, span)
 	if err != nil {
 		return grip{}, err
 	}
@@ -145,7 +145,7 @@ func (p *Pool) takeFrom(ctx context.Context, w wish, h *holder, span *span) (gri
 }
 
 // enterLane waits for a place in the lane.
-func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Access, w wish, span *span) (lane.Outcome, error) {
+func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Access, w wish, h *holder, span *span) (lane.Outcome, error) {
 	if w.noWait {
 		if !from.TryLock(access) {
 			return 0, errNotFree
@@ -155,12 +155,18 @@ func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Acces
 	if err := p.wouldDeadlock(ctx, nil, access); err != nil {
 		return 0, err
 	}
+	if ctx.Err() == nil && from.TryLock(access) {
+		return lane.Granted, nil
+	}
 	var since time.Time
 	if span != nil {
 		since = time.Now()
 	}
 	how := p.howToWait(ctx)
 	how.Newcomer = true
+	who := p.lanes.askers.get(h)
+	defer p.lanes.askers.put(who)
+	how.Who = who
 	outcome := lane.Granted
 	var err error
 	if w.member == nil {

@@ -125,6 +125,7 @@ func (m *member) work() func(context.Context, *Tx) error {
 // along with it or a new one. If somebody else runs the member's statement
 // meanwhile, or if that needs no transaction, it returns none when all is over.
 func (p *Pool) joinBatch(ctx context.Context, m *member, span *span, h *holder) (*batch, error) {
+	h.begins, h.level = true, Immediate
 	g, err := p.take(ctx, wish{op: "batch", choice: choice{primary: true}, member: m}, h)
 	if err != nil || g.conn == nil {
 		return m.handed, err

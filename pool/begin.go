@@ -43,6 +43,7 @@ func (p *Pool) begin(ctx context.Context, level Level, slotFirst bool, h *holder
 }
 
 func (p *Pool) beginTraced(ctx context.Context, level Level, slotFirst bool, span *span, h *holder) (*Tx, error) {
+	h.begins, h.level = true, level
 	l, err := p.acquire(ctx, wish{op: "begin", choice: choice{primary: level != Deferred}}, h)
 	if err != nil {
 		var e *Error

@@ -33,7 +33,10 @@ func (c *conn) patiently(cl *call, s *sqlite.Stmt, f func() error) error {
 	}
 	wait := newBusyWait(limit)
 	for isForeignLock(err) {
-		if stop := wait.pause(cl.waitContext(), c.pool.ending.forced); stop != nil {
+		c.running.pause()
+		stop := wait.pause(cl.waitContext(), c.pool.ending.forced)
+		c.running.goOn()
+		if stop != nil {
 			if errors.Is(stop, errWaitedEnough) {
 				return err
 			}

@@ -9,9 +9,12 @@ import (
 	"github.com/sqlane/sqlane/internal/sqlite"
 )
 
-// running is what a connection executes right now, for the watcher to see.
+// running is what a connection executes right now, for the watcher to see, and for
+// whoever else wants to know what becomes of the connection: see peek.go.
 type running struct {
 	call         atomic.Pointer[call] // SQLite executes something for this call; nil if for none.
+	stmt         *sqlite.Stmt         // It is this statement; nil while one is prepared. Who looks at the call may read it.
+	pausing      atomic.Bool          // Whoever has conn.mu waits for somebody else, and changes nothing.
 	interrupting sync.Mutex           // It is held while the watcher looks, so that no interrupt comes late.
 	looked       atomic.Bool          // The mutex is held, or will be.
 }
@@ -20,6 +23,11 @@ type running struct {
 // itself before it looks at call, so either it finds nothing or it is seen here.
 func (r *running) end() {
 	r.call.Store(nil)
+	r.letLook()
+}
+
+// letLook waits for a look that is under way.
+func (r *running) letLook() {
 	if r.looked.Load() {
 		r.interrupting.Lock()
 		//lint:ignore SA2001 to have waited is all
@@ -27,9 +35,19 @@ func (r *running) end() {
 	}
 }
 
+// pause lets others look at the connection while its owner, who has conn.mu, waits
+// for somebody else. Until goOn it changes nothing that conn.mu guards.
+func (r *running) pause() { r.pausing.Store(true) }
+
+func (r *running) goOn() {
+	r.pausing.Store(false)
+	r.letLook()
+}
+
 // interruptible runs f, one call into SQLite, and has it interrupted when the
 // caller's context ends or the pool's patience does.
 func (c *conn) interruptible(cl *call, s *sqlite.Stmt, f func() error) error {
+	c.running.stmt = s
 	c.running.call.Store(cl)
 	if cl.interruptible() {
 		c.pool.watcher.wake()

@@ -46,6 +46,7 @@ type conn struct {
 	usesLog  bool            // It keeps the log's files where they are.
 	closed   bool            // SQLite has nothing to do with it any more.
 	refused  map[string]int  // These statements have run alone in vain, so often; see runAlone.
+	seen     []counted       // Pool.Queries has found these last; tallies.mu guards it.
 }
 
 // leave is called after whatever ran on the connection: it keeps account of the
@@ -195,7 +196,11 @@ func (c *conn) through(cl *call, s *sqlite.Stmt, args []sqlite.Argument, keep bo
 	}
 	before := c.db.TotalChanges()
 	cl.reset(c, s)
+	c.beginsRun(s)
 	err := c.run(cl, s, f)
+	if err != nil || !keep {
+		c.endsRun(s, err)
+	}
 	if err != nil || !keep || !s.Writes || s.Effects.Control() { // else it is accounted for at its end
 		c.account(s, before, err)
 	} else {

@@ -14,6 +14,7 @@ func (p *Pool) openConn(ctx context.Context) (c *conn, err error) {
 		CacheSize: p.cfg.StatementCacheSize,
 		Times:     sqlite.TimeFormat(p.cfg.TimeFormat),
 		MayCommit: c.guard.mayCommit,
+		Retired:   c.retired,
 	})
 	if err != nil {
 		return nil, err

@@ -96,6 +96,9 @@
 // most and a tenth of the time at most. At Synchronous "normal" another one syncs
 // the log beside the writers, so that SQLite's checkpoints need not.
 //
+// Stats has the figures, Activity tells who has and who waits for what, and Queries
+// which statements took the time; package pool/debug is a page of all three.
+//
 // # Guarantees
 //
 // Pool, Registry, Reader, Writer and Lease may be used by many goroutines. A Tx

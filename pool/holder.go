@@ -17,6 +17,9 @@ type holder struct {
 	depth    int             // This many of them are known.
 	own      bool            // Maintenance looks after the connection; nobody uses it.
 	reported bool            // It was logged that the lease is held for long.
+	begins   bool            // A transaction begins with the lease,
+	level    Level           // at this level,
+	view     bool            // and only reads.
 }
 
 // frames is where the calls go that led to whoever takes a lease. To look at them at

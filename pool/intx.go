@@ -68,6 +68,7 @@ func (p *Pool) View(ctx context.Context, fn func(ctx context.Context, tx *Tx) er
 
 // snapshot is View beside whatever transaction ctx carries.
 func (p *Pool) snapshot(ctx context.Context, fn func(ctx context.Context, tx *Tx) error, h *holder) error {
+	h.view = true
 	ctx, tx, err := p.begin(ctx, Deferred, false, h)
 	if err != nil {
 		return err

@@ -56,7 +56,9 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 	var err error
 	upgrades := k.shared.Load()
 	if upgrades {
+		c.running.pause()
 		err = c.pool.write.Promote(cl.waitContext(), c.pool.patience(cl.Context))
+		c.running.goOn()
 	}
 	if errors.Is(err, lane.ErrConflict) && c.db.Transaction() == sqlite.NoTransaction {
 		k.release(c) // nothing was read yet, so there is no snapshot to keep
@@ -64,7 +66,11 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 	}
 	if !upgrades {
 		ctx := cl.waitContext()
-		err = c.pool.write.Lock(ctx, lane.Exclusive, c.pool.howToWait(ctx))
+		how := c.pool.howToWait(ctx)
+		how.Who = c
+		c.running.pause()
+		err = c.pool.write.Lock(ctx, lane.Exclusive, how)
+		c.running.goOn()
 	}
 	if err != nil {
 		return c.pool.waitFailed(cl.Context, "write", err)
@@ -82,7 +88,10 @@ func (k *locks) takeShared(c *conn, cl *call) error {
 	if cl.span != nil {
 		defer cl.span.waitedForLane(time.Now())
 	}
-	if err := c.pool.lockToRead(cl.waitContext()); err != nil {
+	c.running.pause()
+	err := c.pool.lockToRead(cl.waitContext(), c)
+	c.running.goOn()
+	if err != nil {
 		return c.pool.waitFailed(cl.Context, "read", err)
 	}
 	k.shared.Store(true)
@@ -176,11 +185,14 @@ func (k *locks) release(c *conn) {
 }
 
 // lockToRead takes the write lane's shared lock. A reader beside its own
-// transaction's read may not queue behind a writer that waits for that one.
-func (p *Pool) lockToRead(ctx context.Context) error {
+// transaction's read may not queue behind a writer that waits for that one. c is the
+// connection that waits; nil if it is not open yet.
+func (p *Pool) lockToRead(ctx context.Context, c *conn) error {
 	tx := p.TxFromContext(ctx)
 	if tx != nil && tx.conn.locks.shared.Load() && p.write.Join() {
 		return nil
 	}
-	return p.write.Lock(ctx, lane.Shared, p.howToWait(ctx))
+	how := p.howToWait(ctx)
+	how.Who = c
+	return p.write.Lock(ctx, lane.Shared, how)
 }

@@ -95,7 +95,7 @@ func (p *Pool) connectInTurn(ctx context.Context, order order, slotHeld bool) (_
 		if err := p.wouldDeadlock(ctx, new(conn), lane.Shared); err != nil {
 			return nil, err
 		}
-		if err := p.lockToRead(ctx); err != nil {
+		if err := p.lockToRead(ctx, nil); err != nil {
 			return nil, p.waitFailed(ctx, "open", err)
 		}
 	}

@@ -20,6 +20,7 @@ type Pool struct {
 	source       source
 	conns        *conns
 	counts       counts
+	tallies      tallies
 	batching     batching
 	bridge       *bridge.Bridge // Rows that were read become database/sql's type here.
 	face         face

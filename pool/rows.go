@@ -148,6 +148,7 @@ func (r *rows) finish() error {
 		r.conn.account(r.stmt, r.before, err)
 	}
 	r.conn.reportSlow(&r.call, r.stmt, cmp.Or(r.failed, err))
+	r.conn.endsRun(r.stmt, cmp.Or(r.failed, err))
 	r.conn.db.Release(r.stmt)
 	return err
 }

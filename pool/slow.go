@@ -49,7 +49,7 @@ func (c *conn) reportSlow(cl *call, s *sqlite.Stmt, err error) {
 	effort := s.TakeEffort()
 	attrs := []slog.Attr{
 		slog.String("path", c.pool.path),
-		slog.String("query", queryName(s.Query())),
+		slog.String("query", queryName(s.Source())),
 		slog.String("sql", s.Text),
 		slog.Duration("duration", cl.ran),
 		slog.Uint64("rows_scanned", uint64(effort.Scanned)),

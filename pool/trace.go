@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"strings"
 	"time"
 )
 
@@ -101,17 +100,6 @@ func (s *span) committedBy(commit context.Context) {
 	if s != nil {
 		s.commit = commit
 	}
-}
-
-// queryName is the name that sqlc gave a query: its text begins with it.
-func queryName(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	rest, named := strings.CutPrefix(line, "-- name: ")
-	name, _, kind := strings.Cut(rest, " :")
-	if !named || !kind {
-		return ""
-	}
-	return name
 }
 
 // waitedForLane is to be deferred before waiting: defer s.waitedForLane(time.Now()).

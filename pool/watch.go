@@ -68,6 +68,9 @@ func (p *Pool) Watch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 		}
 		w := &watching{pool: p, fn: fn, holder: holder{ctx: ctx}, listener: p.watches.join(p, (*watch.Hub).Listen)}
 		w.holder.depth = runtime.Callers(2, w.holder.frames(p, 2))
+		who := w.holder.key()
+		p.watches.count(who, 1)
+		defer p.watches.count(who, -1)
 		defer p.watches.leave(w.listener)
 		for {
 			err, over := w.run(ctx)
@@ -227,8 +230,9 @@ type watches struct {
 
 	mu    sync.Mutex // It guards the fields below.
 	users int
-	stop  func() // It ends the goroutines and waits for them; nil while there are none.
-	over  bool   // There are to be none any more.
+	who   map[watcherKey]int // So many loops of Watch come from there.
+	stop  func()             // It ends the goroutines and waits for them; nil while there are none.
+	over  bool               // There are to be none any more.
 }
 
 func (w *watches) init(p *Pool) {
@@ -269,6 +273,27 @@ func (w *watches) leave(l *watch.Listener) {
 	defer w.mu.Unlock()
 	if w.users--; w.users == 0 {
 		w.end()
+	}
+}
+
+// watcherKey tells loops of Watch from each other by where they were begun.
+type watcherKey struct {
+	label string
+	stack [12]uintptr
+	depth int
+}
+
+func (h *holder) key() watcherKey { return watcherKey{labelOf(h.ctx), h.stack, h.depth} }
+
+// count counts the loops that come from there.
+func (w *watches) count(key watcherKey, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.who == nil {
+		w.who = make(map[watcherKey]int)
+	}
+	if w.who[key] += n; w.who[key] == 0 {
+		delete(w.who, key)
 	}
 }
 

@@ -89,6 +89,17 @@ WHERE name_lower LIKE '%' || replace(replace(replace(CAST(sqlc.arg('part') AS TE
 ORDER BY name_lower, id
 LIMIT sqlc.arg('count');
 
+-- name: SearchFilesByCategory :many
+-- SearchFilesByCategory returns the files of a category whose lower-cased name
+-- contains the text, the largest first. Files without a type
+-- count as other.
+SELECT sqlc.embed(f) FROM files AS f LEFT JOIN file_types AS t ON t.id = f.file_type_id
+WHERE f.is_directory = 0 AND f.size >= 0
+  AND (t.category = sqlc.arg('category') OR t.category IS NULL AND sqlc.arg('category') = 'other')
+  AND instr(f.name_lower, CAST(sqlc.arg('part') AS TEXT)) > 0
+ORDER BY f.size DESC
+LIMIT sqlc.arg('count');
+
 -- name: ListFilesByExtension :many
 -- ListFilesByExtension returns the entries with an extension (lower case, no dot).
 SELECT * FROM files WHERE extension = sqlc.arg('extension') ORDER BY name_lower, id LIMIT sqlc.arg('count');

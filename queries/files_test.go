@@ -249,6 +249,31 @@ func TestSearchFilesBySubstringTakesWildcardsLiterally(t *testing.T) {
 	}
 }
 
+func TestSearchFilesByCategoryCountsWhatHasNoTypeAsOther(t *testing.T) {
+	q := open(t)
+	plant(t, q, tree{"/a/b%.go": 1, "/a/c.py": 9, "/a/d.png": 5, "/a/e": 7, "/a/be.unheard": 8})
+	for _, want := range []struct {
+		category column.Category
+		part     string
+		paths    []string
+	}{
+		{"code", "", []string{"/a/c.py", "/a/b%.go"}},
+		{"code", "b%", []string{"/a/b%.go"}},
+		{"code", "d", []string{}},
+		{"other", "", []string{"/a/be.unheard", "/a/e"}},
+		{"other", "b", []string{"/a/be.unheard"}},
+		{"nonsense", "", []string{}},
+	} {
+		rows, err := q.SearchFilesByCategory(t.Context(), gen.SearchFilesByCategoryParams{Category: want.category, Part: want.part, Count: 10})
+		require.NoError(t, err)
+		got := []string{}
+		for _, r := range rows {
+			got = append(got, r.File.Path)
+		}
+		require.Equal(t, want.paths, got, want)
+	}
+}
+
 func TestListFilesByExtensionIsExact(t *testing.T) {
 	q := open(t)
 	plant(t, q, tree{"/a/b.GO": 1, "/a/a.go": 1, "/a/go": 1, "/a/x.gox": 1})

@@ -142,6 +142,12 @@ type Reader interface {
 	RecentLog(ctx context.Context, count int64) ([]gen.IndexingLog, error)
 	// RecentLogSeq is RecentLog a row at a time. Leaving the loop ends the query; an error comes last.
 	RecentLogSeq(ctx context.Context, count int64) iter.Seq2[gen.IndexingLog, error]
+	// SearchFilesByCategory returns the files of a category whose lower-cased name
+	// contains the text, the largest first. Files without a type
+	// count as other.
+	SearchFilesByCategory(ctx context.Context, arg gen.SearchFilesByCategoryParams) ([]gen.SearchFilesByCategoryRow, error)
+	// SearchFilesByCategorySeq is SearchFilesByCategory a row at a time. Leaving the loop ends the query; an error comes last.
+	SearchFilesByCategorySeq(ctx context.Context, arg gen.SearchFilesByCategoryParams) iter.Seq2[gen.SearchFilesByCategoryRow, error]
 	// SearchFilesByPrefix returns the entries whose lower-cased name begins with the
 	// prefix, ordered by name.
 	SearchFilesByPrefix(ctx context.Context, arg gen.SearchFilesByPrefixParams) ([]gen.File, error)
@@ -660,6 +666,23 @@ func (q *writes) RenameFiles(ctx context.Context, arg gen.RenameFilesParams) (in
 	return q.db.Call("RenameFiles", sqlRenameFiles).Text(arg.NewPath).Text(arg.OldPath).ExecRows(ctx)
 }
 
+// SearchFilesByCategory returns the files of a category whose lower-cased name
+// contains the text, the largest first. Files without a type
+// count as other.
+func (q *reads) SearchFilesByCategory(ctx context.Context, arg gen.SearchFilesByCategoryParams) ([]gen.SearchFilesByCategoryRow, error) {
+	return native.All(ctx, q.callSearchFilesByCategory(arg), 15, []gen.SearchFilesByCategoryRow{}, readSearchFilesByCategoryRow)
+}
+
+// SearchFilesByCategorySeq is SearchFilesByCategory a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) SearchFilesByCategorySeq(ctx context.Context, arg gen.SearchFilesByCategoryParams) iter.Seq2[gen.SearchFilesByCategoryRow, error] {
+	return native.Seq(ctx, func() *native.Call { return q.callSearchFilesByCategory(arg) }, 15, readSearchFilesByCategoryRow)
+}
+
+func (q *reads) callSearchFilesByCategory(arg gen.SearchFilesByCategoryParams) *native.Call {
+	return q.db.Call("SearchFilesByCategory", sqlSearchFilesByCategory).Text(string(arg.Category)).Text(arg.Part).
+		Int(arg.Count)
+}
+
 // SearchFilesByPrefix returns the entries whose lower-cased name begins with the
 // prefix, ordered by name.
 func (q *reads) SearchFilesByPrefix(ctx context.Context, arg gen.SearchFilesByPrefixParams) ([]gen.File, error) {
@@ -882,6 +905,24 @@ func readListFilesByCategoryRow(c *native.Call, i *gen.ListFilesByCategoryRow) {
 	native.Pointer(c, &i.File.FolderSize, native.Int)
 }
 
+func readSearchFilesByCategoryRow(c *native.Call, i *gen.SearchFilesByCategoryRow) {
+	native.Int(c, &i.File.ID)
+	native.Int(c, &i.File.DirectoryID)
+	native.Text(c, &i.File.Path)
+	native.Text(c, &i.File.Name)
+	native.Text(c, &i.File.NameLower)
+	native.Text(c, &i.File.Extension)
+	native.Pointer(c, &i.File.FileTypeID, native.Int)
+	native.Bool(c, &i.File.IsDirectory)
+	native.Pointer(c, &i.File.Size, native.Int)
+	c.Scan(i.File.DateCreated.Scan)
+	c.Scan(i.File.DateModified.Scan)
+	native.Text(c, &i.File.CloudProvider)
+	native.Text(c, &i.File.CloudStatus)
+	c.Scan(i.File.IndexedAt.Scan)
+	native.Pointer(c, &i.File.FolderSize, native.Int)
+}
+
 func readSummarizeCategoriesRow(c *native.Call, i *gen.SummarizeCategoriesRow) {
 	native.Text(c, &i.Category)
 	native.Int(c, &i.Files)
@@ -939,6 +980,7 @@ func Statements() []pool.Statement {
 		{Name: "RecentLog", Reads: true, SQL: sqlRecentLog},
 		{Name: "RenameDirectories", SQL: sqlRenameDirectories},
 		{Name: "RenameFiles", SQL: sqlRenameFiles},
+		{Name: "SearchFilesByCategory", Reads: true, SQL: sqlSearchFilesByCategory},
 		{Name: "SearchFilesByPrefix", Reads: true, SQL: sqlSearchFilesByPrefix},
 		{Name: "SearchFilesBySubstring", Reads: true, SQL: sqlSearchFilesBySubstring},
 		{Name: "SetDirectoryPermission", SQL: sqlSetDirectoryPermission},
@@ -1006,6 +1048,7 @@ const sqlPutBookmark = "-- name: PutBookmark :one\nINSERT INTO permission_bookma
 const sqlRecentLog = "-- name: RecentLog :many\nSELECT id, timestamp, operation, path, file_count, duration FROM indexing_log ORDER BY timestamp DESC, id DESC LIMIT ?1\n"
 const sqlRenameDirectories = "-- name: RenameDirectories :execrows\nUPDATE directories SET path = ?1 || substr(path, length(CAST(?2 AS TEXT)) + 1)\nWHERE path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0')\n"
 const sqlRenameFiles = "-- name: RenameFiles :execrows\nUPDATE files SET path = ?1 || substr(path, length(CAST(?2 AS TEXT)) + 1)\nWHERE path = ?2 OR (path > ?2 || '/' AND path < ?2 || '0')\n"
+const sqlSearchFilesByCategory = "-- name: SearchFilesByCategory :many\nSELECT f.id, f.directory_id, f.path, f.name, f.name_lower, f.extension, f.file_type_id, f.is_directory, f.size, f.date_created, f.date_modified, f.cloud_provider, f.cloud_status, f.indexed_at, f.folder_size FROM files AS f LEFT JOIN file_types AS t ON t.id = f.file_type_id\nWHERE f.is_directory = 0 AND f.size >= 0\n  AND (t.category = ?1 OR t.category IS NULL AND ?1 = 'other')\n  AND instr(f.name_lower, CAST(?2 AS TEXT)) > 0\nORDER BY f.size DESC\nLIMIT ?3\n"
 const sqlSearchFilesByPrefix = "-- name: SearchFilesByPrefix :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE name_lower >= ?1 AND name_lower < ?1 || char(1114111)\nORDER BY name_lower, id\nLIMIT ?2\n"
 const sqlSearchFilesBySubstring = "-- name: SearchFilesBySubstring :many\nSELECT id, directory_id, path, name, name_lower, extension, file_type_id, is_directory, size, date_created, date_modified, cloud_provider, cloud_status, indexed_at, folder_size FROM files\nWHERE name_lower LIKE '%' || replace(replace(replace(CAST(?1 AS TEXT), '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '%' ESCAPE '\\'\nORDER BY name_lower, id\nLIMIT ?2\n"
 const sqlSetDirectoryPermission = "-- name: SetDirectoryPermission :execrows\nUPDATE directories SET permission_state = ?1 WHERE id = ?2\n"

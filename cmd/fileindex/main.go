@@ -47,6 +47,7 @@ type app struct {
 	terminal bool           // out can be drawn on
 	json     bool
 	limit    int64
+	addr     string // serve listens there
 	args     []string
 }
 
@@ -66,12 +67,13 @@ type command struct {
 	run   func(ctx context.Context, a *app) error
 }
 
-var order = []string{"index", "watch", "search", "list", "largest", "summary", "log"}
+var order = []string{"index", "watch", "serve", "search", "list", "largest", "summary", "log"}
 
 func commands() map[string]command {
 	return map[string]command{
 		"index":   {args: "DIR...", help: "index directory trees; a second run takes up what changed", writes: true, min: 1, max: -1, check: trees, run: index},
 		"watch":   {args: "DIR", help: "show what is indexed below DIR while others index, until interrupted", quiet: true, min: 1, max: 1, run: watch},
+		"serve":   {help: "serve a page to search the index in a browser, until interrupted", quiet: true, limit: 50, run: serve},
 		"search":  {args: "TEXT", doing: "searching", help: "find entries whose name begins with TEXT, then those that contain it", limit: 50, min: 1, max: 1, run: search},
 		"list":    {args: "DIR", doing: "listing", help: "list an indexed directory", min: 1, max: 1, run: list},
 		"largest": {doing: "looking for the largest", help: "list the largest files", limit: 10, run: largest},
@@ -91,7 +93,10 @@ func usage(w io.Writer) {
   -json      print one JSON document: an array of entries, or an object; watch
              prints one a line
   -stats     print the connection pool's figures at the end
-  -n COUNT   how many entries to print (search, largest, log)
+  -n COUNT   how many entries to print or show (search, largest, log, serve)
+  -addr HOST:PORT
+             where serve listens; default: 127.0.0.1:8080, which other machines
+             do not reach; port 0 is any that is free
 
 Symbolic links are entries and are not followed. What cannot be read is counted
 and reported, and what is known of it stays. A name that is not UTF-8 is stored
@@ -102,8 +107,11 @@ On a terminal watch draws its summary anew after each change; elsewhere it print
 another line. If the database is moved away, it says so and goes on when that is
 back.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted,
-which is how watch ends.
+serve shows, at /debug/pool/, what goes on in its connection pool. Whoever reaches
+its address sees the names of all that is indexed.
+
+Exit codes: 0 done, which is how serve ends when it is interrupted, 1 failed,
+2 wrong usage, 130 interrupted, which is how watch ends.
 `)
 }
 
@@ -123,6 +131,7 @@ func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg p
 	flags.StringVar(&a.db, "db", "", "")
 	flags.BoolVar(&a.json, "json", false, "")
 	flags.BoolVar(&stats, "stats", false, "")
+	flags.StringVar(&a.addr, "addr", "", "")
 	flags.Func("n", "", func(text string) (err error) {
 		if n, err = strconv.ParseInt(text, 10, 64); err != nil || n < 0 {
 			return errors.New("not a count")
@@ -153,6 +162,8 @@ func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg p
 		return wrong("%s needs %s", rest[0], cmd.args)
 	case cmd.max >= 0 && len(a.args) > cmd.max:
 		return wrong("%s does not take %q", rest[0], a.args[cmd.max])
+	case a.addr != "" && rest[0] != "serve":
+		return wrong("%s takes no -addr", rest[0])
 	case n >= 0 && cmd.limit == 0:
 		return wrong("%s takes no -n", rest[0])
 	}

@@ -76,21 +76,26 @@ func printReports(a *app, reports []report) error {
 const longest = 4096
 
 func search(ctx context.Context, a *app) error {
-	text := a.args[0]
-	if !utf8.ValidString(text) {
-		text = encode(text) // as such names are stored
+	found, err := find(ctx, a.repo, a.args[0], a.limit)
+	if err != nil {
+		return err
 	}
-	text = strings.ToLower(text)
+	return printFiles(a, found)
+}
+
+// find finds the entries whose name begins with the text, then those that contain it.
+func find(ctx context.Context, in *repo.Repo, text string, limit int64) ([]gen.File, error) {
+	text, ok := needle(text)
 	found := []gen.File{}
-	if len(text) > longest || strings.ContainsRune(text, 0) {
-		return printFiles(a, found) // LIKE would read no further than the NUL, and fail on a very long text
+	if !ok {
+		return found, nil
 	}
-	err := a.repo.View(ctx, func(ctx context.Context, q repo.Reader) error {
-		first, err := q.SearchFilesByPrefix(ctx, gen.SearchFilesByPrefixParams{Prefix: text, Count: a.limit})
+	err := in.View(ctx, func(ctx context.Context, q repo.Reader) error {
+		first, err := q.SearchFilesByPrefix(ctx, gen.SearchFilesByPrefixParams{Prefix: text, Count: limit})
 		if err != nil {
 			return err
 		}
-		more, err := q.SearchFilesBySubstring(ctx, gen.SearchFilesBySubstringParams{Part: text, Count: a.limit})
+		more, err := q.SearchFilesBySubstring(ctx, gen.SearchFilesBySubstringParams{Part: text, Count: limit})
 		if err != nil {
 			return err
 		}
@@ -100,16 +105,23 @@ func search(ctx context.Context, a *app) error {
 			seen[f.ID] = true
 		}
 		for _, f := range more {
-			if int64(len(found)) < a.limit && !seen[f.ID] {
+			if int64(len(found)) < limit && !seen[f.ID] {
 				found = append(found, f)
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+	return found, err
+}
+
+// needle is a text as names are searched for it; ok is false if none contains it.
+func needle(text string) (_ string, ok bool) {
+	if !utf8.ValidString(text) {
+		text = encode(text) // as such names are stored
 	}
-	return printFiles(a, found)
+	text = strings.ToLower(text)
+	// LIKE would read no further than a NUL, and fail on a very long text.
+	return text, len(text) <= longest && !strings.ContainsRune(text, 0)
 }
 
 // resolve makes an absolute path, without links if it is there.

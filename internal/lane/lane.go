@@ -92,6 +92,8 @@ type Wait struct {
 	Newcomer bool
 	// Uncounted keeps the caller out of all counts and limits of waiters.
 	Uncounted bool
+	// Who is what Queue tells of the caller while it waits.
+	Who any
 }
 
 // Lock waits for the lane. The error is the context's, ErrTimeout, ErrClosed, or
@@ -130,7 +132,7 @@ func (l *Lane) lock(ctx context.Context, want Access, how Wait, payload any) (Ou
 		return failed, ErrOverloaded
 	}
 	w := l.waiters.get()
-	w.want, w.newcomer, w.uncounted, w.payload = want, how.Newcomer, how.Uncounted, payload
+	w.want, w.newcomer, w.uncounted, w.payload, w.who = want, how.Newcomer, how.Uncounted, payload, how.Who
 	l.push(w)
 	l.beginWait(w, how.Timeout)
 	l.mu.Unlock()
@@ -245,6 +247,27 @@ func (l *Lane) Limit() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.limit
+}
+
+// Queue calls f with the Wait.Who of each caller that waits in this lane and the time
+// at which that began, the next one first, the Uncounted left out, and at most so many
+// times. Who is nil for one who called Promote. The caller waits on meanwhile: f may
+// neither block nor use the lane.
+func (l *Lane) Queue(limit int, f func(who any, since time.Time)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	tell := func(w *Waiter) {
+		if limit > 0 && !w.uncounted {
+			f(w.who, w.since)
+			limit--
+		}
+	}
+	if l.upgrader != nil {
+		tell(l.upgrader)
+	}
+	for w := l.head; w != nil && limit > 0; w = w.next {
+		tell(w)
+	}
 }
 
 // Queued returns how many wait in this lane, the Uncounted left out.

@@ -28,6 +28,7 @@ type Waiter struct {
 	uncounted bool   // This is the caller's Wait.Uncounted.
 	upgrades  bool   // The caller holds the lane shared, and goes on holding it so if the wait fails.
 	payload   any    // The holder may act upon it; nil is for a caller who left none.
+	who       any    // This is the caller's Wait.Who.
 
 	state Outcome // The lane's mu guards it until the signal, and then it no longer changes.
 	err   error   // It says why the wait failed, and is guarded like the state.

@@ -42,9 +42,10 @@ type Driver interface {
 
 // Options say how a connection works.
 type Options struct {
-	CacheSize int         // This many prepared statements are kept.
-	Times     TimeFormat  // Times are written and read so.
-	MayCommit func() bool // It is asked before anything becomes permanent.
+	CacheSize int                   // This many prepared statements are kept.
+	Times     TimeFormat            // Times are written and read so.
+	MayCommit func() bool           // It is asked before anything becomes permanent.
+	Retired   func(s *Stmt, r Runs) // It is told of the runs of a statement that is gone; nil if nobody is.
 }
 
 // Conn is a connection. Its methods may not be called after Close.

@@ -40,6 +40,7 @@ type Stmt struct {
 	texts  []byte // The short texts of the row that is being read are here,
 	ends   []end  // and each of them ends there.
 	status status
+	tally  tally
 	stale  bool // It was compiled for another schema than its effects were seen in, whatever runs since.
 }
 
@@ -65,10 +66,6 @@ func (s *Stmt) Header() Header { return s.header }
 
 // Ahead reports that the next row is there already, so that to read it runs nothing.
 func (s *Stmt) Ahead() bool { return s.status == stmtRowAhead }
-
-// Query is the text as the caller wrote it, if the cache knows the statement by that; ""
-// if not.
-func (s *Stmt) Query() string { return s.key }
 
 // Recompiled counts how often a changed schema had SQLite compile it again.
 func (s *Stmt) Recompiled() int32 { return s.compiled }
@@ -162,6 +159,7 @@ func (s *Stmt) Close() error {
 		return nil
 	}
 	s.status = stmtFinalized
+	s.retire()
 	err := s.driver.Close()
 	s.memory.free(s.conn.tls)
 	return err

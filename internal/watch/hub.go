@@ -210,6 +210,18 @@ func (h *Hub) Forget(l *Listener) {
 	}
 }
 
+// Wanted is how many listen, how many of them want every commit, and how many those
+// that change a table.
+func (h *Hub) Wanted() (all, any int, tables map[string]int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	tables = make(map[string]int, len(h.of))
+	for t, listeners := range h.of {
+		tables[t] = len(listeners)
+	}
+	return len(h.every), len(h.any), tables
+}
+
 // Want says what the listener is to be told of.
 func (h *Hub) Want(l *Listener, r Region) {
 	h.mu.Lock()
