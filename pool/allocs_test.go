@@ -42,6 +42,7 @@ func counted(t *testing.T, f func() error) float64 {
 }
 
 func TestARowAllocatesItsTextsAndLittleElse(t *testing.T) {
+	byItself(t)
 	ctx, l := withFiles(t)
 	var id, size int64
 	var name string
@@ -55,6 +56,7 @@ func TestARowAllocatesItsTextsAndLittleElse(t *testing.T) {
 }
 
 func TestAThousandRowsAllocateTheirTextsAndTheirDestinations(t *testing.T) {
+	byItself(t)
 	ctx, l := withFiles(t)
 	var id, size int64
 	var name string
@@ -78,6 +80,7 @@ func TestAThousandRowsAllocateTheirTextsAndTheirDestinations(t *testing.T) {
 }
 
 func TestAnExecAllocatesItsArgumentsACallAndAResult(t *testing.T) {
+	byItself(t)
 	ctx, l := withFiles(t)
 	require.LessOrEqual(t, counted(t, func() error {
 		_, err := l.Exec(ctx, "UPDATE files SET size = ? WHERE id = ?", int64(1000), int64(1000))
@@ -100,6 +103,7 @@ func withRequests(t testing.TB) (context.Context, *pool.Pool) {
 }
 
 func TestARequestAllocatesTheTextsOfItsRowAlone(t *testing.T) {
+	byItself(t)
 	ctx, p := withRequests(t)
 	on := readers(p)
 	r := requested("SELECT id, size FROM files WHERE id = ?", sqlite.IntegerOf(500))
@@ -111,6 +115,7 @@ func TestARequestAllocatesTheTextsOfItsRowAlone(t *testing.T) {
 }
 
 func TestRowsOfARequestAllocateTheirTextsAlone(t *testing.T) {
+	byItself(t)
 	ctx, p := withRequests(t)
 	on, r, row := readers(p), requested("SELECT id, name, name, size FROM files"), make([]sqlite.Value, 4)
 	require.LessOrEqual(t, counted(t, func() error {
@@ -126,6 +131,7 @@ func TestRowsOfARequestAllocateTheirTextsAlone(t *testing.T) {
 }
 
 func TestAWritingRequestAllocatesItsResult(t *testing.T) {
+	byItself(t)
 	ctx, p := withRequests(t)
 	r := requested("UPDATE files SET size = ? WHERE id = ?", sqlite.IntegerOf(1000), sqlite.IntegerOf(1000))
 	require.NoError(t, p.StoreInTx(ctx, pool.Immediate, func(ctx context.Context, tx pool.StoreTx) error {

@@ -52,7 +52,7 @@ func hasty(onConnect func(context.Context, *pool.Lease) error) pool.Config {
 func fileURI(path string) string { return "file:" + path + "?vfs=unix" }
 
 func TestReadersAndTheWriterOfAnAttachedFileNeverMeetInsideSQLite(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, main := range []string{"wal", "delete", "memory"} {
 		for i, other := range []string{"delete", "delete", "truncate", "persist", "wal"} {
 			conns := 1 + 5*min(i, 1)

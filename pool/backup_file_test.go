@@ -59,7 +59,7 @@ func TestABackupBesideAStaleLogIsRefused(t *testing.T) {
 
 // TestWhatLiesBesideABackupIsLookedAtAgain: it may come while the pages are copied.
 func TestWhatLiesBesideABackupIsLookedAtAgain(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, suffix := range []string{"-wal", "-journal", "-shm", ""} {
 		path := filepath.Join(t.TempDir(), "copy.db")
 		eachNaming(t, pool.Config{Tracer: inTheMiddle(func(context.Context) {

@@ -49,7 +49,7 @@ func inTheMiddle(f func(ctx context.Context)) *recorder {
 }
 
 func TestABackupIsConsistentWhileOthersWrite(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
 		const accounts, total = 10, 1000
 		run(t, p, ballast)
@@ -245,7 +245,7 @@ func TestABackupWhosePoolIsClosedFailsAndLeavesNothingBehind(t *testing.T) {
 }
 
 func TestShutdownLetsABackupFinish(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	for _, mode := range []string{"wal", "delete", "memory"} {
 		t.Run(mode, func(t *testing.T) {
 			var p *pool.Pool

@@ -140,7 +140,7 @@ var faults = []struct {
 }
 
 func TestAMembersFaultTouchesNobodyElse(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	for _, f := range faults {
 		for _, at := range []int{0, 1, 2, 4} { // first, after one other, in the middle, last
 			t.Run(f.name, func(t *testing.T) {
@@ -374,15 +374,15 @@ func TestMembersSeeTheWorkOfThoseBeforeThem(t *testing.T) {
 			return do(ctx, tx, "UPDATE n SET v = ? WHERE id = 1", v+1)
 		}))
 	}
-	var wg sync.WaitGroup
-	for range 100 {
-		wg.Go(func() {
+	members := make([]func(), 100)
+	for i := range members {
+		members[i] = func() {
 			for range 10 {
 				add()
 			}
-		})
+		}
 	}
-	wg.Wait()
+	lineUp(t, p, members...)
 	require.EqualValues(t, 1000, get(t, p, "SELECT v FROM n WHERE id = 1"))
 	s := p.Stats()
 	require.EqualValues(t, 1000, s.BatchMembers)
@@ -391,7 +391,7 @@ func TestMembersSeeTheWorkOfThoseBeforeThem(t *testing.T) {
 }
 
 func TestABatchIsBounded(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	p := open(t, pool.Config{})
 	m := make([]func(), 1100)
 	for i := range m {
@@ -403,7 +403,7 @@ func TestABatchIsBounded(t *testing.T) {
 }
 
 func TestABatchHasAThousandMembersAtMost(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	p := open(t, pool.Config{})
 	before := p.Stats().Batches
 	m := make([]func(), 1001)

@@ -66,7 +66,7 @@ var ways = []struct {
 }
 
 func TestACancelledContextEndsARunningStatement(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
 		for _, way := range ways {
 			for _, query := range []string{"", "INSERT INTO n (v) ", "SELECT 1; UPDATE n SET v = 1 WHERE id = -1; "} {
@@ -84,7 +84,7 @@ func TestACancelledContextEndsARunningStatement(t *testing.T) {
 }
 
 func TestACancelledContextEndsAStatementThatHasRunForLong(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	p := open(t, pool.Config{MaxConns: 1, HealthCheckInterval: time.Millisecond})
 	ctx, cancel := context.WithCancel(t.Context())
 	require.ErrorIs(t, p.View(ctx, doing(endless(onSignal(t, func() {
@@ -210,7 +210,7 @@ func TestACancelledContextEndsAWaitForALease(t *testing.T) {
 }
 
 func TestACancelledContextEndsAWaitForAnotherProcessesLock(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, mode := range []string{"wal", "delete"} {
 		path := filepath.Join(t.TempDir(), "app.db")
 		p := open(t, pool.Config{Path: path, JournalMode: pool.JournalMode(mode), BusyTimeout: time.Hour})

@@ -249,7 +249,7 @@ const (
 )
 
 func TestStatementsAreReadsWritesOrTransactionControl(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	for _, c := range []struct{ kind, text string }{
 		{reads, "SELECT 1"},
 		{reads, "select * from t"},

@@ -227,6 +227,7 @@ func TestPragmasOfThePoolsOwnAreRefusedAndTheFieldNamed(t *testing.T) {
 }
 
 func TestAPathThatCannotBeADatabaseFailsToOpen(t *testing.T) {
+	byItself(t)
 	before := goleak.IgnoreCurrent()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
@@ -278,6 +279,7 @@ func TestAFileThatIsNoDatabaseIsCalledCorrupt(t *testing.T) {
 }
 
 func TestOpenMindsItsContext(t *testing.T) {
+	byItself(t)
 	before := goleak.IgnoreCurrent()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -289,7 +291,7 @@ func TestOpenMindsItsContext(t *testing.T) {
 }
 
 func TestAPathIsAFileNameToTheLetter(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, name := range []string{
 		"a?b.db", "a?mode=ro", "a?mode=memory&cache=shared", "a%b.db", "a%41.db", "a%00.db", "a#b.db", "a b.db", " leading and trailing ",
 		"quote's.db", `double"quotes.db`, "file:a.db", "file:a.db?mode=ro", "file::memory:", ":memory:", "a&b=c;d.db", "a+b.db", `back\slash.db`,
@@ -480,7 +482,7 @@ func TestAReadOnlyPoolSeesWhatAWriterCommits(t *testing.T) {
 }
 
 func TestEveryConnectionIsSetUpAlike(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	for _, mode := range []string{"wal", "delete", "truncate", "persist", "memory"} {
 		for _, conns := range []int{1, 2, 5} {
 			t.Run(fmt.Sprintf("%s/%d", mode, conns), func(t *testing.T) {
@@ -563,6 +565,7 @@ func TestPragmasOfANewFileShapeIt(t *testing.T) {
 }
 
 func TestAPragmaThatSQLiteRefusesFailsOpenAndIsNamed(t *testing.T) {
+	byItself(t)
 	before := goleak.IgnoreCurrent()
 	_, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory, Pragmas: map[string]string{"cache_size": "select"}}) // a word, but a reserved one
 	require.ErrorContains(t, err, "cache_size")
@@ -618,6 +621,7 @@ func TestOnConnectIsCalledOnceForEachConnectionAfterItsSetup(t *testing.T) {
 }
 
 func TestAnOnConnectThatFailsFirstFailsOpen(t *testing.T) {
+	byItself(t)
 	before := goleak.IgnoreCurrent()
 	dir := t.TempDir()
 	for _, path := range []string{pool.Memory, filepath.Join(dir, "app.db")} {
@@ -665,6 +669,7 @@ func TestRowsThatOnConnectLeavesOpenAreClosed(t *testing.T) {
 }
 
 func TestRowsThatAFailingOnConnectLeavesOpenAreClosedBeforeItsConnection(t *testing.T) {
+	byItself(t)
 	var rows *sql.Rows
 	before := descriptors(t)
 	_, err := pool.Open(t.Context(), pool.Config{Path: filepath.Join(t.TempDir(), "app.db"), OnConnect: func(ctx context.Context, conn *pool.Lease) error {

@@ -15,7 +15,7 @@ import (
 )
 
 func TestAFailedRunLeavesItsStatementCompiled(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	times := rounds.Of(100, 1000, 1000)
 	for name, c := range map[string]struct {
 		query string

@@ -123,7 +123,7 @@ func TestALinkThatLeadsToAnotherFileIsMoved(t *testing.T) {
 }
 
 func TestAMissingDatabaseBesideStaleFilesIsCreatedEmpty(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, mode := range []string{"wal", "delete"} {
 		for _, suffixes := range [][]string{{"-wal"}, {"-shm"}, {"-wal", "-shm"}, {"-journal"}} {
 			stale := staleFiles(t)
@@ -198,7 +198,7 @@ var logDepartures = []struct {
 }
 
 func TestALogThatIsDeletedOrReplacedIsMoved(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	const write = "UPDATE n SET v = v + 1 RETURNING v"
 	for _, suffix := range []string{"-wal", "-shm"} {
 		for _, departure := range logDepartures {

@@ -254,7 +254,7 @@ func TestWritersOfEveryKindLearnThatTheFileIsGone(t *testing.T) {
 }
 
 func TestThePeriodicCheckNoticesThatTheFileIsGoneAndComesBack(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, departure := range departures {
 		t.Run(departure.name, func(t *testing.T) {
 			path, book := filepath.Join(t.TempDir(), "app.db"), new(logbook)

@@ -121,7 +121,7 @@ func TestWhereReadersExcludeTheWriterASecondUpgraderConflictsAtOnce(t *testing.T
 }
 
 func TestAnotherProcessesLockIsWaitedFor(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, mode := range []string{"wal", "delete"} {
 		path := filepath.Join(t.TempDir(), "app.db")
 		p := open(t, pool.Config{Path: path, JournalMode: pool.JournalMode(mode), BusyTimeout: time.Minute, MaxConns: 12, MinConns: 12})
@@ -150,7 +150,7 @@ func TestAnotherProcessesLockIsWaitedFor(t *testing.T) {
 }
 
 func TestAnotherProcessesLockIsBusyInTheEndAndThePoolRecovers(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, mode := range []string{"wal", "delete"} {
 		for _, patience := range []time.Duration{-1, 20 * time.Millisecond} {
 			path := filepath.Join(t.TempDir(), "app.db")

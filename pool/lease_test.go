@@ -202,7 +202,7 @@ func deeply(n int, f func()) {
 }
 
 func TestTheWholeStackIsKeptWhereLeasesHeldForLongAreLogged(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	book := new(logbook)
 	p := open(t, pool.Config{LeakThreshold: time.Millisecond, Logger: slog.New(book)})
 	var l *pool.Lease

@@ -34,7 +34,7 @@ func thousandPages(t *testing.T, p *pool.Pool) {
 }
 
 func TestTheLogIsSyncedBesideTheWritersAtNormalAlone(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, c := range []struct {
 		synchronous, mode string
 		early             int

@@ -61,7 +61,7 @@ func fullSoon() pool.Config {
 }
 
 func TestALostTransactionIsLostToTheEndThoughItsFunctionSwallowsTheError(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	for _, loss := range losses {
 		t.Run(loss.name, func(t *testing.T) {
 			everywhere(t, fullSoon(), func(t *testing.T, p *pool.Pool) {

@@ -67,7 +67,7 @@ func holdAll(t *testing.T, p *pool.Pool, n int) {
 }
 
 func TestConnectionsAreReplacedAtTheEndOfTheirLifeUnderLoad(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, jitter := range []time.Duration{-1, 20 * time.Millisecond} {
 		for _, conns := range []int{1, 2, 5} {
 			for _, mode := range []string{"wal", "delete"} {
@@ -95,7 +95,7 @@ func TestTheWritersConnectionIsReplacedTooWhileItIsTheOnlyOne(t *testing.T) {
 }
 
 func TestAHundredConnectionsThatExpireTogetherAreReplacedOneAfterTheOther(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	const conns = 100
 	var opening, most atomic.Int64
 	p := open(t, pool.Config{
@@ -133,7 +133,7 @@ func TestAHundredConnectionsThatExpireTogetherAreReplacedOneAfterTheOther(t *tes
 }
 
 func TestJitterAddsToAConnectionsLifetime(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	p := open(t, pool.Config{MaxConns: 8, MinConns: 8, MaxConnLifetime: time.Hour, MaxConnLifetimeJitter: 1, HealthCheckInterval: time.Millisecond})
 	moreRounds(t, p)
 	require.Zero(t, p.Stats().Expired, "it is not all there is")
@@ -179,7 +179,7 @@ func TestMaintenanceGoesOnWhileNoConnectionCanBeOpened(t *testing.T) {
 }
 
 func TestAConnectionMayBeIdleForItsWholeTime(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	const idle = 100 * time.Millisecond
 	p := open(t, pool.Config{MaxConns: 3, MaxConnIdleTime: idle, HealthCheckInterval: time.Millisecond})
 	holdAll(t, p, 2)
@@ -205,7 +205,7 @@ func TestConnectionsToMemoryNeitherExpireNorIdle(t *testing.T) {
 }
 
 func TestIdleConnectionsAreClosedDownToTheMinimum(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, minimum := range []int{-1, 1, 2, 5} {
 		p := open(t, pool.Config{MaxConns: 8, MinConns: minimum, MaxConnIdleTime: 20 * time.Millisecond, HealthCheckInterval: 5 * time.Millisecond})
 		holdAll(t, p, 7)
@@ -379,7 +379,7 @@ func TestALeaseHeldForLongIsToldOfOnce(t *testing.T) {
 }
 
 func TestALeaseIsNotToldOfBeforeItsTime(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	const threshold = 100 * time.Millisecond
 	book := new(logbook)
 	p := open(t, pool.Config{LeakThreshold: threshold, HealthCheckInterval: time.Millisecond, Logger: slog.New(book)})
@@ -480,12 +480,9 @@ func TestLeasesThatAreAbandonedAreFoundAmongAnyOthers(t *testing.T) {
 		}
 	})
 	gone.Wait()
-	for range 3 { // to see them, to miss them, and once more
-		moreRounds(t, p)
-		runtime.GC()
-	}
+	waitForGarbage(t, "they are taken back", func() bool { return p.Stats().Reclaimed == some })
 	moreRounds(t, p)
-	require.EqualValues(t, some, p.Stats().Reclaimed)
+	require.EqualValues(t, some, p.Stats().Reclaimed, "and nobody else")
 	for _, e := range book.saying(slog.LevelError, "abandoned") {
 		require.LessOrEqual(t, e.age(t), e.at.Sub(before), "since it was taken, not since the pool was opened")
 	}
@@ -606,7 +603,7 @@ func TestAPoolWithoutAnyConnectionIsUnhealthyUntilOneCanBeOpened(t *testing.T) {
 const fewDescriptors = "SQLANE_TEST_DESCRIPTORS"
 
 func TestThePoolGoesOnWithoutDescriptorsAndRecovers(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	if runtime.GOOS == "windows" {
 		return // no such limit
 	}
@@ -771,7 +768,7 @@ func TestTheFiguresAreThoseOfAModel(t *testing.T) {
 }
 
 func TestAReaderThatPinsTheLogIsNamedAndTheLogShrinksAfterwards(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	book := new(logbook)
 	p := open(t, pool.Config{MaxConns: 3, HealthCheckInterval: 5 * time.Millisecond, Logger: slog.New(book)})
 	ctx := t.Context()
@@ -832,6 +829,7 @@ func TestExternalCheckpointsAreLeftToOthers(t *testing.T) {
 }
 
 func TestMaintenanceLeavesNothingBehind(t *testing.T) {
+	byItself(t)
 	descriptorsBefore, others := descriptors(t), goleak.IgnoreCurrent()
 	for _, mode := range []string{"wal", "delete", "memory"} {
 		p := open(t, inMode(mode, pool.Config{
@@ -852,7 +850,7 @@ func TestMaintenanceLeavesNothingBehind(t *testing.T) {
 }
 
 func TestThePausesGrowWhileNoConnectionCanBeOpened(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	var fails atomic.Bool
 	log := new(logbook)
 	p := open(t, pool.Config{MaxConns: 3, MinConns: 3, HealthCheckInterval: -1, OnConnect: refusing(&fails), Logger: slog.New(log)})
@@ -877,7 +875,7 @@ func TestThePausesGrowWhileNoConnectionCanBeOpened(t *testing.T) {
 }
 
 func TestTheOldestReaderThatKeepsALargeLogIsToldOf(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	book := new(logbook)
 	p := open(t, pool.Config{MaxConns: 4, MinConns: 4, HealthCheckInterval: -1, Logger: slog.New(book)})
 	told := func() []logEntry { return book.saying(slog.LevelWarn, "keeps the write-ahead log") }
@@ -915,7 +913,7 @@ func TestTheOldestReaderThatKeepsALargeLogIsToldOf(t *testing.T) {
 // is in use at every moment, and yet it begins anew, again and again. How large it is
 // by then depends on how soon the machine lets the readers go on.
 func TestTheLogStaysBoundedUnderSteadyReadersAndWriters(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	p := open(t, pool.Config{MaxConns: 6})
 	times := rounds.Of(1, 2, 10)
 	page := strings.Repeat("x", 3000)

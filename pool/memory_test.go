@@ -61,7 +61,7 @@ func isOutOfMemory(err error) bool {
 }
 
 func TestWithoutMemoryCallsFailOrSucceedAsAWholeAndThePoolRecovers(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	inAProcessShortOfMemory(t, func(t *testing.T, h heap) {
 		for _, mode := range []string{"wal", "delete", "memory"} {
 			before, others := descriptors(t), goleak.IgnoreCurrent()
@@ -138,7 +138,7 @@ func TestWithoutMemoryCallsFailOrSucceedAsAWholeAndThePoolRecovers(t *testing.T)
 }
 
 func TestWithoutMemoryForMoreConnectionsThePoolGoesOnWithFewerAndSaysWhy(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	inAProcessShortOfMemory(t, func(t *testing.T, h heap) {
 		for _, mode := range []string{"wal", "delete", "memory"} {
 			p := open(t, inMode(mode, pool.Config{

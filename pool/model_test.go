@@ -26,7 +26,7 @@ import (
 // goroutine runs a program, so the model also says which call has to wait: that
 // one is seen waiting, then cancelled.
 func TestThePoolDoesWhatItsModelDoes(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	met := map[error]int{}
 	for _, mode := range []string{"wal", "delete", "memory"} {
 		for _, conns := range []int{1, 2, 3} {

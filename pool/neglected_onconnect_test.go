@@ -14,7 +14,7 @@ import (
 // TestOnConnectWaitsAsMaintenanceDoesWithAContextOfItsOwn loses a transaction while
 // OnConnect waits for the write lane, in the goroutine that alone takes it back.
 func TestOnConnectWaitsAsMaintenanceDoesWithAContextOfItsOwn(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	var waits atomic.Bool
 	p, err := pool.Open(t.Context(), pool.Config{
 		Path: filepath.Join(t.TempDir(), "app.db"), AcquireTimeout: -1, MaxWaiters: 1,

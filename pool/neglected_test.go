@@ -11,7 +11,7 @@ import (
 // TestMaintenanceDoesNotWaitForWhatItAloneTakesBack loses a transaction while
 // maintenance waits for the write lane, which that one has.
 func TestMaintenanceDoesNotWaitForWhatItAloneTakesBack(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for name, test := range map[string]struct {
 		journal pool.JournalMode
 		want    func(t *testing.T, p *pool.Pool)

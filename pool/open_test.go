@@ -37,7 +37,7 @@ func TestOpeningWaitsForAnotherProcess(t *testing.T) {
 }
 
 func TestOpeningGivesUpOnAnotherProcessInTheEnd(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	path := filepath.Join(t.TempDir(), "app.db")
 	p := open(t, pool.Config{Path: path, JournalMode: "delete"})
 	require.NoError(t, p.Close())
@@ -60,7 +60,7 @@ func TestRollbackAfterCloseSaysSo(t *testing.T) {
 }
 
 func TestAttemptsToOpenWhatIsBusyAreSpaced(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	attempts := 0
 	_, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory, BusyTimeout: -1, OnConnect: func(context.Context, *pool.Lease) error {
 		attempts++

@@ -14,7 +14,7 @@ import (
 // TestAReaderThatLocksTheLogForAMomentIsNoOtherProcess: one that comes upon the log's
 // index while it changes takes SQLite's lock of writers to look again.
 func TestAReaderThatLocksTheLogForAMomentIsNoOtherProcess(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	p := open(t, pool.Config{MaxConns: 50, BusyTimeout: -1, Synchronous: "off"})
 	writes := rounds.Of(3, 50, 250)
 	reading, stop := context.WithCancel(t.Context())

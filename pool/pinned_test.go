@@ -11,7 +11,7 @@ import (
 // TestWhoHasAConnectionKeepsNoTransactionFromBeingTakenBack takes connections with the
 // context of a savepoint, which leads to its transaction, and loses that one.
 func TestWhoHasAConnectionKeepsNoTransactionFromBeingTakenBack(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	takers := map[string]func(ctx context.Context, p *pool.Pool) (giveBack func(), err error){
 		"a lease": func(ctx context.Context, p *pool.Pool) (func(), error) {
 			l, err := p.Acquire(ctx)
@@ -48,7 +48,7 @@ func TestWhoHasAConnectionKeepsNoTransactionFromBeingTakenBack(t *testing.T) {
 // transaction that were opened with the savepoint's context, that context and the
 // savepoint's own Tx.
 func TestWhatASavepointLeavesBehindKeepsNoTransactionFromBeingTakenBack(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	p := open(t, pool.Config{MaxConns: 2})
 	var rows pool.Rows
 	var inner *pool.Tx

@@ -119,7 +119,7 @@ func TestARequestNamesWhoHoldsAConnection(t *testing.T) {
 }
 
 func TestALeakedRequestIsLoggedWithItsNameAndTheStack(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	for _, threshold := range []time.Duration{0, time.Hour} {
 		book := new(logbook)
 		p := open(t, pool.Config{LeakThreshold: threshold, Logger: slog.New(book)})
@@ -307,7 +307,7 @@ func TestTracedArgumentsAreWhatSQLiteIsGiven(t *testing.T) {
 // side, whose calls the connections use again and again: those that take too long
 // end with their context, and none ends with another's.
 func TestACallIsUsedAgainWhileTheWatcherLooks(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	p := open(t, pool.Config{MaxConns: 4})
 	const count = "WITH RECURSIVE c(x) AS (VALUES (0) UNION ALL SELECT x+1 FROM c WHERE x < ?1) SELECT count(*), ?2 FROM c"
 	var wg sync.WaitGroup

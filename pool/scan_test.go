@@ -196,7 +196,7 @@ func unlike(kind string, v any) bool {
 }
 
 func TestAColumnIsScannedAsByDatabaseSQL(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	p := open(t, pool.Config{})
 	db := databaseSQLs{plainly(t)}
 	fill(t, p.Writer())

@@ -73,6 +73,7 @@ var hostile = []struct {
 }
 
 func TestAHostileSchemaRunsNoFunctionOfTheProgram(t *testing.T) {
+	byItself(t)
 	for _, h := range hostile {
 		t.Run(h.name, func(t *testing.T) {
 			path := forge(t, h.schema)
@@ -126,6 +127,7 @@ func TestAHostileSchemaRunsNoFunctionOfTheProgram(t *testing.T) {
 }
 
 func TestAHostileSchemaOpenedForReadingRunsNoFunctionEither(t *testing.T) {
+	byItself(t)
 	for _, schema := range []string{"CREATE VIEW t AS SELECT spy('x') AS a", "CREATE TABLE t (a, b AS (spy(a))); INSERT INTO t VALUES (1)"} {
 		path := forge(t, schema)
 		before := spies.Load()
@@ -162,6 +164,7 @@ func TestASchemaCannotAttach(t *testing.T) {
 // is allowed, on a lease, and ends with it. What is attached is not trusted
 // more than the main file.
 func TestWhatTheProgramAttachesIsGoneWithItsLease(t *testing.T) {
+	byItself(t)
 	other := forge(t, "CREATE TABLE o (a); CREATE TRIGGER r AFTER INSERT ON o BEGIN SELECT spy('x'); END")
 	p := open(t, pool.Config{MaxConns: 2})
 	l, err := p.Acquire(t.Context())
@@ -316,6 +319,7 @@ func FuzzCorruptFile(f *testing.F) {
 
 // TestAProgramMayTrustItsOwnSchema: one that uses its functions in it says so.
 func TestAProgramMayTrustItsOwnSchema(t *testing.T) {
+	byItself(t)
 	path := filepath.Join(t.TempDir(), "app.db")
 	for _, name := range []string{"trusted_schema", "TRUSTED_SCHEMA"} {
 		p, err := pool.Open(t.Context(), pool.Config{Path: path, Pragmas: map[string]string{name: "on", "cache_size": "-1000"}})

@@ -33,6 +33,7 @@ func requireClosed(t *testing.T, p *pool.Pool) {
 }
 
 func TestNothingLiesBesideTheDatabaseAfterClose(t *testing.T) {
+	byItself(t)
 	before := descriptors(t)
 	dir := t.TempDir()
 	p := open(t, pool.Config{Path: filepath.Join(dir, "app.db"), MaxConns: 6, MinConns: 4})
@@ -127,7 +128,7 @@ func TestShutdownWaitsForWhatRunsAndWakesWhatWaits(t *testing.T) {
 }
 
 func TestShutdownInterruptsWhatRunsWhenItsPatienceIsOver(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	for _, query := range []string{"", "INSERT INTO n (v) "} {
 		for _, way := range ways {
 			t.Run(way.name, func(t *testing.T) {
@@ -243,7 +244,7 @@ func isClosedError(err error) bool {
 }
 
 func TestAQueryInFlightWhileThePoolClosesIsErrClosedWhicheverMomentItIs(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	for range rounds.Of(10, 30, 100) {
 		p := open(t, pool.Config{MaxConns: 4})
 		var wg sync.WaitGroup

@@ -48,6 +48,7 @@ func (b *logbook) texts() (texts []string) {
 }
 
 func TestAStatementThatRunsForLongIsLoggedWithItsPlanAndWithoutItsArguments(t *testing.T) {
+	byItself(t)
 	const query = "-- name: Doze :many\nSELECT v, nap(?1) FROM n WHERE v < ?2 + 1000 ORDER BY v\n"
 	ways := map[string]func(ctx context.Context, p *pool.Pool) error{
 		"a reader's rows": func(ctx context.Context, p *pool.Pool) error {
@@ -107,6 +108,7 @@ func TestAStatementThatRunsForLongIsLoggedWithItsPlanAndWithoutItsArguments(t *t
 }
 
 func TestWhatIsFastIsNotLogged(t *testing.T) {
+	byItself(t)
 	synctest.Test(t, func(t *testing.T) {
 		p, log := slowAt(t, pool.Config{})
 		ctx := t.Context()
@@ -117,6 +119,7 @@ func TestWhatIsFastIsNotLogged(t *testing.T) {
 }
 
 func TestWhatIsCountedIsOfTheRunThatWasSlow(t *testing.T) {
+	byItself(t)
 	synctest.Test(t, func(t *testing.T) {
 		p, log := slowAt(t, pool.Config{})
 		require.NoError(t, p.InTx(t.Context(), pool.Deferred, func(ctx context.Context, tx *pool.Tx) error {
@@ -134,6 +137,7 @@ func TestWhatIsCountedIsOfTheRunThatWasSlow(t *testing.T) {
 }
 
 func TestNothingIsLoggedByDefaultHoweverLongItRuns(t *testing.T) {
+	byItself(t)
 	synctest.Test(t, func(t *testing.T) {
 		log := new(logbook)
 		p := open(t, pool.Config{Logger: slog.New(log)})
@@ -143,6 +147,7 @@ func TestNothingIsLoggedByDefaultHoweverLongItRuns(t *testing.T) {
 }
 
 func TestTheTimeOfWhoReadsTheRowsIsNotTheStatements(t *testing.T) {
+	byItself(t)
 	read := func(t *testing.T, p *pool.Pool, query string) {
 		rows, err := p.Reader().Query(t.Context(), query)
 		require.NoError(t, err)
@@ -162,6 +167,7 @@ func TestTheTimeOfWhoReadsTheRowsIsNotTheStatements(t *testing.T) {
 }
 
 func TestWaitingIsNotTheStatementsTime(t *testing.T) {
+	byItself(t)
 	synctest.Test(t, func(t *testing.T) {
 		p, log := slowAt(t, pool.Config{})
 		gate, err := p.Begin(t.Context(), pool.Immediate)
@@ -184,6 +190,7 @@ func TestWaitingIsNotTheStatementsTime(t *testing.T) {
 }
 
 func TestAStatementThatIsCancelledIsLoggedToo(t *testing.T) {
+	byItself(t)
 	synctest.Test(t, func(t *testing.T) {
 		p, log := slowAt(t, pool.Config{})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -205,6 +212,7 @@ func TestAStatementThatIsCancelledIsLoggedToo(t *testing.T) {
 }
 
 func TestAPlanThatCannotBeHadSaysWhy(t *testing.T) {
+	byItself(t)
 	synctest.Test(t, func(t *testing.T) {
 		p, log := slowAt(t, pool.Config{})
 		err := p.InTx(t.Context(), pool.Deferred, func(ctx context.Context, tx *pool.Tx) error {

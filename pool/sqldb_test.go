@@ -1007,6 +1007,7 @@ func TestAConnOutlivesItsDB(t *testing.T) {
 }
 
 func TestAPoolClosesUnderWhateverTheDBHasOpen(t *testing.T) {
+	byItself(t)
 	for _, mode := range []string{"wal", "delete", "memory"} {
 		t.Run(mode, func(t *testing.T) {
 			before := goleak.IgnoreCurrent()

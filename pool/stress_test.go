@@ -12,7 +12,7 @@ import (
 // What is done, and what must hold meanwhile and afterwards, says package mix.
 // `make stress` does the same for longer.
 func TestAHundredGoroutinesMixEverythingAndEveryCallSucceeds(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	for _, cfg := range []pool.Config{
 		{MaxConns: 1, BusyTimeout: -1},
 		{MaxConns: 2, BusyTimeout: -1},

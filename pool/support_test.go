@@ -79,9 +79,13 @@ CREATE TRIGGER raising BEFORE INSERT ON n WHEN new.v = -13 BEGIN SELECT RAISE(RO
 INSERT INTO n VALUES (1, 0);
 `
 
-// open opens a pool on a fresh file with the tables above.
+// open opens a pool on a fresh file with the tables above. Where time is short, tests
+// that begin with it run beside others, but for those that have to be alone.
 func open(t testing.TB, cfg pool.Config) *pool.Pool {
 	t.Helper()
+	if top, ok := t.(*testing.T); ok && testing.Short() && !strings.Contains(t.Name(), "/") {
+		besideOthers(top)
+	}
 	if cfg.Path == "" {
 		cfg.Path = filepath.Join(t.TempDir(), "app.db")
 	}
@@ -97,6 +101,28 @@ func open(t testing.TB, cfg pool.Config) *pool.Pool {
 	run(t, p, tables)
 	return p
 }
+
+// settled are the tests, by name, of which it is known whether they run beside others.
+var settled sync.Map
+
+func settle(t *testing.T) (first bool) {
+	_, known := settled.LoadOrStore(t.Name(), true)
+	if !known {
+		t.Cleanup(func() { settled.Delete(t.Name()) })
+	}
+	return !known
+}
+
+// besideOthers has a test run beside others, once all that have to be alone are done.
+func besideOthers(t *testing.T) {
+	if settle(t) {
+		t.Parallel()
+	}
+}
+
+// byItself keeps a test from running beside others: it counts what the process has, or
+// changes what the process has but once.
+func byItself(t *testing.T) { settle(t) }
 
 // everywhere runs a test in each of the modes, at the same time: the runs may share
 // only what is safe for that.

@@ -69,7 +69,7 @@ func TestTimesSortAsText(t *testing.T) {
 }
 
 func TestAYearWithoutRoomIsRefusedBeforeAnythingIsWritten(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	for _, c := range []struct {
 		format pool.TimeFormat
 		at     time.Time
@@ -100,7 +100,7 @@ func TestAYearWithoutRoomIsRefusedBeforeAnythingIsWritten(t *testing.T) {
 // TestATimeIsReadAsWhoeverHasWrittenIt lists what SQLite's functions, modernc's
 // driver and mattn's write, and what time.Time.String does.
 func TestATimeIsReadAsWhoeverHasWrittenIt(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	at := time.Date(2024, 7, 1, 8, 45, 45, 0, time.UTC)
 	onEveryFace(t, pool.Config{}, func(t *testing.T, _ *pool.Pool, on face) {
 		perform(t, on, "CREATE TABLE events (at DATETIME)")
@@ -202,7 +202,7 @@ func TestTheOtherDriversFindTheTimeThatWasWritten(t *testing.T) {
 }
 
 func TestATimeMayBeAnInteger(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	at := moment(t).Add(123456789)
 	for format, want := range map[pool.TimeFormat]struct {
 		n    int64

@@ -638,7 +638,7 @@ func TestWaitingForALeaseIsTold(t *testing.T) {
 }
 
 func TestWaitingForAnotherProcessIsTold(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	path := filepath.Join(t.TempDir(), "app.db")
 	p, r := traced(t, pool.Config{Path: path, BusyTimeout: 20 * time.Millisecond})
 	ctx := t.Context()

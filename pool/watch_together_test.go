@@ -14,7 +14,7 @@ import (
 // other, one that reads the schema for the first time queues behind a writer who waits
 // for the snapshots of the others.
 func TestRunsOfWatchDoNotKeepAWriterFromItsTurn(t *testing.T) {
-	t.Parallel() // for it waits
+	besideOthers(t) // for it waits
 	p, err := pool.Open(t.Context(), pool.Config{Path: pool.Memory, MaxConns: 8})
 	require.NoError(t, err)
 	defer p.Close()

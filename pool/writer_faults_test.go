@@ -27,7 +27,7 @@ func TestAWriterOfAReadOnlyPoolIsRefused(t *testing.T) {
 
 // 2, 3, 4
 func TestHalfAStatementThatFailedIsNeverCommitted(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	for _, bad := range []struct {
 		name, query string
 		known, args []any

@@ -371,7 +371,7 @@ var badStatements = []struct {
 }
 
 func TestAStatementThatFailsLeavesNothingAndHarmsNobody(t *testing.T) {
-	t.Parallel() // for it takes long
+	besideOthers(t) // for it takes long
 	for _, bad := range badStatements {
 		for at, send := range map[int]func(context.Context, *pool.Pool, string, ...any) error{0: sendRows, 2: send} { // first, and run by another member
 			t.Run(bad.name, func(t *testing.T) {
