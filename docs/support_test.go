@@ -55,7 +55,7 @@ func pinned(t *testing.T, tool string) string {
 // TestEveryGuideShowsWhatItsTestFileRuns leaves out those whose Go is whole files.
 func TestEveryGuideShowsWhatItsTestFileRuns(t *testing.T) {
 	for _, name := range []string{
-		"comparison", "errors", "levels", "live", "memory", "migrations", "operating", "testing", "tuning", "writing",
+		"comparison", "debug", "errors", "levels", "live", "memory", "migrations", "operating", "testing", "tuning", "writing",
 	} {
 		guides.Shown(t, name+".md", name+"_test.go")
 	}
