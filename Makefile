@@ -204,11 +204,13 @@ ci: lint generate-check check-queries build sqlc-check release-check platforms #
 	@$(MAKE) --no-print-directory test-long TESTFLAGS='-coverpkg=$(COVERED) -coverprofile=build/cover.out'
 	@$(MAKE) --no-print-directory cover-check
 	@$(MAKE) --no-print-directory docs-check
-	cd compat && go vet ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
-	@$(MAKE) --no-print-directory otel-check prometheus-check containers-check
+	@$(MAKE) --no-print-directory compat-check otel-check prometheus-check containers-check
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check
 	@$(MAKE) --no-print-directory examples-check browser-check
+
+compat-check: ## vet compat/, and run other people's programs on a pool and on the driver alone
+	cd compat && go vet ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
 
 otel-check: ## vet, staticcheck and test otel/
 	cd otel && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./... && go test $(RACE) -timeout $(TIMEOUT) ./...
