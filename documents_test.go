@@ -1,7 +1,9 @@
 package sqlane_test
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -21,6 +23,33 @@ func TestTheTargetsThatTheGuidesNameExist(t *testing.T) {
 		for _, match := range found {
 			require.Regexp(t, `(?m)^`+match[1]+`:`, string(made), "%s names make %s", name, match[1])
 		}
+	}
+}
+
+// TestEveryModuleAndItsCheckIsTold to who contributes.
+func TestEveryModuleAndItsCheckIsTold(t *testing.T) {
+	guide, err := os.ReadFile("CONTRIBUTING.md")
+	require.NoError(t, err)
+	modules := 0
+	require.NoError(t, filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || strings.HasPrefix(d.Name(), "_") || d.Name() == "build" || d.Name() == "testdata"):
+			return fs.SkipDir
+		case d.Name() == "go.mod" && name != "go.mod":
+			modules++
+			require.Contains(t, string(guide), "`"+filepath.ToSlash(filepath.Dir(name))+"/`")
+		}
+		return nil
+	}))
+	require.Greater(t, modules, 5)
+	made, err := os.ReadFile("Makefile")
+	require.NoError(t, err)
+	checks := regexp.MustCompile(`(?m)^([a-z-]+-check):.*##`).FindAllStringSubmatch(string(made), -1)
+	require.Greater(t, len(checks), 5)
+	for _, check := range checks {
+		require.Contains(t, string(guide), "`make "+check[1]+"`")
 	}
 }
 

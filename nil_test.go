@@ -136,6 +136,7 @@ func TestNoMethodPanicsOverNil(t *testing.T) {
 	for _, on := range []any{p.Reader(), p.Writer()} {
 		methods(t, on, nil, "PrepareContext")
 	}
+	methods(t, (*pool.Registry)(nil), ours, "Pools")
 	_, err := new(pool.Registry).Open(nobody, pool.Config{Path: pool.Memory})
 	require.ErrorIs(t, err, fs.ErrInvalid)
 

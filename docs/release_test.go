@@ -39,6 +39,8 @@ func TestWhatIsNoLongerCompatibleWithTheLastReleaseIsFound(t *testing.T) {
 	put("go.mod", "module example.org/lanes\n\ngo 1.26\n")
 	put("CHANGELOG.md", "# Changelog\n\n## [Unreleased]\n\n## [0.1.0]\n\n- `pool.Release`\n")
 	put("pool/pool.go", lease)
+	put("otel/go.mod", "module example.org/lanes/otel\n\ngo 1.26\n")
+	put("otel/otel.go", "package otel\n\nfunc Observe() {}\n")
 	check(true, "there is no release yet")
 
 	const git = "git -c user.name=x -c user.email=x@example.org -c commit.gpgsign=false -c tag.gpgsign=false "
@@ -53,6 +55,11 @@ func TestWhatIsNoLongerCompatibleWithTheLastReleaseIsFound(t *testing.T) {
 	check(false, "CHANGELOG.md does not name `pool.Release` under Unreleased")
 	put("CHANGELOG.md", "# Changelog\n\n## [Unreleased]\n\n### Changed\n\n- `pool.Release` takes a number.\n\n## [0.1.0]\n")
 	check(true, "- ./pool.Release: changed")
+
+	put("otel/otel.go", "package otel\n\nfunc Observe(int) {}\n")
+	check(false, "- ./otel.Observe: changed from func() to func(int)")
+	check(false, "CHANGELOG.md does not name `otel.Observe` under Unreleased")
+	put("otel/otel.go", "package otel\n\nfunc Observe() {}\n")
 
 	out, err = run(git + "tag -d v0.1.0 && " + git + "tag v1.0.0")
 	require.NoError(t, err, out)

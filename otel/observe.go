@@ -2,6 +2,8 @@ package sqlaneotel
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 
 	"github.com/sqlane/sqlane/pool"
 	"go.opentelemetry.io/otel/attribute"
@@ -34,9 +36,17 @@ func (p Pools) Pools() []*pool.Pool { return p }
 //   - sqlane.statement.cache by sqlane.outcome, sqlane.overloads, sqlane.leases.reclaimed,
 //     sqlane.health.checks and sqlane.health.failures
 //
-// It fails if the provider refuses an instrument. Unregister ends it.
+// It fails if the provider refuses an instrument, and with fs.ErrInvalid if the source or
+// an option is nil. Unregister ends it.
 func Observe(source Source, opts ...Option) (metric.Registration, error) {
-	meter := optionsOf(opts).meter()
+	if source == nil {
+		return nil, fmt.Errorf("sqlaneotel: the source is nil: %w", fs.ErrInvalid)
+	}
+	o, err := optionsOf(opts)
+	if err != nil {
+		return nil, err
+	}
+	meter := o.meter()
 	count, err := dbconv.NewClientConnectionCountObservable(meter)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,9 @@
 package sqlaneotel
 
 import (
+	"fmt"
+	"io/fs"
+
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -19,18 +22,28 @@ type options struct {
 	omitsText bool
 }
 
-func optionsOf(given []Option) options {
-	o := options{traces: otel.GetTracerProvider(), metrics: otel.GetMeterProvider()}
-	for _, set := range given {
+func optionsOf(given []Option) (o options, err error) {
+	for i, set := range given {
+		if set == nil {
+			return o, fmt.Errorf("sqlaneotel: opts[%d] is nil: %w", i, fs.ErrInvalid)
+		}
 		set(&o)
 	}
-	return o
+	if o.traces == nil {
+		o.traces = otel.GetTracerProvider()
+	}
+	if o.metrics == nil {
+		o.metrics = otel.GetMeterProvider()
+	}
+	return o, nil
 }
 
-// WithTracerProvider says who makes spans. Default: otel's global provider.
+// WithTracerProvider says who makes spans. Default, and what nil is: otel's global
+// provider.
 func WithTracerProvider(p trace.TracerProvider) Option { return func(o *options) { o.traces = p } }
 
-// WithMeterProvider says who makes metrics. Default: otel's global provider.
+// WithMeterProvider says who makes metrics. Default, and what nil is: otel's global
+// provider.
 func WithMeterProvider(p metric.MeterProvider) Option { return func(o *options) { o.metrics = p } }
 
 // WithoutQueryText leaves db.query.text out. Default: it is there, without literals.

@@ -13,8 +13,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Tracer makes spans and metrics of what it is told. One is enough for all pools. It is
-// safe for concurrent use.
+// Tracer makes spans and metrics of what it is told, and nothing if NewTracer has not made
+// it. One is enough for all pools. It is safe for concurrent use.
 type Tracer struct {
 	spans     trace.Tracer
 	duration  dbconv.ClientOperationDuration
@@ -30,11 +30,13 @@ var _ pool.Tracer = (*Tracer)(nil)
 var seconds = metric.WithExplicitBucketBoundaries(0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
 
 // NewTracer returns a Tracer for pool.Config. It fails if the meter provider refuses an
-// instrument.
+// instrument, and with fs.ErrInvalid if an option is nil.
 func NewTracer(opts ...Option) (*Tracer, error) {
-	o := optionsOf(opts)
+	o, err := optionsOf(opts)
+	if err != nil {
+		return nil, err
+	}
 	t := &Tracer{spans: o.tracer(), omitsText: o.omitsText}
-	var err error
 	if t.duration, err = dbconv.NewClientOperationDuration(o.meter(), seconds); err != nil {
 		return nil, err
 	}
@@ -46,6 +48,9 @@ func NewTracer(opts ...Option) (*Tracer, error) {
 
 // Start implements pool.Tracer.
 func (t *Tracer) Start(ctx context.Context, op pool.TraceOp) (context.Context, func(pool.TraceEnd)) {
+	if t == nil || t.spans == nil || ctx == nil {
+		return ctx, func(pool.TraceEnd) {}
+	}
 	d := t.describe(op)
 	ctx, span := t.spans.Start(ctx, d.name, d.start...)
 	if span.IsRecording() {

@@ -32,6 +32,10 @@ func errNoContext(op, path string) error {
 	return &Error{Op: op, Path: path, Err: fs.ErrInvalid, detail: "ctx is nil; context.Background() is one that never ends"}
 }
 
+func errNoRegistry(op string) error {
+	return &Error{Op: op, Err: fs.ErrInvalid, detail: "the *Registry is nil"}
+}
+
 // isOpen reports that the pool was made by Open.
 func (p *Pool) isOpen() bool { return p != nil && p.conns != nil }
 

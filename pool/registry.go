@@ -26,6 +26,9 @@ type Registry struct {
 // Immutable, where the pool is not, or the other way round, is ErrConfig. Each database in memory is
 // one of its own.
 func (r *Registry) Open(ctx context.Context, cfg Config) (*Pool, error) {
+	if r == nil {
+		return nil, errNoRegistry("open")
+	}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -102,8 +105,12 @@ func (r *Registry) find(path string) *Pool {
 	return nil
 }
 
-// Pools returns the pools that are not closed, in the order of their opening.
+// Pools returns the pools that are not closed, in the order of their opening. A nil
+// Registry has none.
 func (r *Registry) Pools() []*Pool {
+	if r == nil {
+		return nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pools = slices.DeleteFunc(r.pools, (*Pool).isClosed)
@@ -114,16 +121,19 @@ func (p *Pool) isClosed() bool { return p.ending.over.Load() }
 
 // HealthCheck checks every pool at the same time, and joins what is wrong.
 func (r *Registry) HealthCheck(ctx context.Context) error {
-	return r.each(func(p *Pool) error { return p.HealthCheck(ctx) })
+	return r.each("health check", func(p *Pool) error { return p.HealthCheck(ctx) })
 }
 
 // Shutdown shuts every pool down at the same time, and joins what went wrong.
 // Pools opened later are not concerned.
 func (r *Registry) Shutdown(ctx context.Context) error {
-	return r.each(func(p *Pool) error { return p.Shutdown(ctx) })
+	return r.each("shutdown", func(p *Pool) error { return p.Shutdown(ctx) })
 }
 
-func (r *Registry) each(f func(*Pool) error) error {
+func (r *Registry) each(op string, f func(*Pool) error) error {
+	if r == nil {
+		return errNoRegistry(op)
+	}
 	pools := r.Pools()
 	errs := make([]error, len(pools))
 	var wg sync.WaitGroup

@@ -21,7 +21,8 @@ var _ prometheus.Collector = (*Collector)(nil)
 
 // New returns a collector of the pools that the source has whenever it is scraped. Of
 // pools with one name, which those of a Registry never have, the first is told of.
-// Register one collector for each source, and no two with a pool in common.
+// Register one collector for each source, and no two with a pool in common. Without a
+// source there are no pools.
 func New(source Source) *Collector { return &Collector{source} }
 
 // Describe implements prometheus.Collector.
@@ -33,6 +34,9 @@ func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(to chan<- prometheus.Metric) {
+	if c == nil || c.source == nil {
+		return
+	}
 	told := map[string]bool{}
 	for _, p := range c.source.Pools() {
 		name := p.Name()

@@ -144,6 +144,15 @@ func TestPoolsThatShareANameDoNotSpoilTheScrape(t *testing.T) {
 	require.Equal(t, "7", samples(scraped(t, sqlaneprom.New(pools)))[`sqlane_pool_max_connections{pool=":memory:"}`])
 }
 
+func TestWithoutPoolsThereIsNothingToTell(t *testing.T) {
+	for _, c := range []*sqlaneprom.Collector{
+		nil, new(sqlaneprom.Collector), sqlaneprom.New(nil), sqlaneprom.New((*pool.Registry)(nil)), sqlaneprom.New(sqlaneprom.Pools(nil)),
+	} {
+		require.Empty(t, samples(scraped(t, c)))
+	}
+	require.NotEmpty(t, samples(scraped(t, sqlaneprom.New(sqlaneprom.Pools{nil}))), "a pool that was never open has figures too")
+}
+
 func TestScrapingDisturbsNobodyAndNobodyDisturbsIt(t *testing.T) {
 	var r pool.Registry
 	collector := sqlaneprom.New(&r)

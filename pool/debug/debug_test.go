@@ -155,6 +155,26 @@ func TestARegistrysPagesLeadToEachPool(t *testing.T) {
 	}
 }
 
+func TestAPoolHasTheNameThatMetricsHave(t *testing.T) {
+	var r pool.Registry
+	defer func() { require.NoError(t, r.Shutdown(context.Background())) }()
+	dir := t.TempDir()
+	for _, cfg := range []pool.Config{
+		{Path: filepath.Join(dir, "app.db")}, {Path: filepath.Join(dir, "b7.db"), Name: "tenants/ann"}, {Path: pool.Memory, Name: "tenants/ann"}, {Path: pool.Memory}, {Path: pool.Memory},
+	} {
+		_, err := r.Open(t.Context(), cfg)
+		require.NoError(t, err)
+	}
+	h := debug.Registry(&r)
+	html := page(t, h, "/")
+	for i, name := range []string{"app.db", "tenants/ann", "tenants/ann 2", "in memory", "in memory 2"} {
+		link := fmt.Sprintf("?pool=%d", i+1)
+		require.Contains(t, html, `<a href="`+link+`">`+name+"</a>")
+		require.Contains(t, page(t, h, "/"+link), `<h1 id="title">`+name+"</h1>")
+	}
+	require.Contains(t, html, filepath.Join(dir, "b7.db"), "where it is stands beside")
+}
+
 func TestARegistryWithoutPoolsSaysSo(t *testing.T) {
 	var r pool.Registry
 	require.Contains(t, textOf(page(t, debug.Registry(&r), "/")), "No pool is open.")
@@ -164,6 +184,7 @@ func TestARegistryWithoutPoolsSaysSo(t *testing.T) {
 func TestAPoolThatWasNeverOpenedIsShownAsClosed(t *testing.T) {
 	for _, p := range []*pool.Pool{nil, new(pool.Pool)} {
 		require.Contains(t, textOf(page(t, debug.Pool(p), "/")), "closed")
+		require.Contains(t, page(t, debug.Pool(p), "/"), `<h1 id="title">never opened</h1>`)
 	}
 }
 

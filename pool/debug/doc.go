@@ -12,7 +12,7 @@
 // and holds no lock of the pool's for longer than it takes to copy what it shows.
 //
 // No value is shown: neither an argument nor a literal in a statement's text, which is
-// a "?" as in [pool.Pool.Queries], nor an error's text. Database paths, labels, and names of
-// functions, tables and queries are shown. There is no authentication: mount the page where only
+// a "?" as in [pool.Pool.Queries], nor an error's text. Paths, labels, and names of
+// databases, functions, tables and queries are shown. There is no authentication: mount the page where only
 // those get who may see that, behind the program's own, or on an address of its own.
 package debug

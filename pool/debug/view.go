@@ -115,11 +115,20 @@ type figure struct {
 	Value string
 }
 
-func nameOf(path string) string {
-	if path == pool.Memory {
-		return "in memory"
+// nameOf is the name that metrics tell the pool by, without the directories of a path
+// that was not given another one.
+func nameOf(p *pool.Pool, path string) string {
+	name := p.Name()
+	if path == "" {
+		return "never opened"
 	}
-	return filepath.Base(path)
+	if number, ok := strings.CutPrefix(name, pool.Memory); ok {
+		return "in memory" + number
+	}
+	if filepath.Base(name) == filepath.Base(path) {
+		return filepath.Base(path)
+	}
+	return name
 }
 
 func (h *handler) overview() view {
@@ -128,7 +137,7 @@ func (h *handler) overview() view {
 	l := &list{Rows: make([]row, 0, len(pools))}
 	for _, p := range pools {
 		a := p.Activity()
-		r := row{Number: numbers[p], Name: nameOf(a.Path), Path: a.Path, health: healthOf(a), Stats: p.Stats(), Watches: a.Watchers}
+		r := row{Number: numbers[p], Name: nameOf(p, a.Path), Path: a.Path, health: healthOf(a), Stats: p.Stats(), Watches: a.Watchers}
 		if len(a.Leases) > 0 {
 			r.Oldest = &a.Leases[0]
 		}
@@ -148,7 +157,7 @@ func (h *handler) overview() view {
 
 func viewOf(p *pool.Pool, asked url.Values, listed bool) view {
 	d := &detail{Activity: p.Activity(), Stats: p.Stats()}
-	d.Name, d.health = nameOf(d.Path), healthOf(d.Activity)
+	d.Name, d.health = nameOf(p, d.Path), healthOf(d.Activity)
 	if d.Shrunk != nil {
 		d.Trouble = "No more connections can be opened."
 		if code, ok := pool.Code(d.Shrunk); ok {

@@ -59,8 +59,12 @@ var (
 )
 
 // New returns the repository on a store, such as a [pool.Pool]. The store stays the
-// caller's to close.
+// caller's to close. On a nil one everything is fs.ErrInvalid, as a nil context and a
+// nil function are.
 func New(s pool.Store) *Repo {
+	if s == nil {
+		s = (*pool.Pool)(nil)
+	}
 	return &Repo{reads{native.On(s.StoreReader())}, writes{native.On(s.StoreWriter())}, s}
 }
 
@@ -83,7 +87,10 @@ func (r *Repo) Batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 
 // View runs fn on one snapshot of the database. See [pool.Pool.View].
 func (r *Repo) View(ctx context.Context, fn func(ctx context.Context, q Reader) error) error {
-	w := &work{fn: func(ctx context.Context, tx *Tx) error { return fn(ctx, &tx.reads) }}
+	w := new(work)
+	if fn != nil {
+		w.fn = func(ctx context.Context, tx *Tx) error { return fn(ctx, &tx.reads) }
+	}
 	return w.outcome("View", r.store.StoreView(ctx, w.run))
 }
 
@@ -105,6 +112,16 @@ func (t *Tx) AfterCommit(fn func()) { t.tx.AfterCommit(fn) }
 func Watch[T any](ctx context.Context, r *Repo, fetch func(ctx context.Context, q Reader) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var fetched T
+		switch {
+		case yield == nil:
+			return
+		case r == nil:
+			yield(fetched, dberr.Wrap("Watch", native.Nil("r")))
+			return
+		case fetch == nil:
+			yield(fetched, dberr.Wrap("Watch", native.Nil("fetch")))
+			return
+		}
 		w := &work{fn: func(ctx context.Context, tx *Tx) (err error) {
 			fetched, err = fetch(ctx, &tx.reads)
 			return err
@@ -128,6 +145,9 @@ type work struct {
 }
 
 func (w *work) run(ctx context.Context, tx pool.StoreTx) error {
+	if w.fn == nil {
+		return native.Nil("fn")
+	}
 	db := native.On(tx)
 	err := w.fn(ctx, &Tx{reads{db}, writes{db}, tx})
 	w.failed = err != nil
