@@ -68,7 +68,7 @@ func (c *conn) interruptible(cl *call, s *sqlite.Stmt, f func() error) error {
 	}()
 	err := f()
 	returned = true
-	cl.stopped(at)
+	cl.stopped(c, at)
 	return err
 }
 
