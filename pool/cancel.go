@@ -82,6 +82,9 @@ func (c *conn) abort(s *sqlite.Stmt) {
 		g.lost = c.broken
 		c.pool.counts.lost.Add(1)
 	}
+	if s != nil {
+		c.endsRun(s, c.broken)
+	}
 	c.db.Abandon(s)
 	c.work.Undo()
 	c.locks.settle(c)

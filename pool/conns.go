@@ -589,6 +589,14 @@ func (s *conns) report() situation {
 	return now
 }
 
+// has reports that whoever had the connection then has it still.
+func (s *conns) has(l loan) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	life := &l.conn.life
+	return (life.status == connLeased || life.status == connApart) && life.holder.since == l.since
+}
+
 // heldSince returns who has had a connection since before then and was not
 // returned yet.
 func (s *conns) heldSince(then time.Duration) (long []holder) {

@@ -66,7 +66,7 @@ func (p *Pool) Queries() []Query {
 			}
 			c.seen = c.seen[:0]
 			c.db.Counted(func(s *sqlite.Stmt, r sqlite.Runs) {
-				c.seen = append(c.seen, counted{s.Text, nameOf(s), r})
+				c.seen = append(c.seen, counted{s, s.Text, nameOf(s), r})
 			})
 		})
 		for _, n := range c.seen {
@@ -138,6 +138,7 @@ type tallies struct {
 
 // counted is a statement as a connection had it when it was looked at last.
 type counted struct {
+	stmt       *sqlite.Stmt // It is this one, of which nothing else is asked: it may be gone.
 	text, name string
 	sqlite.Runs
 }
@@ -148,7 +149,7 @@ func (c *conn) retired(s *sqlite.Stmt, r sqlite.Runs) {
 	text := sqlite.Normalize(s.Text, longestText)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c.seen = slices.DeleteFunc(c.seen, func(n counted) bool { return n.text == s.Text })
+	c.seen = slices.DeleteFunc(c.seen, func(n counted) bool { return n.stmt == s })
 	q := t.gone[text]
 	if q == nil {
 		if t.gone == nil {

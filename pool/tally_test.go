@@ -1,0 +1,57 @@
+package pool_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/sqlane/sqlane/pool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestARunThatAPanicEndsIsAFailureThatIsCounted(t *testing.T) {
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		run(t, p, "INSERT INTO n VALUES (2, 0), (3, 0)")
+		const text = "SELECT id, leave(id, ?) FROM n ORDER BY id"
+		require.NoError(t, do(t.Context(), p.Reader(), "SELECT id, leave(id, ?) FROM n ORDER BY id LIMIT 1", ""))
+		require.Panics(t, func() { _ = do(t.Context(), p.Reader(), text, "") })
+		rows, err := p.Reader().Query(t.Context(), text, "")
+		require.NoError(t, err)
+		require.Panics(t, func() {
+			for rows.Next() {
+				continue
+			}
+		})
+		_ = rows.Close()
+		requireAtRest(t, p)
+		q := byText(t, p, text)
+		require.EqualValues(t, 2, q.Calls)
+		require.EqualValues(t, 2, q.Failures)
+	})
+}
+
+// TestWhatRunsIsTheHoldersThatIsNamed has two take turns on one connection.
+func TestWhatRunsIsTheHoldersThatIsNamed(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 2})
+	texts := map[string]string{"a": "SELECT count(*) AS a FROM n", "b": "SELECT count(*) AS b FROM n"}
+	var work sync.WaitGroup
+	for label, text := range texts {
+		work.Go(func() {
+			for range 3000 {
+				assert.NoError(t, do(pool.WithLabel(t.Context(), label), p.Reader(), text))
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		work.Wait()
+	}()
+	for !isDone(done) {
+		for _, l := range p.Activity().Leases {
+			if l.SQL != "" && texts[l.Label] != "" {
+				require.Equal(t, texts[l.Label], l.SQL)
+			}
+		}
+	}
+}
