@@ -207,9 +207,7 @@ func (p *Pool) watching(a *Activity) {
 	for _, t := range slices.Sorted(maps.Keys(tables)) {
 		a.WatchedTables = append(a.WatchedTables, TableInfo{t, tables[t]})
 	}
-	p.watches.mu.Lock()
-	from := maps.Clone(p.watches.who)
-	p.watches.mu.Unlock()
+	from := p.watches.from.all()
 	keys := slices.SortedFunc(maps.Keys(from), func(a, b watcherKey) int {
 		return cmp.Or(cmp.Compare(from[b], from[a]), cmp.Compare(a.label, b.label), slices.Compare(a.stack[:], b.stack[:]))
 	})

@@ -1,7 +1,10 @@
 package pool_test
 
 import (
+	"context"
+	"database/sql/driver"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sqlane/sqlane/pool"
@@ -52,6 +55,26 @@ func TestWhatRunsIsTheHoldersThatIsNamed(t *testing.T) {
 			if l.SQL != "" && texts[l.Label] != "" {
 				require.Equal(t, texts[l.Label], l.SQL)
 			}
+		}
+	}
+}
+
+// TestOnConnectMayLookAtThePoolWhoeverTheConnectionIsFor, and so that of the first look
+// of a Watch too, while nobody else can begin one.
+func TestOnConnectMayLookAtThePoolWhoeverTheConnectionIsFor(t *testing.T) {
+	for range 20 { // maintenance may be faster
+		var opened atomic.Pointer[pool.Pool] // nil looks closed
+		p := open(t, pool.Config{MaxConns: 1, OnConnect: func(context.Context, *pool.Lease) error {
+			opened.Load().Activity()
+			return nil
+		}})
+		opened.Store(p)
+		l := acquire(t, p)
+		require.NoError(t, l.Raw(t.Context(), func(driver.Conn) error { return nil }))
+		l.Release()
+		for err := range p.Watch(t.Context(), doing("SELECT 1")) {
+			require.NoError(t, err)
+			break
 		}
 	}
 }
