@@ -527,13 +527,6 @@ func (s *conns) visit(f func(*conn)) {
 	}
 }
 
-// open returns every connection that is idle, leased or apart.
-func (s *conns) open() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append(slices.Collect(maps.Keys(s.all)), slices.Collect(maps.Keys(s.apart))...)
-}
-
 // writers is the write lane's connection; nil if it has none.
 func (s *conns) writers() *conn {
 	s.mu.Lock()

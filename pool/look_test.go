@@ -78,3 +78,40 @@ func TestOnConnectMayLookAtThePoolWhoeverTheConnectionIsFor(t *testing.T) {
 		}
 	}
 }
+
+// TestNoRunIsForgottenWhileConnectionsAreReplaced looks on while each is.
+func TestNoRunIsForgottenWhileConnectionsAreReplaced(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 4})
+	const text, runs = "SELECT count(*) FROM n", 2000
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range runs {
+			if i%20 == 0 {
+				p.Reset()
+			}
+			assert.NoError(t, do(t.Context(), p.Reader(), text))
+		}
+	}()
+	seen := uint64(0)
+	for over := false; !over; {
+		over = isDone(done)
+		for _, q := range p.Queries() {
+			if q.SQL == text {
+				require.GreaterOrEqual(t, q.Calls, seen)
+				seen = q.Calls
+			}
+		}
+	}
+	waitFor(t, "a look at each connection", func() bool { return byText(t, p, text).Calls == runs })
+}
+
+func TestRunsAreCountedThoughSomebodyElseClosesTheConnection(t *testing.T) {
+	p := open(t, pool.Config{MaxConns: 1})
+	const text = "SELECT count(*) FROM n"
+	l := acquire(t, p)
+	require.NoError(t, do(t.Context(), l, text))
+	_ = l.Raw(t.Context(), func(c driver.Conn) error { return c.Close() })
+	l.Release()
+	require.EqualValues(t, 1, byText(t, p, text).Calls)
+}
