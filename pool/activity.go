@@ -74,7 +74,7 @@ const (
 	LeaseIdle      LeaseState = "idle"      // It waits for its owner.
 	LeaseExecuting LeaseState = "executing" // SQLite executes a statement.
 	LeaseWaiting   LeaseState = "waiting"   // A statement waits for the write lane or for another process.
-	LeaseUnknown   LeaseState = "unknown"   // It cannot be looked at: it is in between, or Lease.Raw has it.
+	LeaseUnknown   LeaseState = "unknown"   // It cannot be looked at: it is in between, is over by now, or Lease.Raw has it.
 )
 
 // WaiterInfo is somebody who waits for a lane.
@@ -145,11 +145,14 @@ func (p *Pool) origin(h *holder) Origin {
 }
 
 func (p *Pool) leaseInfo(l loan, beside bool) LeaseInfo {
-	seen := l.conn.see()
+	seen, writes := l.conn.see(), l.conn == p.writer.Load()
+	if !p.conns.has(l) { // it is somebody else's that was seen
+		seen, writes = sight{doing: hidden}, false
+	}
 	info := LeaseInfo{
 		Origin: p.origin(&l.holder), State: [...]LeaseState{atRest: LeaseIdle, executing: LeaseExecuting, pausing: LeaseWaiting, hidden: LeaseUnknown}[seen.doing],
 		SQL: sqlite.Normalize(seen.text, longestText), WriteLane: l.primary, Beside: beside, Own: l.own,
-		Writes: seen.slot || l.conn == p.writer.Load(), Reads: seen.reads, InTx: seen.depth > 0 || seen.asked, Savepoints: max(seen.depth-1, 0),
+		Writes: seen.slot || writes, Reads: seen.reads, InTx: seen.depth > 0 || seen.asked, Savepoints: max(seen.depth-1, 0),
 	}
 	if seen.since != 0 {
 		info.Began = p.at(seen.since)
@@ -204,9 +207,7 @@ func (p *Pool) watching(a *Activity) {
 	for _, t := range slices.Sorted(maps.Keys(tables)) {
 		a.WatchedTables = append(a.WatchedTables, TableInfo{t, tables[t]})
 	}
-	p.watches.mu.Lock()
-	from := maps.Clone(p.watches.who)
-	p.watches.mu.Unlock()
+	from := p.watches.from.all()
 	keys := slices.SortedFunc(maps.Keys(from), func(a, b watcherKey) int {
 		return cmp.Or(cmp.Compare(from[b], from[a]), cmp.Compare(a.label, b.label), slices.Compare(a.stack[:], b.stack[:]))
 	})

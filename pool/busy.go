@@ -33,9 +33,7 @@ func (c *conn) patiently(cl *call, s *sqlite.Stmt, f func() error) error {
 	}
 	wait := newBusyWait(limit)
 	for isForeignLock(err) {
-		c.running.pause()
-		stop := wait.pause(cl.waitContext(), c.pool.ending.forced)
-		c.running.goOn()
+		stop := c.running.pause(func() error { return wait.pause(cl.waitContext(), c.pool.ending.forced) })
 		if stop != nil {
 			if errors.Is(stop, errWaitedEnough) {
 				return err

@@ -17,6 +17,7 @@ type running struct {
 	pausing      atomic.Bool          // Whoever has conn.mu waits for somebody else, and changes nothing.
 	interrupting sync.Mutex           // It is held while the watcher looks, so that no interrupt comes late.
 	looked       atomic.Bool          // The mutex is held, or will be.
+	peeking      sync.Mutex           // Those who peek take turns, so that none hides the connection from another.
 }
 
 // end waits for a look or an interrupt that is under way: the watcher announces
@@ -29,19 +30,25 @@ func (r *running) end() {
 // letLook waits for a look that is under way.
 func (r *running) letLook() {
 	if r.looked.Load() {
-		r.interrupting.Lock()
-		//lint:ignore SA2001 to have waited is all
-		r.interrupting.Unlock()
+		r.waitForLook()
 	}
 }
 
-// pause lets others look at the connection while its owner, who has conn.mu, waits
-// for somebody else. Until goOn it changes nothing that conn.mu guards.
-func (r *running) pause() { r.pausing.Store(true) }
+func (r *running) waitForLook() {
+	r.interrupting.Lock()
+	//lint:ignore SA2001 to have waited is all
+	r.interrupting.Unlock()
+}
 
-func (r *running) goOn() {
-	r.pausing.Store(false)
-	r.letLook()
+// pause lets others look at the connection while its owner, who has conn.mu, waits
+// for somebody else by f, which changes nothing that conn.mu guards.
+func (r *running) pause(f func() error) error {
+	r.pausing.Store(true)
+	defer func() { // a context of the program's may panic
+		r.pausing.Store(false)
+		r.letLook()
+	}()
+	return f()
 }
 
 // interruptible runs f, one call into SQLite, and has it interrupted when the
@@ -61,7 +68,7 @@ func (c *conn) interruptible(cl *call, s *sqlite.Stmt, f func() error) error {
 	}()
 	err := f()
 	returned = true
-	cl.stopped(at)
+	cl.stopped(c, at)
 	return err
 }
 
@@ -74,6 +81,9 @@ func (c *conn) abort(s *sqlite.Stmt) {
 	if g.inTx() && g.lost == nil {
 		g.lost = c.broken
 		c.pool.counts.lost.Add(1)
+	}
+	if s != nil {
+		c.endsRun(s, c.broken)
 	}
 	c.db.Abandon(s)
 	c.work.Undo()

@@ -444,5 +444,7 @@ func (c *conn) shutLocked() error {
 	c.pool.conns.closed(c)
 	c.locks.release(c)
 	c.pool.leaveLog(c)
-	return errors.Join(err, c.db.Close())
+	err = errors.Join(err, c.db.Close())
+	c.pool.tallies.leave(c)
+	return err
 }

@@ -19,5 +19,6 @@ func (p *Pool) openConn(ctx context.Context) (c *conn, err error) {
 	if err != nil {
 		return nil, err
 	}
+	p.tallies.join(c)
 	return c, nil
 }

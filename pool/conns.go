@@ -527,13 +527,6 @@ func (s *conns) visit(f func(*conn)) {
 	}
 }
 
-// open returns every connection that is idle, leased or apart.
-func (s *conns) open() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append(slices.Collect(maps.Keys(s.all)), slices.Collect(maps.Keys(s.apart))...)
-}
-
 // writers is the write lane's connection; nil if it has none.
 func (s *conns) writers() *conn {
 	s.mu.Lock()
@@ -587,6 +580,14 @@ func (s *conns) report() situation {
 		now.apart = append(now.apart, loan{c, false, c.life.holder})
 	}
 	return now
+}
+
+// has reports that whoever had the connection then has it still.
+func (s *conns) has(l loan) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	life := &l.conn.life
+	return (life.status == connLeased || life.status == connApart) && life.holder.since == l.since
 }
 
 // heldSince returns who has had a connection since before then and was not

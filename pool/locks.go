@@ -56,9 +56,7 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 	var err error
 	upgrades := k.shared.Load()
 	if upgrades {
-		c.running.pause()
-		err = c.pool.write.Promote(cl.waitContext(), c.pool.patience(cl.Context))
-		c.running.goOn()
+		err = c.running.pause(func() error { return c.pool.write.Promote(cl.waitContext(), c.pool.patience(cl.Context)) })
 	}
 	if errors.Is(err, lane.ErrConflict) && c.db.Transaction() == sqlite.NoTransaction {
 		k.release(c) // nothing was read yet, so there is no snapshot to keep
@@ -68,9 +66,7 @@ func (k *locks) takeSlot(c *conn, cl *call) error {
 		ctx := cl.waitContext()
 		how := c.pool.howToWait(ctx)
 		how.Who = c
-		c.running.pause()
-		err = c.pool.write.Lock(ctx, lane.Exclusive, how)
-		c.running.goOn()
+		err = c.running.pause(func() error { return c.pool.write.Lock(ctx, lane.Exclusive, how) })
 	}
 	if err != nil {
 		return c.pool.waitFailed(cl.Context, "write", err)
@@ -88,9 +84,7 @@ func (k *locks) takeShared(c *conn, cl *call) error {
 	if cl.span != nil {
 		defer cl.span.waitedForLane(time.Now())
 	}
-	c.running.pause()
-	err := c.pool.lockToRead(cl.waitContext(), c)
-	c.running.goOn()
+	err := c.running.pause(func() error { return c.pool.lockToRead(cl.waitContext(), c) })
 	if err != nil {
 		return c.pool.waitFailed(cl.Context, "read", err)
 	}

@@ -26,6 +26,8 @@ const (
 // Whoever is in SQLite, or waits, has conn.mu and changes nothing; and before it goes
 // on it waits for the end of a look that it must have seen: see running.
 func (c *conn) peek(f func(doing)) doing {
+	c.running.peeking.Lock()
+	defer c.running.peeking.Unlock()
 	const attempts = 10 // Most of what hides a connection is over at once.
 	for range attempts {
 		if does := c.tryPeek(f); does != hidden {
@@ -43,7 +45,9 @@ func (c *conn) tryPeek(f func(doing)) doing {
 		return atRest
 	}
 	r := &c.running
-	r.interrupting.Lock()
+	if !r.interrupting.TryLock() { // The watcher looks, and asks a context of the program's, which may be what calls this.
+		return hidden
+	}
 	defer r.interrupting.Unlock()
 	r.looked.Store(true)
 	defer r.looked.Store(false)

@@ -66,7 +66,7 @@ func open(ctx context.Context, cfg Config, sys system) (*Pool, error) {
 		bridge:       bridge.New(),
 		bell:         newBell(),
 		ending:       ending{forced: make(chan struct{})},
-		opened:       time.Now(),
+		opened:       time.Now().Add(-1), // so that the clock is never at 0, which means that nobody knows
 	}
 	p.watches.init(p)
 	p.conns = newConns(cfg, &p.counts, p.bell)

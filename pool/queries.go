@@ -59,14 +59,14 @@ func (p *Pool) Queries() []Query {
 		q.Prepared += prepared
 	}
 	t.mu.Lock()
-	for _, c := range p.conns.open() {
+	for c := range t.conns {
 		c.peek(func(doing) {
 			if c.closed {
 				return
 			}
 			c.seen = c.seen[:0]
 			c.db.Counted(func(s *sqlite.Stmt, r sqlite.Runs) {
-				c.seen = append(c.seen, counted{s.Text, nameOf(s), r})
+				c.seen = append(c.seen, counted{s, s.Text, nameOf(s), r})
 			})
 		})
 		for _, n := range c.seen {
@@ -131,13 +131,30 @@ const (
 // tallies are the statements that no connection keeps any more. A connection counts
 // by itself, in the statement that it keeps; what is counted comes here when that goes.
 type tallies struct {
-	mu   sync.Mutex // It is taken under conn.mu, and by Queries, which waits for nothing under it.
-	gone map[string]*Query
-	rest Query // These are too many to be told apart.
+	mu    sync.Mutex         // It is taken under conn.mu, and by Queries, which waits for nothing under it.
+	conns map[*conn]struct{} // These count: each from its opening until all that it kept has come here.
+	gone  map[string]*Query
+	rest  Query // These are too many to be told apart.
+}
+
+func (t *tallies) join(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conns == nil {
+		t.conns = make(map[*conn]struct{})
+	}
+	t.conns[c] = struct{}{}
+}
+
+func (t *tallies) leave(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.conns, c)
 }
 
 // counted is a statement as a connection had it when it was looked at last.
 type counted struct {
+	stmt       *sqlite.Stmt // It is this one, of which nothing else is asked: it may be gone.
 	text, name string
 	sqlite.Runs
 }
@@ -148,7 +165,7 @@ func (c *conn) retired(s *sqlite.Stmt, r sqlite.Runs) {
 	text := sqlite.Normalize(s.Text, longestText)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c.seen = slices.DeleteFunc(c.seen, func(n counted) bool { return n.text == s.Text })
+	c.seen = slices.DeleteFunc(c.seen, func(n counted) bool { return n.stmt == s })
 	q := t.gone[text]
 	if q == nil {
 		if t.gone == nil {

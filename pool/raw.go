@@ -103,6 +103,8 @@ func (c *conn) leaveLogMode() {
 func (c *conn) forget() {
 	c.broken = errors.New("it was closed in the pool's place")
 	c.closed = true
+	c.db.Counted(c.retired)
+	c.pool.tallies.leave(c)
 	c.pool.conns.closed(c)
 	for _, r := range c.open {
 		r.ended, r.reason = true, c.pool.fail("query", ErrClosed, c.broken)

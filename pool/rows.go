@@ -143,7 +143,7 @@ func (r *rows) finish() error {
 	} else {
 		err = r.stmt.End()
 	}
-	r.call.stopped(at)
+	r.call.stopped(r.conn, at)
 	if r.stmt.Writes && !r.stmt.Effects.Control() {
 		r.conn.account(r.stmt, r.before, err)
 	}

@@ -14,18 +14,18 @@ import (
 // between them is not in it.
 type stopwatch struct{ ran time.Duration }
 
-// started is when SQLite was called; zero if nobody wants to know.
-func (c *conn) started() (at time.Time) {
+// started is when SQLite was called, on the pool's clock; 0 if nobody wants to know.
+func (c *conn) started() (at time.Duration) {
 	if c.pool.cfg.SlowQuery > 0 {
-		at = time.Now()
+		at = c.pool.clock()
 	}
 	return at
 }
 
 // stopped adds the time since then.
-func (w *stopwatch) stopped(at time.Time) {
-	if !at.IsZero() {
-		w.ran += time.Since(at)
+func (w *stopwatch) stopped(c *conn, at time.Duration) {
+	if at != 0 {
+		w.ran += c.pool.clock() - at
 	}
 }
 
@@ -42,10 +42,12 @@ func (w *stopwatch) reset(c *conn, s *sqlite.Stmt) {
 // to prepare its explanation may read the schema. That takes no lock that it would have
 // to wait for, opens no transaction, and is no statement for anybody else.
 func (c *conn) reportSlow(cl *call, s *sqlite.Stmt, err error) {
-	limit := c.pool.cfg.SlowQuery
-	if limit <= 0 || cl.ran <= limit || cl.uncancellable() {
-		return
+	if cl.ran > c.pool.cfg.SlowQuery && !cl.uncancellable() { // if that is 0, so is the other
+		c.logSlow(cl, s, err)
 	}
+}
+
+func (c *conn) logSlow(cl *call, s *sqlite.Stmt, err error) {
 	effort := s.TakeEffort()
 	attrs := []slog.Attr{
 		slog.String("path", c.pool.path),

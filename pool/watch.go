@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"runtime"
 	"sync"
 	"time"
@@ -69,8 +70,8 @@ func (p *Pool) Watch(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 		w := &watching{pool: p, fn: fn, holder: holder{ctx: ctx}, listener: p.watches.join(p, (*watch.Hub).Listen)}
 		w.holder.depth = runtime.Callers(2, w.holder.frames(p, 2))
 		who := w.holder.key()
-		p.watches.count(who, 1)
-		defer p.watches.count(who, -1)
+		p.watches.from.count(who, 1)
+		defer p.watches.from.count(who, -1)
 		defer p.watches.leave(w.listener)
 		for {
 			err, over := w.run(ctx)
@@ -230,9 +231,17 @@ type watches struct {
 
 	mu    sync.Mutex // It guards the fields below.
 	users int
-	who   map[watcherKey]int // So many loops of Watch come from there.
-	stop  func()             // It ends the goroutines and waits for them; nil while there are none.
-	over  bool               // There are to be none any more.
+	stop  func() // It ends the goroutines and waits for them; nil while there are none.
+	over  bool   // There are to be none any more.
+
+	from watchers
+}
+
+// watchers are where loops of Watch were begun. Unlike those of watches, its mutex is
+// held for no longer than it takes to count.
+type watchers struct {
+	mu    sync.Mutex
+	loops map[watcherKey]int // So many come from there.
 }
 
 func (w *watches) init(p *Pool) {
@@ -286,15 +295,21 @@ type watcherKey struct {
 func (h *holder) key() watcherKey { return watcherKey{labelOf(h.ctx), h.stack, h.depth} }
 
 // count counts the loops that come from there.
-func (w *watches) count(key watcherKey, n int) {
+func (w *watchers) count(key watcherKey, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.who == nil {
-		w.who = make(map[watcherKey]int)
+	if w.loops == nil {
+		w.loops = make(map[watcherKey]int)
 	}
-	if w.who[key] += n; w.who[key] == 0 {
-		delete(w.who, key)
+	if w.loops[key] += n; w.loops[key] == 0 {
+		delete(w.loops, key)
 	}
+}
+
+func (w *watchers) all() map[watcherKey]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.loops)
 }
 
 // end ends the goroutines. The caller holds mu, which they never take.

@@ -113,7 +113,10 @@ func (n *normalizer) text() string {
 	if len(text) > n.limit {
 		text, cut = strings.ToValidUTF8(text[:n.limit], ""), "…"
 	}
-	return rows.ReplaceAllString(text, "$1, …") + cut
+	if strings.Contains(text, "),") {
+		text = rows.ReplaceAllString(text, "$1, …")
+	}
+	return text + cut
 }
 
 // numberEnd returns where the number at sql[i] ends.

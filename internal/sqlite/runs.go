@@ -6,7 +6,7 @@ import "time"
 type Runs struct {
 	Calls    uint64
 	Failures uint64        // Of the calls, these ended with an error.
-	Time     time.Duration // All of them took so long, as far as that was measured: see Began.
+	Time     time.Duration // All of them took so long, as far as that was measured: see StartsAt.
 	Longest  time.Duration // The longest that was measured took so long.
 }
 
@@ -31,7 +31,7 @@ type tally struct {
 	Runs
 	began     time.Duration // The run that goes on began at this time; 0 if it is not measured, or if none goes on.
 	uncertain uint64        // So many runs have begun since the last one that was measured.
-	fast      bool          // The last one that was measured was.
+	fast      time.Duration // The last one that was measured took so long, if that was fast; else 0.
 }
 
 // Begins counts a run, and reports that it is to be measured: StartsAt has to come
@@ -41,7 +41,7 @@ func (s *Stmt) Begins() (measured bool) {
 	t.Calls++
 	t.uncertain++
 	t.began = 0
-	return !t.fast || t.uncertain >= runsAtOnce
+	return t.fast == 0 || t.uncertain >= runsAtOnce
 }
 
 // StartsAt says when the run begins, which is not at 0.
@@ -53,10 +53,12 @@ func (s *Stmt) Since() time.Duration { return s.tally.began }
 // EndsAt says when the run has ended.
 func (s *Stmt) EndsAt(now time.Duration) {
 	t := &s.tally
-	took := now - t.began
+	took := max(now-t.began, 1) // clocks may be coarse
 	t.Time += took * time.Duration(t.uncertain)
 	t.Longest = max(t.Longest, took)
-	t.fast = took < fastRun
+	if t.fast = 0; took < fastRun {
+		t.fast = took
+	}
 	t.began, t.uncertain = 0, 0
 }
 
@@ -81,12 +83,11 @@ func (c *Conn) Counted(f func(s *Stmt, r Runs)) {
 	}
 }
 
-// estimate is what is known, with the runs that nobody has measured yet.
+// estimate is what is known, with the runs that nobody has measured yet: they are
+// taken to be as fast as the last one that was.
 func (t *tally) estimate() Runs {
 	r := t.Runs
-	if measured := t.Calls - t.uncertain; t.fast && measured > 0 {
-		r.Time += t.Time / time.Duration(measured) * time.Duration(t.uncertain)
-	}
+	r.Time += t.fast * time.Duration(t.uncertain)
 	return r
 }
 
