@@ -30,7 +30,7 @@ func TestADumbTerminalAndAPipeShowNothing(t *testing.T) {
 	require.Equal(t, "seven\nfound seven false\n", strings.ReplaceAll(written, "\r\n", "\n"))
 
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), asProgram+"=1")
+	cmd.Env = append(os.Environ(), asProgram+"=1", "GOCOVERDIR="+t.TempDir())
 	cmd.Stdin = strings.NewReader("seven\n")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err)

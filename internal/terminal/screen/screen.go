@@ -33,7 +33,7 @@ func Start(t testing.TB, command string, variables ...string) *Screen {
 	t.Helper()
 	s := &Screen{t: t, cmd: exec.CommandContext(t.Context(), "script", "-qefc", command, os.DevNull)}
 	s.more = sync.NewCond(&s.mu)
-	s.cmd.Env = append(append(os.Environ(), "TERM=xterm", "SHELL=/bin/sh"), variables...)
+	s.cmd.Env = append(append(os.Environ(), "TERM=xterm", "SHELL=/bin/sh", "GOCOVERDIR="+t.TempDir()), variables...)
 	var err error
 	s.keys, err = s.cmd.StdinPipe()
 	require.NoError(t, err)
