@@ -10,7 +10,7 @@ import (
 // given refuses to work without a pool, without a context or without the function that
 // it is all about. What is exported asks it first.
 func (p *Pool) given(op string, ctx context.Context, fn bool) error {
-	if p != nil && p.conns != nil && ctx != nil && fn {
+	if p.isOpen() && ctx != nil && fn {
 		return nil
 	}
 	return p.missing(op, ctx)

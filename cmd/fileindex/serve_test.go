@@ -194,7 +194,7 @@ func TestServeSaysThatTheDatabaseIsAway(t *testing.T) {
 
 func TestServeRefusesWhatItCannotServe(t *testing.T) {
 	b := emptyBench(t)
-	taken, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is there at once
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
 	missing := newBench(t)

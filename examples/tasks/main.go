@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -25,6 +26,10 @@ func main() {
 	db := flag.String("db", "tasks.db", "the database file")
 	traces := flag.Bool("traces", false, "write what requests do to standard output, as JSON")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "tasks takes no %q; tasks -help tells what it takes\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	var spans io.Writer
 	if *traces {
 		spans = os.Stdout

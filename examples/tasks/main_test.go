@@ -86,6 +86,22 @@ func TestTheProgramEndsInOrderAndFindsItsTasksAgain(t *testing.T) {
 	require.JSONEq(t, `{"open":[{"id":1,"title":"tea","done":false}],"done":[]}`, string(list))
 }
 
+func TestAnArgumentThatIsNoneOfItsOwnIsNamed(t *testing.T) {
+	t.Parallel()
+	program, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), program, "extra")
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "TASKS_IS_THE_PROGRAM=1")
+	said, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, 2, cmd.ProcessState.ExitCode())
+	require.Equal(t, "tasks takes no \"extra\"; tasks -help tells what it takes\n", string(said))
+	made, err := os.ReadDir(cmd.Dir)
+	require.NoError(t, err)
+	require.Empty(t, made)
+}
+
 func TestWhatCannotStartSaysWhy(t *testing.T) {
 	t.Parallel()
 	url, stop := start(t, "-addr", "localhost:0", "-db", filepath.Join(t.TempDir(), "tasks.db"))
