@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -94,13 +93,8 @@ func TestWhatCannotBeSentIsRefusedAndNothingSent(t *testing.T) {
 
 func TestARequestThatIsTooLargeIsRefusedBeforeItIsMade(t *testing.T) {
 	c := answering(t, leaderStep)
-	for _, args := range [][]driver.Value{
-		{make([]byte, 1<<30)}, // which nobody touches, so that it takes no memory
-		{unsafe.String(unsafe.SliceData(make([]byte, 1<<30)), 1<<30)},
-	} {
-		_, err := c.Exec(within(t), "x", args)
-		require.EqualError(t, err, "dqlite: a request of more than 1073741824 bytes, which is the most that is sent")
-	}
+	_, err := c.Exec(within(t), "x", []driver.Value{make([]byte, 1<<30)}) // which nobody touches, so that it takes no memory
+	require.EqualError(t, err, "dqlite: a request of more than 1073741824 bytes, which is the most that is sent")
 	usable(t, c)
 }
 
