@@ -37,7 +37,7 @@ func (s *Stmt) read(row []Value) {
 			p := lib.Xsqlite3_value_text(tls, v) // before the length, which depends on it
 			text := libc.GoBytes(p, int(lib.Xsqlite3_value_bytes(tls, v)))
 			if times[i] {
-				if t, ok := parseTime(string(text)); ok {
+				if t, ok := ParseTime(string(text)); ok {
 					*to = timeValue(t)
 					continue
 				}

@@ -82,11 +82,11 @@ func isTimeType(declared string) bool {
 	return slices.Contains([]string{"DATE", "DATETIME", "TIMESTAMP", "TIMESTAMPTZ"}, word)
 }
 
-// parseTime reads what SQLite's functions, modernc's driver and mattn's write: a
+// ParseTime reads what SQLite's functions, modernc's driver and mattn's write: a
 // date, with a time of day behind a space or a T, with a zone behind that. Text
 // without a zone is UTC, as SQLite has it. It also reads time.Time.String, which
 // modernc's driver writes unless told otherwise. The time returned is in UTC.
-func parseTime(text string) (t time.Time, ok bool) {
+func ParseTime(text string) (t time.Time, ok bool) {
 	if len(text) == len(timeLayout) { // most likely our own
 		if t, err := time.Parse(timeLayout, text); err == nil {
 			return t.UTC(), true

@@ -1,0 +1,69 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net"
+)
+
+// Codes of a [Failure] that dqlite adds to SQLite's, or gives a meaning of their own.
+const (
+	// CodeNotLeader: the node is not the leader; nothing was done.
+	CodeNotLeader = 10 | 40<<8
+	// CodeLeadershipLost: the node was the leader when it began. What it was asked to
+	// write may be written nonetheless, by the leader after it.
+	CodeLeadershipLost = 10 | 41<<8
+	// CodeBusy is SQLITE_BUSY: another connection writes or a checkpoint runs, or the
+	// cluster is changing its members already.
+	CodeBusy = 5
+	// CodeNotFound: no database is open, or the statement is not there.
+	CodeNotFound = 12
+	// CodeRow is SQLITE_ROW: Exec was given a statement that returns rows.
+	CodeRow = 100
+)
+
+// Failure is what a node answered instead of what it was asked for. The connection
+// goes on.
+type Failure struct {
+	// Code is SQLite's extended result code (https://www.sqlite.org/rescode.html) or
+	// one of dqlite's own.
+	Code int
+	// Message is SQLite's or dqlite's text for it.
+	Message string
+}
+
+func (f *Failure) Error() string {
+	return fmt.Sprintf("dqlite: %s (%d)", f.Message, f.Code)
+}
+
+// SQLiteCode returns the code, by which package dberr knows the kind.
+func (f *Failure) SQLiteCode() int {
+	return f.Code
+}
+
+// Lost is returned when the connection failed or the context ended in the midst of a
+// call. The connection is closed then.
+type Lost struct {
+	// Sent tells whether any of the request may have reached the node. Where it is
+	// false nothing was done; where it is true nobody here knows.
+	Sent bool
+	// Err is why: the context's error if that has ended.
+	Err error
+}
+
+func (l *Lost) Error() string {
+	if l.Sent {
+		return fmt.Sprintf("dqlite: connection lost while a request was on its way: %v", l.Err)
+	}
+	return fmt.Sprintf("dqlite: connection lost: %v", l.Err)
+}
+
+func (l *Lost) Unwrap() error {
+	return l.Err
+}
+
+var (
+	errRowsOpen  = errors.New("dqlite: the connection's rows are still open; read them to the end or close them")
+	errMalformed = errors.New("dqlite: malformed answer")
+	errClosed    = fmt.Errorf("the connection has been closed: %w", net.ErrClosed)
+)
