@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/sqlane/sqlane/cluster/internal/wire"
+	"github.com/sqlane/sqlane/internal/wire"
 	"github.com/sqlane/sqlane/pool"
 )
 

@@ -29,13 +29,17 @@ type gate struct {
 	tls      *tls.Config // as the user gave it; nil is plaintext
 	log      *slog.Logger
 	listener net.Listener
-	ctx      context.Context // ends all connections
-	cancel   context.CancelFunc
 	library  string // the library's socket, once open is called
 
+	ctx    context.Context // ends when nobody is let in or out any more
+	shut   context.CancelFunc
+	conns  context.Context // ends the connections that there are
+	cut    context.CancelFunc
 	mu     sync.Mutex
 	closed bool           // no goroutine is started any more
 	work   sync.WaitGroup // the goroutines
+	// The changes of members that others have been asked for.
+	changes sync.WaitGroup
 }
 
 // listen takes the address, and lets nobody in yet.
@@ -46,7 +50,8 @@ func listen(ctx context.Context, address string, cfg *tls.Config, log *slog.Logg
 		return nil, err
 	}
 	g := &gate{address: address, tls: cfg, log: log, listener: listener}
-	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.ctx, g.shut = context.WithCancel(context.Background())
+	g.conns, g.cut = context.WithCancel(context.Background())
 	return g, nil
 }
 
@@ -166,7 +171,7 @@ func (g *gate) join(outside, inside net.Conn) {
 		inside.Close()
 		outside.Close()
 	}
-	defer context.AfterFunc(g.ctx, func() {
+	defer context.AfterFunc(g.conns, func() {
 		inside.Close()
 		// To say goodbye to a peer that takes nothing would take seconds.
 		if secured, ok := outside.(*tls.Conn); ok {
@@ -180,17 +185,28 @@ func (g *gate) join(outside, inside net.Conn) {
 	both.Wait()
 }
 
-// close is called in two steps: the first lets nobody in and ends what is there, and
-// the library's dialing too; the second waits, once the library has ended.
+// close lets nobody in or out. The connections stay for the library to end.
 func (g *gate) close() {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
-	g.cancel()
+	g.shut()
 	g.listener.Close()
 }
 
-func (g *gate) wait() { g.work.Wait() }
+// end is called after close, when the library has ended. It gives changes that another
+// node was asked for a while: see change.
+func (g *gate) end() {
+	changed := make(chan struct{})
+	go func() { defer close(changed); g.changes.Wait() }()
+	select {
+	case <-changed:
+	case <-time.After(sendTimeout):
+	}
+	g.cut()
+	g.work.Wait()
+	<-changed
+}
 
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 3 * time.Second, Interval: 3 * time.Second, Count: 3}
 

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sqlane/sqlane/cluster/internal/wire"
+	"github.com/sqlane/sqlane/internal/wire"
 	"github.com/sqlane/sqlane/pool"
 )
 
@@ -80,20 +80,23 @@ func result(conn *wire.Conn, node wire.Node, err error) (*leader, error) {
 	return &leader{conn, node}, nil
 }
 
-// change runs one change of the members. It goes on when ctx ends, since dqlite 1.11
-// writes to freed memory if a connection is closed that waits for a change.
+// change runs one change of the members. It goes on when ctx ends: dqlite 1.11 writes
+// to freed memory if a connection is closed that waits for a change.
 func (g *gate) change(ctx context.Context, addresses []string, fn func(ctx context.Context, l *leader) error) error {
 	l, err := g.find(ctx, addresses)
 	if err != nil {
 		return err
 	}
+	g.changes.Add(1)
 	done := make(chan error, 1)
 	if !g.run(func() {
-		ctx, cancel := context.WithTimeout(g.ctx, changeTimeout)
+		defer g.changes.Done()
+		ctx, cancel := context.WithTimeout(g.conns, changeTimeout)
 		defer cancel()
 		defer l.Close()
 		done <- fn(ctx, l)
 	}) {
+		g.changes.Done()
 		l.Close()
 		return pool.ErrClosed
 	}
@@ -119,7 +122,7 @@ func (g *gate) online(ctx context.Context, members []wire.Node) map[uint64]bool 
 				return
 			}
 			defer conn.Close()
-			if conn.Describe(ctx) == nil {
+			if _, err := conn.Describe(ctx); err == nil {
 				mu.Lock()
 				defer mu.Unlock()
 				found[m.ID] = true

@@ -8,16 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"syscall"
-	"time"
 
 	"github.com/sqlane/sqlane/cluster/internal/libdqlite"
-	"github.com/sqlane/sqlane/cluster/internal/wire"
+	"github.com/sqlane/sqlane/internal/wire"
 	"github.com/sqlane/sqlane/pool"
 )
-
-// How often the leader looks whether the members' roles are as they should be.
-const roleInterval = 5 * time.Second
 
 // A node is dqlite's library, its folder and its gate.
 type node struct {
@@ -27,7 +24,7 @@ type node struct {
 	self    identity
 	gate    *gate
 	library *libdqlite.Node
-	roles   context.CancelFunc // ends the look after roles
+	mu      sync.Mutex // of what is written to folder, and of self.State
 }
 
 func startNode(ctx context.Context, cfg Config) (n *node, err error) {
@@ -69,17 +66,11 @@ func startNode(ctx context.Context, cfg Config) (n *node, err error) {
 	if err := n.takenUp(starting); err != nil {
 		return n, err
 	}
-	roles, stop := context.WithCancel(n.gate.ctx)
-	n.roles = stop
-	// Best so that the cluster can lose a node as soon as three are open; if it must
-	// wait, the leader does it later.
-	if err := n.settle(starting); err != nil {
-		n.log.Warn("cluster: roles are not settled yet", "address", cfg.Address, "error", err)
-	}
 	if err := n.remember(); err != nil {
 		return n, err
 	}
-	n.gate.run(func() { n.lookAfterRoles(roles) })
+	n.gate.run(n.lookAfterRoles)
+	n.settled(starting)
 	return n, nil
 }
 
@@ -168,7 +159,7 @@ func (n *node) join(ctx context.Context) error {
 					}
 				}
 			}
-			return l.Add(ctx, n.self.ID, n.self.Address)
+			return l.Add(ctx, wire.Node{ID: n.self.ID, Address: n.self.Address})
 		})
 		if err == nil {
 			return nil
@@ -204,6 +195,8 @@ func (n *node) takenUp(ctx context.Context) error {
 
 // remember that the node has promised others to keep its log.
 func (n *node) remember() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.self.State != stateNew {
 		return nil
 	}
@@ -212,32 +205,6 @@ func (n *node) remember() error {
 	}
 	n.self.State = stateMember
 	return n.folder.write(n.self)
-}
-
-func (n *node) lookAfterRoles(ctx context.Context) {
-	tick := time.NewTicker(roleInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if err := n.remember(); err != nil {
-			n.log.Warn("cluster: writing the node's identity failed", "dir", n.cfg.Dir, "error", err)
-		}
-		l, err := n.gate.findBy(ctx, n.self.Address)
-		if err != nil {
-			continue // there is no leader now
-		}
-		l.Close()
-		if l.node.ID != n.self.ID {
-			continue
-		}
-		if err := n.settle(ctx); err != nil && ctx.Err() == nil {
-			n.log.Warn("cluster: changing a role failed", "address", n.self.Address, "error", err)
-		}
-	}
 }
 
 // addresses are where to look for the leader: what the own node knows comes first.
@@ -350,7 +317,6 @@ var errLast = errors.New("the last member of a cluster cannot leave it: to give 
 
 // leave has the cluster remove the node.
 func (n *node) leave(ctx context.Context) error {
-	n.roles()
 	members, err := n.members(ctx)
 	if err != nil {
 		return err
@@ -377,6 +343,8 @@ func (n *node) leave(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.self.State = stateLeft
 	return n.folder.write(n.self)
 }
@@ -391,11 +359,10 @@ func (n *node) close() error {
 		failed = append(failed, n.library.Stop())
 	}
 	if n.gate != nil {
-		n.gate.wait()
+		n.gate.end()
 	}
 	if n.folder != nil {
 		failed = append(failed, n.remember(), n.folder.close())
 	}
 	return errors.Join(failed...)
 }
-

@@ -3,13 +3,21 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"time"
 
-	"github.com/sqlane/sqlane/cluster/internal/wire"
+	"github.com/sqlane/sqlane/internal/wire"
 )
 
 // A voter decides with the others what is committed. A stand-by has a copy and takes a
 // voter's place. A spare has nothing.
 const voters, standBys = 3, 3
+
+const (
+	// How often the leader looks whether the members' roles are as they should be.
+	roleInterval = time.Second
+	// How long Open waits for that, at most.
+	settleTimeout = 10 * time.Second
+)
 
 type assignment struct {
 	node wire.Node
@@ -69,18 +77,22 @@ func nextRole(members []wire.Node, online map[uint64]bool, leader uint64) (assig
 	return assignment{}, false
 }
 
-// settle changes roles until all are as they should be.
-func (n *node) settle(ctx context.Context) error {
+// adjust changes roles until all are as they should be, if the node leads: each sees to
+// that for itself.
+func (n *node) adjust(ctx context.Context) error {
 	for {
+		leads, err := n.leads(ctx)
+		if err != nil || !leads {
+			return err
+		}
 		done := false
-		err := n.gate.change(ctx, n.addresses(ctx), func(ctx context.Context, l *leader) error {
+		err = n.gate.change(ctx, []string{n.self.Address}, func(ctx context.Context, l *leader) error {
 			members, err := l.Members(ctx)
 			if err != nil {
 				return err
 			}
 			a, ok := nextRole(members, n.gate.online(ctx, members), l.node.ID)
-			if !ok {
-				done = true
+			if done = !ok; done {
 				return nil
 			}
 			if err := l.Assign(ctx, a.node.ID, a.role); err != nil {
@@ -91,6 +103,64 @@ func (n *node) settle(ctx context.Context) error {
 		})
 		if err != nil || done {
 			return err
+		}
+	}
+}
+
+// leads tells whether the node is the leader, as far as it knows.
+func (n *node) leads(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	conn, err := wire.Dial(ctx, n.gate.dial, n.self.Address)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	l, err := conn.Leader(ctx)
+	return err == nil && l.ID == n.self.ID, err
+}
+
+// settled waits for a moment until the leader has given all members that there are
+// their roles: who opens three nodes may then lose one.
+func (n *node) settled(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	for {
+		l, err := n.leader(ctx)
+		if err == nil {
+			var members []wire.Node
+			members, err = l.Members(ctx)
+			l.Close()
+			all := map[uint64]bool{}
+			for _, m := range members {
+				all[m.ID] = true
+			}
+			if _, missing := nextRole(members, all, l.node.ID); err == nil && !missing {
+				return
+			}
+		}
+		if !wait(ctx) {
+			n.log.Info("cluster: the members' roles are not settled yet", "address", n.self.Address)
+			return
+		}
+	}
+}
+
+func (n *node) lookAfterRoles() {
+	ctx := n.gate.ctx
+	tick := time.NewTicker(roleInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := n.remember(); err != nil {
+			n.log.Warn("cluster: writing the node's identity failed", "dir", n.cfg.Dir, "error", err)
+		}
+		if err := n.adjust(ctx); err != nil && ctx.Err() == nil {
+			n.log.Info("cluster: changing a role failed", "address", n.self.Address, "error", err)
 		}
 	}
 }
