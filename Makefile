@@ -8,7 +8,7 @@ export GOWORK := off
 TOOL := go tool -modfile=tools/go.mod
 GOOSE := $(TOOL) goose -dir schema -table schema_version sqlite3
 # What must be covered, and by how much. Generated code is left out.
-COVERED := ./internal/arguments,./internal/bridge,./internal/lane,./internal/page,./internal/plans,./internal/scan,./internal/sqlite,./internal/tap,./internal/terminal,./internal/watch,./dberr,./migrate,./native,./pool,./pool/debug,./pooltest,./repo,./schema,./cmd/repogen,./cmd/sqlane
+COVERED := ./internal/arguments,./internal/bridge,./internal/lane,./internal/page,./internal/plans,./internal/scan,./internal/sqlite,./internal/tap,./internal/terminal,./internal/watch,./internal/wire,./dberr,./migrate,./native,./pool,./pool/debug,./pooltest,./repo,./schema,./cmd/repogen,./cmd/sqlane
 COVERAGE := 95
 GENERATED := gen repo/repo_gen.go
 
@@ -82,7 +82,7 @@ stress: ## mix everything for ten minutes (FOR=... for another time)
 	go build -race -o build/stress ./internal/stress
 	build/stress -for '$(FOR)'
 
-FUZZ := pool:FuzzScripts pool:FuzzScan pool:FuzzClassifier internal/sqlite:FuzzSplit pool:FuzzParseConfig pool:FuzzCorruptFile \
+FUZZ := pool:FuzzScripts pool:FuzzScan pool:FuzzClassifier internal/sqlite:FuzzSplit internal/wire:FuzzAnswers pool:FuzzParseConfig pool:FuzzCorruptFile \
 	cmd/repogen:FuzzPackages cmd/repogen:FuzzSources cmd/repogen:FuzzClassify cmd/fileindex:FuzzSearch
 
 fuzz: ## try what nobody thought of, for ten minutes (FOR=...) shared by all; what is found lands in testdata/fuzz

@@ -114,12 +114,13 @@ func (e *Error) Unwrap() []error {
 }
 
 // Code returns SQLite's extended result code (https://www.sqlite.org/rescode.html)
-// of the first SQLite error in err's chain. ok is false if there is none. Package
+// of the first SQLite error in err's chain: modernc's, or another with a method
+// SQLiteCode() int, as the nodes of a cluster have. ok is false if there is none. Package
 // dberr names what the codes of violated constraints mean.
 func Code(err error) (code int, ok bool) {
-	var owed debtError
-	if errors.As(err, &owed) {
-		return owed.SQLiteCode(), true
+	var others interface{ SQLiteCode() int }
+	if errors.As(err, &others) {
+		return others.SQLiteCode(), true
 	}
 	var e *modernc.Error
 	if !errors.As(err, &e) {

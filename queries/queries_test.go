@@ -16,6 +16,7 @@ import (
 	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/gen"
 	"github.com/sqlane/sqlane/internal/sqlstore"
+	"github.com/sqlane/sqlane/internal/trial"
 	"github.com/sqlane/sqlane/migrate"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/pooltest"
@@ -40,6 +41,10 @@ func open(t *testing.T) gen.Querier {
 	t.Helper()
 	if os.Getenv(elsewhere) == "" {
 		return repo.New(openPool(t))
+	}
+	if s := trial.Cluster(t); s != nil {
+		require.NoError(t, schema.Up(t.Context(), s.DB()))
+		return repo.New(s)
 	}
 	s, err := sqlstore.Open(filepath.Join(t.TempDir(), "index.db"))
 	require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/gen"
+	"github.com/sqlane/sqlane/internal/wire"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/repo"
 	"github.com/stretchr/testify/require"
@@ -357,9 +358,13 @@ func requireFailure(t *testing.T, err, want error, code int) {
 	require.Equal(t, code != 0, ok)
 	require.Equal(t, code, got)
 	if code != 0 {
-		var e *sqlite.Error
-		require.ErrorAs(t, err, &e)
-		require.Equal(t, code, e.Code())
+		if e := (*sqlite.Error)(nil); errors.As(err, &e) { // it is modernc's, or a node's
+			require.Equal(t, code, e.Code())
+		} else {
+			var failure *wire.Failure
+			require.ErrorAs(t, err, &failure)
+			require.Equal(t, code, failure.Code)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/gen"
 	"github.com/sqlane/sqlane/internal/sqlstore"
+	"github.com/sqlane/sqlane/internal/trial"
 	"github.com/sqlane/sqlane/migrate"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/pooltest"
@@ -66,6 +67,12 @@ func everywhere(t *testing.T, test func(t *testing.T, r *repo.Repo)) {
 		require.NoError(t, schema.Up(t.Context(), s.DB()))
 		test(t, repo.New(s))
 	})
+	if s := trial.Cluster(t); s != nil {
+		t.Run("cluster", func(t *testing.T) {
+			require.NoError(t, schema.Up(t.Context(), s.DB()))
+			test(t, repo.New(s))
+		})
+	}
 }
 
 var errUndo = errors.New("undo this")

@@ -10,6 +10,7 @@ import (
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/shop/gen"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/shop/store"
 	"github.com/sqlane/sqlane/internal/sqlstore"
+	"github.com/sqlane/sqlane/internal/trial"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/pooltest"
 	"github.com/stretchr/testify/require"
@@ -41,6 +42,13 @@ func inShop(t *testing.T, test func(t *testing.T, s *store.Repo)) {
 		require.NoError(t, err)
 		test(t, store.New(s))
 	})
+	if s := trial.Cluster(t); s != nil {
+		t.Run("cluster", func(t *testing.T) {
+			_, err := s.DB().ExecContext(t.Context(), shopSchema)
+			require.NoError(t, err)
+			test(t, store.New(s))
+		})
+	}
 }
 
 // buy calls every query, on whatever it is given.

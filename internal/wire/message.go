@@ -85,9 +85,6 @@ func (r *request) begin(what byte) {
 
 // finish fills in the length.
 func (r *request) finish() error {
-	if r.err == nil && len(r.bytes)-word > maxMessage {
-		r.err = fmt.Errorf("dqlite: a request of %d bytes; one has at most %d", len(r.bytes), maxMessage)
-	}
 	binary.LittleEndian.PutUint32(r.bytes, uint32((len(r.bytes)-word)/word))
 	return r.err
 }
@@ -100,10 +97,22 @@ func (r *request) uint64(v uint64) {
 	r.bytes = binary.LittleEndian.AppendUint64(r.bytes, v)
 }
 
+// fits refuses what would make the request too large, before it is copied.
+func (r *request) fits(n int) bool {
+	if r.err == nil && len(r.bytes)+n > maxMessage {
+		r.err = fmt.Errorf("dqlite: a request of more than %d bytes, which is the most that is sent", maxMessage)
+	}
+	return r.err == nil
+}
+
 // text appends a text, which ends at a NUL byte and so cannot contain one.
 func (r *request) text(what, text string) {
-	if r.err == nil && strings.IndexByte(text, 0) >= 0 {
+	if !r.fits(len(text)) {
+		return
+	}
+	if strings.IndexByte(text, 0) >= 0 {
 		r.err = fmt.Errorf("dqlite: %s contains a NUL byte, at which it would be cut; a BLOB can have one", what)
+		return
 	}
 	r.bytes = append(append(r.bytes, text...), 0)
 	r.pad()
@@ -165,6 +174,9 @@ func (r *request) arguments(args []driver.Value) {
 		case string:
 			r.text(fmt.Sprintf("argument %d", i+1), v)
 		case []byte:
+			if !r.fits(len(v)) {
+				return
+			}
 			r.uint64(uint64(len(v))) // of nil, which is NULL, the word that stands for nothing
 			r.bytes = append(r.bytes, v...)
 			r.pad()

@@ -1,0 +1,343 @@
+package dqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"sync"
+
+	"github.com/sqlane/sqlane/internal/lane"
+	"github.com/sqlane/sqlane/internal/sqlite"
+	"github.com/sqlane/sqlane/pool"
+)
+
+// DB returns the cluster as a *sql.DB, for what knows nothing else: goose, say. Whoever
+// writes through it waits in the write lane like everybody: a transaction from its BEGIN
+// on, which is BEGIN IMMEDIATE then, and a statement outside of one that may write for
+// itself. Its connections come on top of MaxConns. BeginTx with ReadOnly is a view;
+// sql.LevelDefault, LevelSerializable and LevelLinearizable are the same, other levels are
+// refused, which dqlite would accept without a word. Closing it does not close the Store.
+func (s *Store) DB() *sql.DB { return s.sqldb.get(s) }
+
+// face is what DB returns.
+type face struct {
+	mu   sync.Mutex // It guards the fields below.
+	db   *sql.DB
+	over bool
+}
+
+func (f *face) get(s *Store) *sql.DB {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.db == nil || errors.Is(f.db.PingContext(context.Background()), sql.ErrConnDone) {
+		f.db = sql.OpenDB(connector{s})
+		f.db.SetMaxIdleConns(2)
+	}
+	return f.db
+}
+
+func (f *face) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.db != nil {
+		_ = f.db.Close()
+	}
+}
+
+type connector struct{ store *Store }
+
+func (c connector) Driver() driver.Driver { return nil }
+
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	if c.store.life.Err() != nil {
+		return nil, c.store.closed("acquire")
+	}
+	to, err := c.store.connect(ctx, "acquire")
+	if err != nil {
+		return nil, err
+	}
+	return &session{store: c.store, conn: to}, nil
+}
+
+// session is one connection of database/sql, which has it used by one goroutine at a time.
+type session struct {
+	store *Store
+	conn  *conn
+	inTx  bool
+	slot  bool // It has the write lane.
+}
+
+var (
+	_ driver.ExecerContext  = (*session)(nil)
+	_ driver.QueryerContext = (*session)(nil)
+	_ driver.ConnBeginTx    = (*session)(nil)
+	_ driver.Validator      = (*session)(nil)
+	_ driver.Pinger         = (*session)(nil)
+)
+
+// Prepare implements driver.Conn.
+func (c *session) Prepare(query string) (driver.Stmt, error) { return &prepared{c, query}, nil }
+
+// Close implements driver.Conn.
+func (c *session) Close() error {
+	c.conn.close()
+	c.giveSlot()
+	return nil
+}
+
+// IsValid implements driver.Validator: what a PRAGMA has changed, or a transaction that was
+// left open, the next user does not meet.
+func (c *session) IsValid() bool { return !c.conn.broken() && !c.conn.marked && !c.inTx }
+
+// Ping implements driver.Pinger.
+func (c *session) Ping(ctx context.Context) error {
+	if c.store.life.Err() != nil {
+		return c.store.closed("ping")
+	}
+	_, err := c.ExecContext(ctx, "SELECT 1", nil)
+	return err
+}
+
+// Begin implements driver.Conn.
+func (c *session) Begin() (driver.Tx, error) {
+	return c.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+// BeginTx implements driver.ConnBeginTx.
+func (c *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	switch level := sql.IsolationLevel(opts.Isolation); level {
+	case sql.LevelDefault, sql.LevelSerializable, sql.LevelLinearizable:
+	default:
+		return nil, c.store.fail("begin", pool.ErrConfig, saying("the isolation level is %v: transactions are serializable", level))
+	}
+	if opts.ReadOnly {
+		if err := c.conn.setReadOnly(ctx, true); err != nil {
+			return nil, err
+		}
+		if err := c.plain(ctx, "BEGIN"); err != nil {
+			return nil, err
+		}
+		c.inTx = true
+		return c, nil
+	}
+	_, err := c.ExecContext(ctx, "BEGIN", nil)
+	return c, err
+}
+
+// Commit implements driver.Tx.
+func (c *session) Commit() error {
+	_, err := c.ExecContext(context.Background(), "COMMIT", nil)
+	return err
+}
+
+// Rollback implements driver.Tx.
+func (c *session) Rollback() error {
+	_, err := c.ExecContext(context.Background(), "ROLLBACK", nil)
+	return err
+}
+
+func (c *session) plain(ctx context.Context, text string) error {
+	_, err := c.conn.exec(ctx, text, nil)
+	return err
+}
+
+// takeSlot waits for the write lane.
+func (c *session) takeSlot(ctx context.Context) error {
+	switch {
+	case c.slot:
+		return nil
+	case c.store.txOf(ctx) != nil:
+		return c.store.fail("acquire", pool.ErrDeadlock, saying("the context carries a transaction"))
+	}
+	err := c.store.acquire(ctx, c.store.write, lane.Exclusive, "acquire")
+	c.slot = err == nil
+	return err
+}
+
+func (c *session) giveSlot() {
+	if c.slot {
+		c.slot = false
+		c.store.write.Unlock(lane.Exclusive)
+	}
+}
+
+// ExecContext implements driver.ExecerContext.
+func (c *session) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (res driver.Result, err error) {
+	err = c.run(ctx, query, args, func(text string, values []driver.Value) error {
+		res, err = c.conn.exec(ctx, text, values)
+		return err
+	})
+	return res, err
+}
+
+// QueryContext implements driver.QueryerContext.
+func (c *session) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (out driver.Rows, err error) {
+	err = c.run(ctx, query, args, func(text string, values []driver.Value) error {
+		got, err := c.conn.query(ctx, nil, &statement{text: text, args: values}, nil)
+		if err != nil {
+			return err
+		}
+		out = got
+		if c.slot && !c.inTx { // the lane is given back when this returns
+			return got.readAhead()
+		}
+		return nil
+	})
+	return out, err
+}
+
+// run runs a statement as what it is: one that begins or ends a transaction, or one of one,
+// or one for itself.
+func (c *session) run(ctx context.Context, query string, args []driver.NamedValue, do func(string, []driver.Value) error) error {
+	values, err := c.store.named(args)
+	if err != nil {
+		return err
+	}
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	writes, words := false, []string{}
+	for _, one := range sqlite.Split(query) {
+		word := sqlite.FirstWord(one)
+		words = append(words, word)
+		writes = writes || !reads(one, word)
+		c.conn.marked = c.conn.marked || word == "PRAGMA" && !reads(one, word) || word == "ATTACH" || word == "DETACH" || word == "CREATE" && hasWord(one, "TEMP", "TEMPORARY")
+	}
+	if len(words) != 1 {
+		words = []string{""}
+	}
+	switch word := words[0]; {
+	case word == "BEGIN" && !c.inTx:
+		return c.begin(ctx)
+	case (word == "COMMIT" || word == "END") && c.inTx:
+		return c.commit()
+	case word == "ROLLBACK" && c.inTx && !hasWord(query, "TO"):
+		return c.rollback()
+	case c.inTx || !writes || word == "PRAGMA":
+		return c.store.meaning("query", c.patiently(ctx, func() error { return do(query, values) }))
+	}
+	if err := c.takeSlot(ctx); err != nil {
+		return err
+	}
+	defer c.giveSlot()
+	err = c.patiently(ctx, func() error { return do(query, values) })
+	switch {
+	case err == nil:
+		c.store.news.tell()
+	case isRefused(err):
+	case isGone(err):
+		c.store.counts.unknown.Add(1)
+		return c.store.fail("commit", ErrCommitUnknown, err)
+	}
+	return c.store.meaning("query", err)
+}
+
+func (c *session) patiently(ctx context.Context, do func() error) error {
+	for patience := c.store.patience(); ; {
+		err := do()
+		if !isBusy(err) || !patience.again(ctx, err) {
+			return err
+		}
+	}
+}
+
+// begin begins a transaction that holds the write lane until its end.
+func (c *session) begin(ctx context.Context) error {
+	if err := c.takeSlot(ctx); err != nil {
+		return err
+	}
+	if err := c.patiently(ctx, func() error { return c.plain(ctx, "BEGIN IMMEDIATE") }); err != nil {
+		c.giveSlot()
+		if isGone(err) {
+			return driver.ErrBadConn // nothing was begun: database/sql takes another connection
+		}
+		return c.store.meaning("begin", err)
+	}
+	c.inTx = true
+	return nil
+}
+
+func (c *session) commit() error {
+	t := &tx{store: c.store, conn: c.conn, level: pool.Immediate, readOnly: c.conn.readOnly}
+	err := t.commit()
+	if there, failed := c.stillOpen(err); failed == nil && there {
+		return err
+	}
+	c.inTx = false
+	c.giveSlot()
+	return err
+}
+
+// stillOpen reports that a failed commit has left the transaction open, which database/sql
+// rolls back.
+func (c *session) stillOpen(err error) (bool, error) {
+	if err == nil || c.conn.broken() {
+		return false, nil
+	}
+	return c.conn.inTransaction(context.Background())
+}
+
+func (c *session) rollback() error {
+	err := c.plain(context.Background(), "ROLLBACK")
+	if err != nil {
+		c.conn.close()
+	}
+	c.inTx = false
+	c.giveSlot()
+	if isGone(err) {
+		return nil // it is undone
+	}
+	return err
+}
+
+// named are arguments of database/sql as a node takes them.
+func (s *Store) named(args []driver.NamedValue) ([]driver.Value, error) {
+	plain := make([]any, len(args))
+	for i, arg := range args {
+		if plain[i] = arg.Value; arg.Name != "" {
+			plain[i] = sql.Named(arg.Name, arg.Value)
+		}
+	}
+	return s.values(plain)
+}
+
+// prepared is a statement that database/sql was asked to prepare: a node is given its text
+// each time.
+type prepared struct {
+	*session
+	text string
+}
+
+// NumInput implements driver.Stmt.
+func (p *prepared) NumInput() int { return -1 }
+
+// Close implements driver.Stmt.
+func (p *prepared) Close() error { return nil }
+
+// Exec implements driver.Stmt.
+func (p *prepared) Exec(args []driver.Value) (driver.Result, error) {
+	return p.session.ExecContext(context.Background(), p.text, numbered(args))
+}
+
+// Query implements driver.Stmt.
+func (p *prepared) Query(args []driver.Value) (driver.Rows, error) {
+	return p.session.QueryContext(context.Background(), p.text, numbered(args))
+}
+
+// ExecContext implements driver.StmtExecContext.
+func (p *prepared) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return p.session.ExecContext(ctx, p.text, args)
+}
+
+// QueryContext implements driver.StmtQueryContext.
+func (p *prepared) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	return p.session.QueryContext(ctx, p.text, args)
+}
+
+func numbered(args []driver.Value) []driver.NamedValue {
+	all := make([]driver.NamedValue, len(args))
+	for i, arg := range args {
+		all[i] = driver.NamedValue{Ordinal: i + 1, Value: arg}
+	}
+	return all
+}
