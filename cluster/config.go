@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sqlane/sqlane/dqlite"
 	"github.com/sqlane/sqlane/pool"
 )
 
@@ -47,6 +49,27 @@ type Config struct {
 	// slow network. Default: dqlite's own, which replaces a leader after 3s.
 	NetworkLatency time.Duration
 
+	// Database is the name of the database, of letters, digits, dots, dashes and
+	// underscores. A cluster has as many as it is asked for. Default: "main.db".
+	Database string
+	// MaxConns is the most connections to the leader at once: see [dqlite.Config], for
+	// the fields below too. Default: 8.
+	MaxConns int
+	// MaxWaiters is how many callers may queue. Default: 0, no limit.
+	MaxWaiters int
+	// AcquireTimeout is the longest wait for a connection, the write lane or a leader.
+	// Default: 15s. Negative: only the context limits it.
+	AcquireTimeout time.Duration
+	// BusyTimeout is how long to wait for another node's writer. Default: 5s. Negative:
+	// not at all.
+	BusyTimeout time.Duration
+	// HeartbeatInterval is how often the leader is asked whether it still is. Default:
+	// 500ms. Negative: never.
+	HeartbeatInterval time.Duration
+	// WatchInterval is how often other processes' commits are looked for while somebody
+	// watches. Default: 1s. Negative: never.
+	WatchInterval time.Duration
+
 	// Logger gets what nobody asked for but should know. Default: slog.Default().
 	Logger *slog.Logger
 
@@ -62,6 +85,17 @@ func (cfg Config) withDefaults() Config {
 	}
 	cfg.Join = slices.Clone(cfg.Join)
 	return cfg
+}
+
+// store is for the Store beside the node. It connects by the node's gate, where TLS is.
+func (cfg Config) store(n *node) dqlite.Config {
+	return dqlite.Config{
+		Members: n.addresses(context.Background()), Database: cfg.Database, Plaintext: true, Dial: n.gate.dial,
+		MaxConns: cfg.MaxConns, MaxWaiters: cfg.MaxWaiters,
+		AcquireTimeout: cfg.AcquireTimeout, BusyTimeout: cfg.BusyTimeout,
+		HeartbeatInterval: cfg.HeartbeatInterval, WatchInterval: cfg.WatchInterval,
+		Logger: cfg.Logger,
+	}
 }
 
 // validate tells all faults at once.

@@ -15,6 +15,9 @@ type identity struct {
 	ID      uint64 `json:"id"`
 	Address string `json:"address"`
 	State   state  `json:"state"`
+	// Others are the members as they were when the node was last opened, for one that
+	// has no copy of the log which tells them.
+	Others []string `json:"others,omitempty"`
 }
 
 type state string

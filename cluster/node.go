@@ -24,7 +24,7 @@ type node struct {
 	self    identity
 	gate    *gate
 	library *libdqlite.Node
-	mu      sync.Mutex // of what is written to folder, and of self.State
+	mu      sync.Mutex // of what is written to folder, and of self.State and Others
 }
 
 func startNode(ctx context.Context, cfg Config) (n *node, err error) {
@@ -180,7 +180,7 @@ func (n *node) takenUp(ctx context.Context) error {
 		members, err := n.members(ctx)
 		if err == nil {
 			if _, ok := byID(members, n.self.ID); ok {
-				return nil
+				return n.know(members)
 			}
 			return fmt.Errorf("%w: the node was removed from the cluster: delete the Dir and join anew", pool.ErrConfig)
 		}
@@ -191,6 +191,19 @@ func (n *node) takenUp(ctx context.Context) error {
 			return fmt.Errorf("the cluster has no leader (%w); do a majority of its members run, and do they reach each other? %w", ctx.Err(), last)
 		}
 	}
+}
+
+// know writes down who the others are.
+func (n *node) know(members []wire.Node) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.self.Others = nil
+	for _, m := range members {
+		if m.ID != n.self.ID {
+			n.self.Others = append(n.self.Others, m.Address)
+		}
+	}
+	return n.folder.write(n.self)
 }
 
 // remember that the node has promised others to keep its log.
@@ -217,6 +230,9 @@ func (n *node) addresses(ctx context.Context) []string {
 			all = append(all, m.Address)
 		}
 	}
+	n.mu.Lock()
+	all = append(all, n.self.Others...)
+	n.mu.Unlock()
 	all = append(all, n.cfg.Join...)
 	seen := map[string]bool{}
 	return slices.DeleteFunc(all, func(a string) bool {

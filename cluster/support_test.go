@@ -8,9 +8,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"database/sql/driver"
+	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -19,8 +18,8 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/cluster"
+	"github.com/sqlane/sqlane/dqlite"
 	"github.com/sqlane/sqlane/internal/trio"
-	"github.com/sqlane/sqlane/internal/wire"
 	"github.com/stretchr/testify/require"
 )
 
@@ -45,7 +44,7 @@ func addresses(t testing.TB, n int) []string {
 func config(t testing.TB, address string, join ...string) cluster.Config {
 	return cluster.Config{
 		Dir: filepath.Join(t.TempDir(), "node"), Address: address, Join: join, Plaintext: true,
-		StartTimeout: long, Logger: quiet,
+		StartTimeout: long, AcquireTimeout: long, BusyTimeout: long, Logger: quiet,
 	}
 }
 
@@ -91,7 +90,7 @@ func eventuallyVoters(t testing.TB, c *cluster.Cluster, n int) {
 		members, err := c.Members(ctx)
 		voters := 0
 		for _, m := range members {
-			if m.Role == wire.Voter {
+			if m.Role == "voter" {
 				voters++
 			}
 		}
@@ -99,7 +98,7 @@ func eventuallyVoters(t testing.TB, c *cluster.Cluster, n int) {
 	})
 }
 
-func leader(t testing.TB, c *cluster.Cluster) (found cluster.Member) {
+func leader(t testing.TB, c *cluster.Cluster) (found dqlite.Member) {
 	t.Helper()
 	eventually(t, "a leader", func(ctx context.Context) bool {
 		l, err := c.Leader(ctx)
@@ -122,70 +121,23 @@ func index(t testing.TB, nodes []*cluster.Cluster, ask *cluster.Cluster) int {
 	return 0
 }
 
-// connect opens the database on the leader, whom c knows.
-func connect(ctx context.Context, c *cluster.Cluster) (*wire.Conn, error) {
-	l, err := c.Leader(ctx)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := wire.Dial(ctx, nil, l.Address)
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.Open(ctx, "test"); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
-}
-
-// write runs a statement that may run twice.
-func write(t testing.TB, c *cluster.Cluster, query string, args ...driver.Value) {
+// write runs a statement. It may run more than once.
+func write(t testing.TB, c *cluster.Cluster, query string, args ...any) {
 	t.Helper()
-	var failure error
-	ctx := within(t, long)
 	for {
-		conn, err := connect(ctx, c)
-		if err == nil {
-			_, err = conn.Exec(ctx, query, args)
-			conn.Close()
+		_, err := c.StoreWriter().ExecContext(within(t, long), query, args...)
+		if errors.Is(err, cluster.ErrCommitUnknown) {
+			continue
 		}
-		if err == nil {
-			return
-		}
-		if failure == nil || ctx.Err() == nil {
-			failure = err
-		}
-		select {
-		case <-ctx.Done():
-			require.NoError(t, failure)
-		case <-time.After(50 * time.Millisecond):
-		}
+		require.NoError(t, err)
+		return
 	}
 }
 
 // number is what a query of one number says.
-func number(t testing.TB, c *cluster.Cluster, query string) (n int64) {
+func number(t testing.TB, c *cluster.Cluster, query string) (n int) {
 	t.Helper()
-	eventually(t, query, func(ctx context.Context) bool {
-		conn, err := connect(ctx, c)
-		if err != nil {
-			return false
-		}
-		defer conn.Close()
-		rows, err := conn.Query(ctx, query, nil)
-		if err != nil {
-			return false
-		}
-		defer rows.Close()
-		row := make([]driver.Value, 1)
-		if err := rows.Next(row); err != nil {
-			require.NotErrorIs(t, err, io.EOF)
-			return false
-		}
-		n = row[0].(int64)
-		return true
-	})
+	require.NoError(t, c.StoreReader().QueryRowContext(within(t, long), query).Scan(&n))
 	return n
 }
 
