@@ -27,23 +27,28 @@ func (s *Store) connect(ctx context.Context, op string) (*conn, error) {
 	defer cancel()
 	stop := context.AfterFunc(s.life, cancel) // the Store may end meanwhile
 	defer stop()
-	w, address, err := s.leader.connect(limited)
-	switch {
-	case err == nil:
-	case s.life.Err() != nil:
-		return nil, s.closed(op)
-	case ctx.Err() != nil:
-		return nil, s.fail(op, nil, err)
-	default:
-		return nil, s.fail(op, ErrNoQuorum, err)
-	}
-	c := &conn{wire: w, address: address}
-	if _, err := w.Exec(limited, "PRAGMA foreign_keys=1", nil); err != nil {
+	for {
+		w, address, err := s.leader.connect(limited)
+		switch {
+		case err == nil:
+		case s.life.Err() != nil:
+			return nil, s.closed(op)
+		case ctx.Err() != nil:
+			return nil, s.fail(op, nil, err)
+		default:
+			return nil, s.fail(op, ErrNoQuorum, err)
+		}
+		c := &conn{wire: w, address: address}
+		_, err = w.Exec(limited, "PRAGMA foreign_keys=1", nil)
+		if err == nil {
+			s.counts.connected.Add(1)
+			return c, nil
+		}
 		c.close()
-		return nil, s.fail(op, nil, err)
+		if !isGone(err) || !rest(limited, firstPause) { // else the leader went away meanwhile
+			return nil, s.began(ctx, op, err)
+		}
 	}
-	s.counts.connected.Add(1)
-	return c, nil
 }
 
 func (c *conn) close() { _ = c.wire.Close() }

@@ -64,7 +64,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 type session struct {
 	store *Store
 	conn  *conn
-	inTx  bool
+	tx    *tx  // It was begun; nil outside of one.
 	slot  bool // It has the write lane.
 }
 
@@ -88,7 +88,7 @@ func (c *session) Close() error {
 
 // IsValid implements driver.Validator: what a PRAGMA has changed, or a transaction that was
 // left open, the next user does not meet.
-func (c *session) IsValid() bool { return !c.conn.broken() && !c.conn.marked && !c.inTx }
+func (c *session) IsValid() bool { return !c.conn.broken() && !c.conn.marked && c.tx == nil }
 
 // Ping implements driver.Pinger.
 func (c *session) Ping(ctx context.Context) error {
@@ -112,13 +112,15 @@ func (c *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 		return nil, c.store.fail("begin", pool.ErrConfig, saying("the isolation level is %v: transactions are serializable", level))
 	}
 	if opts.ReadOnly {
+		c.conn.mu.Lock()
+		defer c.conn.mu.Unlock()
 		if err := c.conn.setReadOnly(ctx, true); err != nil {
-			return nil, err
+			return nil, c.outside(ctx, "begin", err)
 		}
 		if err := c.plain(ctx, "BEGIN"); err != nil {
-			return nil, err
+			return nil, c.outside(ctx, "begin", err)
 		}
-		c.inTx = true
+		c.begun()
 		return c, nil
 	}
 	_, err := c.ExecContext(ctx, "BEGIN", nil)
@@ -179,7 +181,7 @@ func (c *session) QueryContext(ctx context.Context, query string, args []driver.
 			return err
 		}
 		out = got
-		if c.slot && !c.inTx { // the lane is given back when this returns
+		if c.slot && c.tx == nil { // the lane is given back when this returns
 			return got.readAhead()
 		}
 		return nil
@@ -207,14 +209,19 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 		words = []string{""}
 	}
 	switch word := words[0]; {
-	case word == "BEGIN" && !c.inTx:
+	case word == "BEGIN" && c.tx == nil:
 		return c.begin(ctx)
-	case (word == "COMMIT" || word == "END") && c.inTx:
+	case (word == "COMMIT" || word == "END") && c.tx != nil:
 		return c.commit()
-	case word == "ROLLBACK" && c.inTx && !hasWord(query, "TO"):
+	case word == "ROLLBACK" && c.tx != nil && !hasWord(query, "TO"):
 		return c.rollback()
-	case c.inTx || !writes || word == "PRAGMA":
-		return c.store.meaning("query", c.patiently(ctx, func() error { return do(query, values) }))
+	case c.tx != nil:
+		if err := c.tx.alive("query"); err != nil { // or each statement would commit for itself
+			return err
+		}
+		return c.tx.failed("query", c.patiently(ctx, func() error { return do(query, values) }))
+	case !writes || word == "PRAGMA":
+		return c.outside(ctx, "query", c.patiently(ctx, func() error { return do(query, values) }))
 	}
 	if err := c.takeSlot(ctx); err != nil {
 		return err
@@ -224,12 +231,27 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 	switch {
 	case err == nil:
 		c.store.news.tell()
-	case isRefused(err):
-	case isGone(err):
+	case isGone(err) && !isRefused(err):
 		c.store.counts.unknown.Add(1)
 		return c.store.fail("commit", ErrCommitUnknown, err)
 	}
-	return c.store.meaning("query", err)
+	return c.outside(ctx, "query", err)
+}
+
+// outside gives the error of what is in no transaction a meaning. What has reached no leader
+// database/sql tries again on another connection.
+func (c *session) outside(ctx context.Context, op string, err error) error {
+	switch {
+	case err == nil || !isGone(err):
+		return c.store.meaning(op, err)
+	case isRefused(err) && ctx.Err() == nil:
+		return driver.ErrBadConn
+	}
+	return c.store.fail(op, pool.ErrTxLost, err)
+}
+
+func (c *session) begun() {
+	c.tx = &tx{store: c.store, conn: c.conn, level: pool.Immediate, readOnly: c.conn.readOnly}
 }
 
 func (c *session) patiently(ctx context.Context, do func() error) error {
@@ -253,17 +275,21 @@ func (c *session) begin(ctx context.Context) error {
 		}
 		return c.store.meaning("begin", err)
 	}
-	c.inTx = true
+	c.begun()
 	return nil
 }
 
 func (c *session) commit() error {
-	t := &tx{store: c.store, conn: c.conn, level: pool.Immediate, readOnly: c.conn.readOnly}
-	err := t.commit()
-	if there, failed := c.stillOpen(err); failed == nil && there {
-		return err
+	var err error
+	if lost := c.tx.lost; lost != nil {
+		err = c.store.fail("commit", pool.ErrTxLost, lost)
+	} else {
+		err = c.tx.commit()
+		if there, failed := c.stillOpen(err); failed == nil && there {
+			return err
+		}
 	}
-	c.inTx = false
+	c.tx = nil
 	c.giveSlot()
 	return err
 }
@@ -282,9 +308,10 @@ func (c *session) rollback() error {
 	if err != nil {
 		c.conn.close()
 	}
-	c.inTx = false
+	lost := c.tx.lost != nil
+	c.tx = nil
 	c.giveSlot()
-	if isGone(err) {
+	if lost || isGone(err) {
 		return nil // it is undone
 	}
 	return err
