@@ -16,6 +16,7 @@ type statement struct {
 	args  []driver.Value
 	reads bool // It certainly writes nothing, as far as its text tells.
 	rows  bool // It returns rows, as far as its text tells, which dqlite must know before.
+	alone bool // It is one, not several.
 	marks bool // It changes the connection, which nobody else gets then.
 }
 
@@ -29,7 +30,9 @@ func (s *Store) newStatement(text string, args []any) (*statement, error) {
 		return nil, err
 	}
 	st := &statement{text: text, args: values, reads: true}
-	for _, one := range sqlite.Split(text) {
+	all := sqlite.Split(text)
+	st.alone = len(all) == 1
+	for _, one := range all {
 		word := sqlite.FirstWord(one)
 		switch word {
 		case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE":
