@@ -333,7 +333,7 @@ func TestAContextThatEndsJustAfterTheAnswerHarmsNothing(t *testing.T) {
 			c := connectedBy(t, conn, there, func(conn net.Conn) error {
 				return play(conn, []step{{whatever, message(6, 3, 4)}, leaderStep, {whatever, rowsOf(false, "a", 1)}, leaderStep})
 			})
-			ctx, end, ended := begin(t)
+			ctx, end, _ := begin(t)
 			conn.end = end
 			res, err := c.Exec(ctx, "INSERT INTO t VALUES (1)", nil)
 			require.NoError(t, err)
@@ -341,7 +341,7 @@ func TestAContextThatEndsJustAfterTheAnswerHarmsNothing(t *testing.T) {
 			require.EqualValues(t, 3, id)
 			usable(t, c)
 
-			ctx, end, ended = begin(t)
+			ctx, end, ended := begin(t)
 			conn.end = end
 			rows, err := c.Query(ctx, "SELECT 1", nil)
 			require.NoError(t, err)
