@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/internal/lane"
+	"github.com/sqlane/sqlane/internal/sqlite"
 	"github.com/sqlane/sqlane/pool"
 	lib "modernc.org/sqlite/lib"
 )
@@ -280,7 +281,7 @@ func (b *batch) runSingle(ctx context.Context, m *member) error {
 // undidItself reports that SQLite has undone a statement that failed, and nothing else. The
 // caller holds conn.mu.
 func (b *batch) undidItself(ctx context.Context, m *member, err error) bool {
-	if primary(err) != lib.SQLITE_CONSTRAINT || hasWord(m.st.text, "FAIL", "ROLLBACK") {
+	if primary(err) != lib.SQLITE_CONSTRAINT || sqlite.HasWord(m.st.text, "FAIL", "ROLLBACK") {
 		return false
 	}
 	// A constraint or a trigger of the schema may say so too.
