@@ -181,7 +181,7 @@ func (c *session) QueryContext(ctx context.Context, query string, args []driver.
 			return err
 		}
 		out = got
-		if c.slot && c.tx == nil { // the lane is given back when this returns
+		if returns(text, sqlite.FirstWord(text)) || c.slot && c.tx == nil { // it may be committed when this returns
 			return got.readAhead()
 		}
 		return nil
@@ -198,12 +198,16 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 	}
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
-	writes, words := false, []string{}
+	writes, inside, words := false, false, []string{}
 	for _, one := range sqlite.Split(query) {
 		word := sqlite.FirstWord(one)
 		words = append(words, word)
 		writes = writes || !reads(one, word)
-		c.conn.marked = c.conn.marked || word == "PRAGMA" && !reads(one, word) || word == "ATTACH" || word == "DETACH" || word == "CREATE" && hasWord(one, "TEMP", "TEMPORARY")
+		inside = inside || returns(one, word)
+		if word == "ATTACH" || word == "DETACH" {
+			return c.store.fail("query", errors.ErrUnsupported, saying("%s: a cluster's database stands alone", word))
+		}
+		c.conn.marked = c.conn.marked || word == "PRAGMA" && !reads(one, word) || word == "CREATE" && sqlite.HasWord(one, "TEMP", "TEMPORARY")
 	}
 	if len(words) != 1 {
 		words = []string{""}
@@ -213,7 +217,7 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 		return c.begin(ctx)
 	case (word == "COMMIT" || word == "END") && c.tx != nil:
 		return c.commit()
-	case word == "ROLLBACK" && c.tx != nil && !hasWord(query, "TO"):
+	case word == "ROLLBACK" && c.tx != nil && !sqlite.HasWord(query, "TO"):
 		return c.rollback()
 	case c.tx != nil:
 		if err := c.tx.alive("query"); err != nil { // or each statement would commit for itself
@@ -222,6 +226,9 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 		return c.tx.failed("query", c.patiently(ctx, func() error { return do(query, values) }))
 	case !writes || word == "PRAGMA":
 		return c.outside(ctx, "query", c.patiently(ctx, func() error { return do(query, values) }))
+	}
+	if inside {
+		return c.inTransaction(ctx, func() error { return do(query, values) })
 	}
 	if err := c.takeSlot(ctx); err != nil {
 		return err
@@ -252,6 +259,17 @@ func (c *session) outside(ctx context.Context, op string, err error) error {
 
 func (c *session) begun() {
 	c.tx = &tx{store: c.store, conn: c.conn, level: pool.Immediate, readOnly: c.conn.readOnly}
+}
+
+// inTransaction does it in a transaction.
+func (c *session) inTransaction(ctx context.Context, do func() error) error {
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return errors.Join(c.outside(ctx, "query", err), c.rollback())
+	}
+	return c.commit()
 }
 
 func (c *session) patiently(ctx context.Context, do func() error) error {
