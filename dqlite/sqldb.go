@@ -10,6 +10,7 @@ import (
 	"github.com/sqlane/sqlane/internal/lane"
 	"github.com/sqlane/sqlane/internal/sqlite"
 	"github.com/sqlane/sqlane/pool"
+	modernc "modernc.org/sqlite"
 )
 
 // DB returns the cluster as a *sql.DB, for what knows nothing else: goose, say. Whoever
@@ -17,39 +18,59 @@ import (
 // on, which is BEGIN IMMEDIATE then, and a statement outside of one that may write for
 // itself. Its connections come on top of MaxConns. BeginTx with ReadOnly is a view;
 // sql.LevelDefault, LevelSerializable and LevelLinearizable are the same, other levels are
-// refused, which dqlite would accept without a word. Closing it does not close the Store.
+// refused, which dqlite would accept without a word. Closing it does not close the Store,
+// and DB returns another one then.
 func (s *Store) DB() *sql.DB { return s.sqldb.get(s) }
 
 // face is what DB returns.
 type face struct {
-	mu   sync.Mutex // It guards the fields below.
-	db   *sql.DB
-	over bool
+	mu   sync.Mutex // It guards the field below.
+	from *connector // The current one is made by it; nil if there is none.
 }
 
 func (f *face) get(s *Store) *sql.DB {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.db == nil || errors.Is(f.db.PingContext(context.Background()), sql.ErrConnDone) {
-		f.db = sql.OpenDB(connector{s})
-		f.db.SetMaxIdleConns(2)
+	if f.from == nil {
+		f.from = &connector{store: s}
+		f.from.db = sql.OpenDB(f.from)
+		f.from.db.SetMaxIdleConns(2)
 	}
-	return f.db
+	return f.from.db
+}
+
+// forget has the next call of get make another one.
+func (f *face) forget(c *connector) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.from == c {
+		f.from = nil
+	}
 }
 
 func (f *face) end() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.db != nil {
-		_ = f.db.Close()
+	last := f.from
+	f.mu.Unlock()
+	if last != nil {
+		_ = last.db.Close()
 	}
 }
 
-type connector struct{ store *Store }
+type connector struct {
+	store *Store
+	db    *sql.DB // what it connects
+}
 
-func (c connector) Driver() driver.Driver { return nil }
+func (c *connector) Driver() driver.Driver { return scratch{} }
 
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+// Close implements io.Closer, for database/sql's Close.
+func (c *connector) Close() error {
+	c.store.sqldb.forget(c)
+	return nil
+}
+
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if c.store.life.Err() != nil {
 		return nil, c.store.closed("acquire")
 	}
@@ -58,6 +79,18 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	return &session{store: c.store, conn: to}, nil
+}
+
+// scratch is the driver of DB. What it opens by itself is an empty database in memory, of
+// SQLite's own: package migrate compares a cluster with what migrations make of one.
+type scratch struct{}
+
+// Open implements driver.Driver.
+func (scratch) Open(name string) (driver.Conn, error) {
+	if name != ":memory:" {
+		return nil, &pool.Error{Op: "open", Path: name, Err: errors.ErrUnsupported, Cause: saying("this driver opens :memory: alone; dqlite.Open opens a cluster")}
+	}
+	return new(modernc.Driver).Open(name)
 }
 
 // session is one connection of database/sql, which has it used by one goroutine at a time.
@@ -95,8 +128,11 @@ func (c *session) Ping(ctx context.Context) error {
 	if c.store.life.Err() != nil {
 		return c.store.closed("ping")
 	}
-	_, err := c.ExecContext(ctx, "SELECT 1", nil)
-	return err
+	rows, err := c.QueryContext(ctx, "SELECT 1", nil)
+	if err != nil {
+		return err
+	}
+	return rows.Close()
 }
 
 // Begin implements driver.Conn.
