@@ -17,7 +17,7 @@ type conn struct {
 	wire     *wire.Conn
 	address  string  // It leads there.
 	readOnly bool    // It refuses to write.
-	marked   bool    // A statement changed it, and so nobody else gets it.
+	marked   bool    // A statement changed it, or its node leads no more, and so nobody else gets it.
 	rows     []*rows // These are open on it, the last one alone with something to come from the node.
 }
 
@@ -63,7 +63,9 @@ func (c *conn) exec(ctx context.Context, query string, args []driver.Value) (dri
 	if err := c.makeRoom(); err != nil {
 		return nil, err
 	}
-	return c.wire.Exec(ctx, query, args)
+	res, err := c.wire.Exec(ctx, query, args)
+	c.marked = c.marked || isGone(err)
+	return res, err
 }
 
 // run runs a statement whose rows nobody wants.
@@ -112,6 +114,7 @@ func (c *conn) query(ctx context.Context, owner *tx, st *statement, ended func(e
 	}
 	from, err := c.wire.Query(ctx, st.text, st.args)
 	if err != nil {
+		c.marked = c.marked || isGone(err)
 		return nil, err
 	}
 	r := &rows{conn: c, owner: owner, from: from, columns: from.Columns(), ended: ended}

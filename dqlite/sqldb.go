@@ -150,11 +150,14 @@ func (c *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	if opts.ReadOnly {
 		c.conn.mu.Lock()
 		defer c.conn.mu.Unlock()
-		if err := c.conn.setReadOnly(ctx, true); err != nil {
-			return nil, c.outside(ctx, "begin", err)
-		}
-		if err := c.plain(ctx, "BEGIN"); err != nil {
-			return nil, c.outside(ctx, "begin", err)
+		err := c.outside(ctx, "begin", isGone, func() error {
+			if err := c.conn.setReadOnly(ctx, true); err != nil {
+				return err
+			}
+			return c.plain(ctx, "BEGIN")
+		})
+		if err != nil {
+			return nil, err
 		}
 		c.begun()
 		return c, nil
@@ -261,7 +264,7 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 		}
 		return c.tx.failed("query", c.patiently(ctx, func() error { return do(query, values) }))
 	case !writes || word == "PRAGMA":
-		return c.outside(ctx, "query", c.patiently(ctx, func() error { return do(query, values) }))
+		return c.outside(ctx, "query", isRefused, func() error { return do(query, values) })
 	}
 	if inside {
 		return c.inTransaction(ctx, func() error { return do(query, values) })
@@ -270,27 +273,54 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 		return err
 	}
 	defer c.giveSlot()
-	err = c.patiently(ctx, func() error { return do(query, values) })
+	var failed error
+	err = c.outside(ctx, "query", isRefused, func() error {
+		failed = do(query, values)
+		return failed
+	})
 	switch {
 	case err == nil:
 		c.store.news.tell()
-	case isGone(err) && !isRefused(err):
+	case isGone(failed) && !isRefused(failed):
 		c.store.counts.unknown.Add(1)
-		return c.store.fail("commit", ErrCommitUnknown, err)
+		return c.store.fail("commit", ErrCommitUnknown, failed)
 	}
-	return c.outside(ctx, "query", err)
+	return err
 }
 
-// outside gives the error of what is in no transaction a meaning. What has reached no leader
-// database/sql tries again on another connection.
-func (c *session) outside(ctx context.Context, op string, err error) error {
-	switch {
-	case err == nil || !isGone(err):
-		return c.store.meaning(op, err)
-	case isRefused(err) && ctx.Err() == nil:
-		return driver.ErrBadConn
+// outside does what is in no transaction yet: on a new connection where the leader of this
+// one is gone, and again says that it did nothing. database/sql would do so too, but not for
+// whoever has a connection of his own. The caller holds conn.mu.
+func (c *session) outside(ctx context.Context, op string, again func(error) bool, do func() error) error {
+	for patience := c.store.patience(); ; {
+		changed := c.conn.marked // by a PRAGMA, which a new one would not know
+		err := do()
+		switch {
+		case err == nil:
+			return nil
+		case isBusy(err) && patience.again(ctx, err):
+		case !isGone(err):
+			return c.store.meaning(op, err)
+		case !again(err):
+			return c.store.fail(op, pool.ErrTxLost, err)
+		case changed || !patience.again(ctx, err):
+			return c.store.began(ctx, op, err)
+		default:
+			if err := c.reconnect(ctx, op); err != nil {
+				return err
+			}
+		}
 	}
-	return c.store.fail(op, pool.ErrTxLost, err)
+}
+
+func (c *session) reconnect(ctx context.Context, op string) error {
+	fresh, err := c.store.connect(ctx, op)
+	if err != nil {
+		return err
+	}
+	c.conn.close()
+	c.conn.wire, c.conn.address, c.conn.readOnly, c.conn.marked = fresh.wire, fresh.address, false, false
+	return nil
 }
 
 func (c *session) begun() {
@@ -303,7 +333,7 @@ func (c *session) inTransaction(ctx context.Context, do func() error) error {
 		return err
 	}
 	if err := do(); err != nil {
-		return errors.Join(c.outside(ctx, "query", err), c.rollback())
+		return errors.Join(c.tx.failed("query", err), c.rollback())
 	}
 	return c.commit()
 }
@@ -322,12 +352,9 @@ func (c *session) begin(ctx context.Context) error {
 	if err := c.takeSlot(ctx); err != nil {
 		return err
 	}
-	if err := c.patiently(ctx, func() error { return c.plain(ctx, "BEGIN IMMEDIATE") }); err != nil {
+	if err := c.outside(ctx, "begin", isGone, func() error { return c.plain(ctx, "BEGIN IMMEDIATE") }); err != nil {
 		c.giveSlot()
-		if isGone(err) {
-			return driver.ErrBadConn // nothing was begun: database/sql takes another connection
-		}
-		return c.store.meaning("begin", err)
+		return err
 	}
 	c.begun()
 	return nil
