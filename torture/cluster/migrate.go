@@ -55,6 +55,12 @@ func migrator(text []byte) error {
 		say(complaining + err.Error())
 		return nil
 	}
+	cfg.Database = ours(c.Database)
+	other, err := dqlite.Open(ctx, cfg)
+	if err != nil {
+		say(complaining + err.Error())
+		return nil
+	}
 	m, err := migrate.New(files())
 	if err != nil {
 		return err
@@ -62,19 +68,22 @@ func migrator(text []byte) error {
 	say(begins)
 	for _, up := range []func() error{
 		func() error { return m.Up(ctx, s) },
-		func() error { return schema.Up(ctx, s.DB()) },
+		func() error { return schema.Up(ctx, other.DB()) },
 	} {
 		for err = up(); err != nil; err = up() {
 			if ctx.Err() != nil || !lostLeader(err) {
 				say(complaining + err.Error())
-				return s.Close()
+				return errors.Join(s.Close(), other.Close())
 			}
 			say(again + err.Error())
 		}
 	}
 	say(migrated)
-	return s.Close()
+	return errors.Join(s.Close(), other.Close())
 }
+
+// ours is the name of the database of package schema's migrations, beside those of this one.
+func ours(database string) string { return "schema-" + database }
 
 // migrations has three processes migrate an empty database while the leader is killed.
 func migrations(ctx context.Context, plan trial.Plan, node, name string) []trial.Row {
@@ -153,5 +162,9 @@ func (s *stage) migrate(ctx context.Context, database string) (agains int, err e
 	if err == nil && (once != 2*steps || rows != 2*steps) {
 		err = fmt.Errorf("%d of %d halves of migrations were applied, %d times in all", once, 2*steps, rows)
 	}
-	return agains, errors.Join(err, schema.Validate(ctx, store.DB()))
+	other, failed := s.open(ctx, ours(database))
+	if err = errors.Join(err, failed); err != nil {
+		return agains, err
+	}
+	return agains, schema.Validate(ctx, other.DB())
 }
