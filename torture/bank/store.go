@@ -43,9 +43,16 @@ func (s Setup) MoveInStore(ctx context.Context, in pool.Store, writer, seq int, 
 		if err != nil {
 			return err
 		}
-		return errors.Join(
-			exec(ctx, tx, "UPDATE account SET balance = balance - ? WHERE id = ?", amount, debit),
-			exec(ctx, tx, "UPDATE account SET balance = balance + ? WHERE id = ?", amount, credit))
+		if err := exec(ctx, tx, "UPDATE account SET balance = balance - ? WHERE id = ?", amount, debit); err != nil {
+			return err
+		}
+		if err := exec(ctx, tx, "UPDATE account SET balance = balance + ? WHERE id = ?", amount, credit); err != nil {
+			return err
+		}
+		if s.Early != nil {
+			s.Early(ack)
+		}
+		return nil
 	}
 	switch way := rng.IntN(10); {
 	case way == 0 || doubt:

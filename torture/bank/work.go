@@ -24,6 +24,9 @@ type Setup struct {
 	Writers     int
 	Seed        uint64
 	Hasty       bool // it promises before it commits: the planted mistake
+
+	// Early is told of each promise before its commit, by MoveInStore alone.
+	Early func(Ack) `json:"-"`
 }
 
 // What a writing process says beside its promises.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/dqlite"
+	"github.com/sqlane/sqlane/torture/bank"
 	"github.com/sqlane/sqlane/torture/trial"
 )
 
@@ -41,8 +42,59 @@ func killed(ctx context.Context, plan trial.Plan, node, name string) []trial.Row
 		}
 		return errors.Join(err, s.Restart(context.WithoutCancel(ctx), leader), s.whole(ctx))
 	})
+	if ctx.Err() == nil && rows[0].Err == nil {
+		rows = append(rows, s.hasty(ctx, name))
+	}
 	rows[0].Err = errors.Join(rows[0].Err, s.close())
 	return rows
+}
+
+// hasty is the planted mistake: a client that promises before it commits, while its leader is
+// killed between the two. The audit must miss what was promised.
+func (s *stage) hasty(ctx context.Context, name string) (row trial.Row) {
+	row = trial.Row{Section: Section, Name: name + ", promises too early", Attempts: 1, MustLose: true}
+	row.Add("planted: shows that the audit can find a loss")
+	store, err := s.open(ctx, hastyDB)
+	if err == nil {
+		err = patiently(ctx, func() error { return bank.PrepareStore(ctx, store) })
+	}
+	var acks []bank.Ack
+	for seq := 1; seq <= 5 && err == nil; seq++ {
+		err = patiently(ctx, func() error {
+			ack, _, err := bank.Setup{Run: 1, Seed: s.plan.Seed}.MoveInStore(ctx, store, 0, seq, true)
+			if err == nil {
+				acks = append(acks, ack)
+			}
+			return err
+		})
+	}
+	leader, failed := s.leader(ctx)
+	if err = errors.Join(err, failed); err == nil {
+		var early []bank.Ack
+		_, _, err = bank.Setup{Run: 1, Seed: s.plan.Seed, Early: func(ack bank.Ack) {
+			early = append(early, ack)
+			s.Kill(leader)
+			row.Faults++
+		}}.MoveInStore(ctx, store, 0, 6, true)
+		acks = append(acks, early...)
+		if lostLeader(err) {
+			err = nil
+		}
+		err = errors.Join(err, s.Restart(context.WithoutCancel(ctx), leader), s.whole(ctx))
+	}
+	row.Acknowledged = len(acks)
+	if err == nil {
+		// A node is behind when it begins to lead, until it is asked for something.
+		err = patiently(ctx, func() error { return store.HealthCheck(ctx) })
+	}
+	if err == nil {
+		leader, err = s.leader(ctx)
+	}
+	if err == nil {
+		row.Lost, err = s.auditNode(ctx, leader, hastyDB, 1, acks)
+	}
+	row.Err = err
+	return row
 }
 
 // paused pauses nodes by SIGSTOP, for less and for more than it takes to elect another

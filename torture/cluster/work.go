@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/dqlite"
-	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/torture/bank"
 	"github.com/sqlane/sqlane/torture/history"
 	"github.com/sqlane/sqlane/torture/trial"
@@ -127,8 +126,12 @@ func startChroniclers(ctx context.Context, seed uint64, stores []*dqlite.Store) 
 	c := &chroniclers{enough: make(chan struct{}), over: make(chan struct{})}
 	go func() {
 		defer close(c.over)
+		var all []history.Store
+		for _, s := range stores {
+			all = append(all, s)
+		}
 		c.report, c.err = history.OnCluster(ctx, history.ClusterOptions{
-			Stores: stores, Goroutines: 20, AtMost: 100_000, Enough: c.enough, Seed: seed,
+			Stores: all, Goroutines: 20, AtMost: 100_000, Enough: c.enough, Seed: seed,
 			Done: func() { c.done.Add(1) },
 		})
 	}()
@@ -210,5 +213,3 @@ func patiently(ctx context.Context, do func() error) (err error) {
 	}
 	return err
 }
-
-var _ pool.Store = (*dqlite.Store)(nil)

@@ -13,12 +13,18 @@ import (
 
 // ClusterOptions are what OnCluster is asked for.
 type ClusterOptions struct {
-	Stores     []*dqlite.Store // on one database
+	Stores     []Store // on one database
 	Goroutines int
 	AtMost     int             // transactions
 	Enough     <-chan struct{} // closed when there are enough
 	Seed       uint64
 	Done       func() // called after each transaction that committed
+}
+
+// Store is a *dqlite.Store.
+type Store interface {
+	pool.Store
+	DB() *sql.DB
 }
 
 // ClusterReport is what OnCluster did and found.
@@ -80,7 +86,7 @@ var clusterKinds = []Kind{Deferred, Repeatable, Immediate, Exclusive, Batch, Bat
 
 // stores are ways of a cluster.
 type stores struct {
-	all  []*dqlite.Store
+	all  []Store
 	done func()
 }
 
@@ -115,10 +121,13 @@ func standard(ctx context.Context, db *sql.DB, fn body) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	if err := fn(ctx, tx); err != nil {
-		return err
+	if err = fn(ctx, tx); err == nil {
+		err = tx.Commit()
 	}
-	return tx.Commit()
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil { // database/sql has rolled it back
+		return ctx.Err()
+	}
+	return err
 }
 
 func (ss stores) nest(ctx context.Context, rng *rand.Rand, tx dbtx, fn body) error {
