@@ -125,6 +125,8 @@ torture: ## kill processes, cut the power, inject faults; one table of what was 
 # The short form of every trial. Power loss and I/O errors need root and /dev/fuse.
 torture-check: ## vet and run the short form of each
 	cd torture && go vet ./... && go test -timeout $(TIMEOUT) ./...
+	@test -n "$${SQLANE_NODE-}" || echo '#include <dqlite.h>' | cc -E - >/dev/null 2>&1 || \
+		echo '== NOT CHECKED: what becomes of a cluster that loses nodes, since there is no libdqlite (Debian: libdqlite-dev)'
 
 # PocketBase is large: this is no part of ci. The race detector finds races of its own,
 # where it loads its settings anew.

@@ -41,8 +41,8 @@ Usage: torture [-short] [-only SECTION,...] [-seed N] [-dir DIR]
 
 How it gets on is shown on a terminal, on standard error. Ctrl-C ends it with the table so far; so does
 whoever stops reading that.
-Power loss and I/O errors need root and /dev/fuse; without them the table says
-that they were not tried.
+Power loss and I/O errors need root and /dev/fuse, clusters libdqlite, or a node's
+binary in SQLANE_NODE; without them the table says that they were not tried.
 
 Exit codes: 0 nothing was lost, 1 something was, or it could not work, 2 wrong
 usage, 130 interrupted, and nothing was lost so far.

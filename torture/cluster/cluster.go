@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/sqlane/sqlane/internal/trio"
 	"github.com/sqlane/sqlane/torture/trial"
@@ -24,27 +26,38 @@ const Program = "SQLANE_NODE"
 func Run(ctx context.Context, plan trial.Plan) (rows []trial.Row) {
 	plan.Progress("cluster: building a node")
 	node, missing, err := program(ctx, plan)
-	for _, t := range []struct {
-		name string
-		run  func(context.Context, trial.Plan, string, string) []trial.Row
-	}{
-		{"leader killed", killed},
-		{"nodes paused", paused},
-		{"nodes cut off", cutOff},
-		{"clients killed", clientsKilled},
-		{"three programs migrate at once", migrations},
-	} {
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			return append(rows, trial.Row{Section: Section, Name: t.name, Err: err})
-		case missing != "":
-			rows = append(rows, trial.Row{Section: Section, Name: t.name, Note: missing})
-		default:
-			rows = append(rows, t.run(ctx, plan, node, t.name)...)
-		}
+	// They wait more than they work: in the short form two go on at a time.
+	turn := make(chan struct{}, plan.Times(1, 2))
+	var wg sync.WaitGroup
+	of := make([][]trial.Row, len(trials))
+	for i, t := range trials {
+		turn <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			switch {
+			case ctx.Err() != nil:
+			case err != nil:
+				of[i] = []trial.Row{{Section: Section, Name: t.name, Err: err}}
+			case missing != "":
+				of[i] = []trial.Row{{Section: Section, Name: t.name, Note: missing}}
+			default:
+				of[i] = t.run(ctx, plan, node, t.name)
+			}
+		})
 	}
-	return rows
+	wg.Wait()
+	return slices.Concat(of...)
+}
+
+var trials = []struct {
+	name string
+	run  func(ctx context.Context, plan trial.Plan, node, name string) []trial.Row
+}{
+	{"leader killed", killed},
+	{"nodes paused", paused},
+	{"nodes cut off", cutOff},
+	{"clients killed", clientsKilled},
+	{"three programs migrate at once", migrations},
 }
 
 // program is a node's, or why there can be none here.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sqlane/sqlane/dqlite"
 	"github.com/sqlane/sqlane/internal/trio"
+	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/torture/trial"
 	"golang.org/x/sys/unix"
 )
@@ -166,11 +167,13 @@ func (n *network) cutOff(ctx context.Context, plan trial.Plan, node, name string
 		if err != nil {
 			return err
 		}
+		if i%8 == 4 {
+			return n.vanish(ctx, b, leader)
+		}
 		away := leader
 		if i%4 == 3 || i%8 == 6 {
 			away = (leader + 1 + s.rng.IntN(nodes-1)) % nodes
 		}
-		type way struct{ from, to int }
 		var ways []way
 		for other := range nodes {
 			if other == away || i%8 == 5 && other == (away+1)%nodes { // one alone is cut off from it
@@ -183,22 +186,78 @@ func (n *network) cutOff(ctx context.Context, plan trial.Plan, node, name string
 				ways = append(ways, way{away, other})
 			}
 		}
-		defer func() {
-			for _, w := range ways {
-				err = errors.Join(err, n.heal(w.from, w.to))
+		return n.without(ways, func() (err error) {
+			if i%2 == 0 {
+				err = b.getOn(ctx, hub)
 			}
-		}()
-		for _, w := range ways {
-			if err := n.cut(w.from, w.to); err != nil {
-				return err
-			}
-		}
-		if i%2 == 0 {
-			err = b.getOn(ctx, hub)
-		}
-		trial.Pause(ctx, s.rng, 4*time.Second)
-		return err
+			trial.Pause(ctx, s.rng, 4*time.Second)
+			return err
+		})
 	})
 	rows[0].Err = errors.Join(rows[0].Err, s.close())
 	return rows
+}
+
+// way is a direction.
+type way struct{ from, to int }
+
+// without cuts the ways while it does something.
+func (n *network) without(ways []way, do func() error) (err error) {
+	defer func() {
+		for _, w := range ways {
+			err = errors.Join(err, n.heal(w.from, w.to))
+		}
+	}()
+	for i, w := range ways {
+		if err := n.cut(w.from, w.to); err != nil {
+			ways = ways[:i]
+			return err
+		}
+	}
+	return do()
+}
+
+// vanish has a client disappear in the midst of a transaction, as a computer does whose power
+// goes: it holds the write lock, and nothing tells the leader that it is gone. The others
+// must get on all the same. It is beside a follower.
+func (n *network) vanish(ctx context.Context, b *bankers, leader int) error {
+	place := (leader + 1) % nodes
+	holds, let := make(chan struct{}), make(chan struct{})
+	end := make(chan error, 1)
+	go func() {
+		end <- b.stores[place].StoreInTx(ctx, pool.Immediate, func(ctx context.Context, tx pool.StoreTx) error {
+			if _, err := tx.ExecContext(ctx, "UPDATE account SET balance = balance WHERE id = 1"); err != nil {
+				return err
+			}
+			close(holds)
+			select {
+			case <-let:
+			case <-ctx.Done():
+			}
+			return nil
+		})
+	}()
+	select {
+	case <-holds:
+	case err := <-end: // there is no leader just now
+		if lostLeader(err) {
+			err = nil
+		}
+		return err
+	}
+	var ways []way
+	for other := range nodes {
+		if other != place {
+			ways = append(ways, way{place, other}, way{other, place})
+		}
+	}
+	err := n.without(ways, func() error { return b.getOn(ctx, hub) })
+	close(let)
+	switch lost := <-end; {
+	case lost == nil && ctx.Err() == nil:
+		return errors.Join(err, errors.New("a transaction was committed whose lock others had"))
+	case !lostLeader(lost) && ctx.Err() == nil:
+		return errors.Join(err, lost)
+	}
+	return err
 }
