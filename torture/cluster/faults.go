@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/sqlane/sqlane/dqlite"
@@ -24,7 +25,7 @@ func (s *stage) several(ctx context.Context, n int) func(string) ([]*dqlite.Stor
 	}
 }
 
-// killed kills the leader, again and again.
+// killed kills the leader, again and again, and now and then all nodes at once.
 func killed(ctx context.Context, plan trial.Plan, node, name string) []trial.Row {
 	s, err := open(ctx, plan, node, name)
 	if err != nil {
@@ -36,8 +37,13 @@ func killed(ctx context.Context, plan trial.Plan, node, name string) []trial.Row
 			return err
 		}
 		trial.Pause(ctx, s.rng, 300*time.Millisecond)
-		s.Kill(leader)
-		if i%3 > 0 { // else it is back before another one is elected, perhaps
+		switch i % 6 {
+		case 2:
+			return errors.Join(s.killAll(ctx), s.whole(ctx))
+		case 0: // it is back before another one is elected, perhaps
+			s.Kill(leader)
+		default:
+			s.Kill(leader)
 			err = b.getOn(ctx)
 		}
 		return errors.Join(err, s.Restart(context.WithoutCancel(ctx), leader), s.whole(ctx))
@@ -47,6 +53,21 @@ func killed(ctx context.Context, plan trial.Plan, node, name string) []trial.Row
 	}
 	rows[0].Err = errors.Join(rows[0].Err, s.close())
 	return rows
+}
+
+// killAll kills all nodes at once, and starts them again, which takes a majority.
+func (s *stage) killAll(ctx context.Context) error {
+	var wg sync.WaitGroup
+	var errs [nodes]error
+	for i := range nodes {
+		wg.Go(func() { s.Kill(i) })
+	}
+	wg.Wait()
+	for i := range nodes {
+		wg.Go(func() { errs[i] = s.Restart(context.WithoutCancel(ctx), i) })
+	}
+	wg.Wait()
+	return errors.Join(errs[:]...)
 }
 
 // hasty is the planted mistake: a client that promises before it commits, while its leader is
