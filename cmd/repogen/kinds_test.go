@@ -16,6 +16,7 @@ import (
 	turnedgen "github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/turned/gen"
 	turned "github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/turned/store"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/types"
+	columns "github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/internal/sqlstore"
 	"github.com/sqlane/sqlane/pool"
@@ -259,6 +260,10 @@ var given = func() map[reflect.Type][]any {
 		(*json.RawMessage)(nil), new(json.RawMessage("[]")),
 		time.Time{},
 		time.Date(2024, 2, 29, 1, 2, 3, 4, time.UTC), (*time.Time)(nil), new(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)),
+		columns.Time{},
+		columns.At(time.Unix(5, 6)),
+		columns.Time{Time: time.Date(1677, 1, 1, 0, 0, 0, 0, time.UTC)},
+		(*columns.Time)(nil), new(columns.At(time.Unix(7, 8))),
 	} {
 		t := reflect.TypeOf(v)
 		given[t] = append(given[t], v)
