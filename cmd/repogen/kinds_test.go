@@ -18,6 +18,7 @@ import (
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/types"
 	columns "github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/dberr"
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/internal/sqlstore"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
@@ -198,8 +199,12 @@ func plant(t *testing.T, db *sql.DB, id int64, value any) {
 
 func TestEveryKindOfColumnIsReadAsSqlcReadsIt(t *testing.T) {
 	inKinds(t, func(t *testing.T, db *sql.DB, s sides) {
-		reads := 0
-		for _, value := range keptInColumns {
+		reads, values := 0, len(keptInColumns)
+		if strings.Contains(t.Name(), "database/sql") {
+			values /= rounds.Of(4, 1, 1) // the code is the same
+		}
+		for i := range values {
+			value := keptInColumns[i*(len(keptInColumns)/values)]
 			if blob, ok := value.([]byte); ok && len(blob) == 0 && strings.Contains(t.Name(), "database/sql") {
 				continue // the driver takes it for nil
 			}
@@ -217,7 +222,7 @@ func TestEveryKindOfColumnIsReadAsSqlcReadsIt(t *testing.T) {
 				}
 			}
 		}
-		require.GreaterOrEqual(t, reads, (len(keptInColumns)-1)*2*44)
+		require.GreaterOrEqual(t, reads, (values-1)*2*44)
 		for i, value := range []any{"1", "2", "3", int64(4), "5"} { // some rows before one that cannot be read
 			plant(t, db, int64(i+1), value)
 		}
