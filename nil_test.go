@@ -328,6 +328,7 @@ func TestNoFunctionPanicsOverNil(t *testing.T) {
 		"native.Pointer":     {"dest or read is nil", func() error { c := one(); native.Pointer(c, nil, native.Int[int]); return c.End() }},
 		"native.Scanner":     {"scan is nil", func() error { c := one(); native.Scanner[sql.NullInt64](c, nil); return c.End() }},
 		"native.Text":        {"dest is nil", func() error { c := one(); native.Text[string](c, nil); return c.End() }},
+		"native.Moment":      {"dest is nil", func() error { c := one(); native.Moment(c, nil); return c.End() }},
 		"native.Time":        {"dest is nil", func() error { c := one(); native.Time(c, (*time.Time)(nil)); return c.End() }},
 	}
 	for name, test := range all {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/native"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
@@ -69,6 +70,7 @@ func variables() []variable {
 		into("Scanner", sql.NullBool{Bool: true, Valid: true}, native.Scanner[sql.NullBool]),
 		into("Scanner", sql.NullFloat64{Float64: 9.5, Valid: true}, native.Scanner[sql.NullFloat64]),
 		into("Scanner", sql.NullTime{Time: noon, Valid: true}, native.Scanner[sql.NullTime]),
+		into("Moment", column.At(noon), native.Moment), into("Pointer", point(column.At(noon)), native.OrNil(native.Moment)),
 		into("Any", any("before"), native.Any[any]), into("Any", flag(true), native.Any[flag]), into("Any", float32(9.5), native.Any[float32]),
 		into("Any", point(title("before")), native.Any[*title]), into("Any", struct{}{}, native.Any[struct{}]),
 		into("Any", int64(-9), native.Any[int64]), into("Any", []byte("before"), native.Any[[]byte]),

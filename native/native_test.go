@@ -17,6 +17,7 @@ import (
 
 	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/internal/request"
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/internal/sqlite"
 	"github.com/sqlane/sqlane/internal/sqlstore"
 	"github.com/sqlane/sqlane/native"
@@ -154,9 +155,10 @@ func TestAnIteratorRunsItsQueryForEachLoop(t *testing.T) {
 // at once without being seen.
 func TestALoopOverManyRowsHoldsOne(t *testing.T) {
 	on(t, func(t *testing.T, db, _ native.DB, _ func() bool) {
-		const rows, size, most = 20_000, 10_000, 20 << 20 // of 200 MB in all
+		rows := rounds.Of(6_000, 20_000, 20_000)
+		const size, most = 10_000, 20 << 20 // of 60 MB in all, or 200 MB
 		text := strings.ReplaceAll(numbers, "SELECT i FROM", fmt.Sprintf("SELECT CAST(zeroblob(%d) AS TEXT) FROM", size))
-		seq := native.Seq(t.Context(), func() *native.Call { return db.Call("Long", text).Int(rows) }, 1, native.Text[string])
+		seq := native.Seq(t.Context(), func() *native.Call { return db.Call("Long", text).Int(int64(rows)) }, 1, native.Text[string])
 		heap := func() uint64 {
 			var m runtime.MemStats
 			runtime.GC()

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"time"
 
+	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/internal/bridge"
 	"github.com/sqlane/sqlane/internal/scan"
 	"github.com/sqlane/sqlane/internal/sqlite"
@@ -78,6 +79,20 @@ func Time(c *Call, dest *time.Time) {
 		*dest = v.Time()
 	default:
 		convert(c, v, dest)
+	}
+}
+
+// Moment is Scanner for a column.Time, without the allocation that an integer in an any
+// is.
+func Moment(c *Call, dest *column.Time) {
+	switch v := c.column(); {
+	case v == nil:
+	case dest == nil:
+		c.refuse("dest")
+	case v.Kind == sqlite.Integer:
+		*dest = column.Time{Time: time.Unix(0, v.Int()).UTC()}
+	default:
+		c.failed(dest.Scan(v.Driver()))
 	}
 }
 

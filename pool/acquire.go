@@ -29,6 +29,8 @@ type wish struct {
 	choice
 	member  *member // The batch of somebody else may do this one's work.
 	noWait  bool    // The wish is errNotFree if it cannot be met at once.
+	brief   bool    // The connection is taken for one statement: it need not be known to the microsecond since when.
+	free    bool    // The context carries nothing of this pool's that would wait for itself.
 	tracked bool    // The lease is taken back if it becomes garbage.
 }
 
@@ -152,8 +154,10 @@ func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Acces
 		}
 		return lane.Granted, nil
 	}
-	if err := p.wouldDeadlock(ctx, nil, access); err != nil {
-		return 0, err
+	if !w.free {
+		if err := p.wouldDeadlock(ctx, nil, access); err != nil {
+			return 0, err
+		}
 	}
 	if ctx.Err() == nil && from.TryLock(access) {
 		return lane.Granted, nil
@@ -184,7 +188,11 @@ func (p *Pool) enterLane(ctx context.Context, from *lane.Lane, access lane.Acces
 // checkOut takes a connection that is ready or opens one. The caller has the lane's
 // permission for it.
 func (p *Pool) checkOut(ctx context.Context, w wish, h *holder) (c *conn, err error) {
-	h.since = p.clock()
+	if w.brief {
+		h.since = p.lately()
+	} else {
+		h.since = p.clock()
+	}
 	c, ok := p.conns.lendReady(w.choice, h)
 	switch {
 	case !ok && w.noWait:

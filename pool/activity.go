@@ -46,7 +46,7 @@ type Origin struct {
 	By    string    // a query's name, or the function that took it
 	Label string    // of WithLabel
 	Stack string    // the calls that led there, the innermost first, a line for each; all of them with Config.LeakThreshold
-	Since time.Time // it has it, or waits, since
+	Since time.Time // it has it, or waits, since; of a Reader's statement to some milliseconds
 }
 
 // LeaseInfo is somebody who has a connection.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -353,7 +354,7 @@ func TestRowsCountUntilTheyAreClosed(t *testing.T) {
 func TestManyStatementsAreCountedInLittleMemory(t *testing.T) {
 	p := open(t, pool.Config{MaxConns: 2, StatementCacheSize: 8})
 	l := acquire(t, p)
-	const many = 2000
+	many := rounds.Of(800, 2000, 2000)
 	for i := range many {
 		require.NoError(t, do(t.Context(), l, fmt.Sprintf("SELECT 1 AS c%d%s", i, strings.Repeat(", NULL", i%3*900))))
 	}

@@ -57,7 +57,7 @@ func ownCall() *call {
 
 // mayControl reports that a statement is none that controls transactions, or one
 // that the call is allowed.
-func (cl *call) mayControl(e sqlite.Effects) bool {
+func (cl *call) mayControl(e *sqlite.Effects) bool {
 	switch cl.kind {
 	case ordinaryCall:
 		return !e.Control()

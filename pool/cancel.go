@@ -122,7 +122,8 @@ const watchInterval = 5 * time.Millisecond
 // comes before the first step of a statement.
 type watcher struct {
 	pool   *Pool
-	at     []*conn       // These are looked at; memory that is used again.
+	conns  []*conn       // These are looked at; memory that is used again.
+	at     atomic.Int64  // It looked last at this time, on the pool's clock; 0 while it sleeps.
 	asleep atomic.Bool   // Nothing is looked at until somebody wakes the watcher.
 	woken  chan struct{} // It has room for the one signal that does.
 	stop   chan struct{} // It is closed to end the goroutine,
@@ -154,6 +155,7 @@ func (w *watcher) run() {
 		case <-w.stop:
 			return
 		case <-tick.C:
+			w.at.Store(int64(w.pool.clock()))
 		}
 		if w.look() {
 			idle = 0
@@ -162,6 +164,7 @@ func (w *watcher) run() {
 		if idle++; idle < patience {
 			continue
 		}
+		w.at.Store(0)
 		w.asleep.Store(true)
 		if w.look() { // it began in between and saw us awake
 			w.asleep.Store(false)
@@ -183,11 +186,11 @@ func (w *watcher) run() {
 // pool's locks meanwhile, but for what keeps that one statement from ending.
 func (w *watcher) look() (busy bool) {
 	all := w.pool.ending.isForced()
-	w.at = w.pool.conns.atWork(w.at[:0])
-	for _, c := range w.at {
+	w.conns = w.pool.conns.atWork(w.conns[:0])
+	for _, c := range w.conns {
 		busy = c.overdue(all) || busy
 	}
-	clear(w.at) // none is kept alive
+	clear(w.conns) // none is kept alive
 	return busy || all
 }
 

@@ -103,7 +103,10 @@ func (s *conns) takeIdle() (c *conn) {
 	return c
 }
 
-func (c *conn) lend(h *holder) { c.life.status, c.life.holder = connLeased, *h }
+func (c *conn) lend(h *holder) {
+	c.life.status, c.life.holder = connLeased, *h
+	c.life.loans++
+}
 
 // lendNew gives the lease the connection that was opened for it. It reports false
 // if it is too late for that: the caller has to close it.
@@ -555,7 +558,8 @@ func (s *conns) idling() []*conn {
 // loan is a connection that somebody has.
 type loan struct {
 	conn    *conn
-	primary bool // It is the write lane's.
+	primary bool   // It is the write lane's.
+	number  uint64 // It tells the loans of a connection from each other.
 	holder
 }
 
@@ -573,11 +577,11 @@ func (s *conns) report() situation {
 	now := situation{shrunk: s.shrunk, calling: s.calling}
 	for c := range s.all {
 		if c.life.status == connLeased {
-			now.lent = append(now.lent, loan{c, c == s.primary, c.life.holder})
+			now.lent = append(now.lent, loan{c, c == s.primary, c.life.loans, c.life.holder})
 		}
 	}
 	for c := range s.apart {
-		now.apart = append(now.apart, loan{c, false, c.life.holder})
+		now.apart = append(now.apart, loan{c, false, c.life.loans, c.life.holder})
 	}
 	return now
 }
@@ -587,7 +591,7 @@ func (s *conns) has(l loan) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	life := &l.conn.life
-	return (life.status == connLeased || life.status == connApart) && life.holder.since == l.since
+	return (life.status == connLeased || life.status == connApart) && life.loans == l.number
 }
 
 // heldSince returns who has had a connection since before then and was not

@@ -19,6 +19,9 @@ func TakeAnyTime(p *Pool) { p.batching.maxTime = time.Hour }
 // or in a lane. Stats does not count that.
 func MaintenanceWaits(p *Pool) bool { return p.waiting.Uncounted() > 0 }
 
+// Unwatched reports that nothing has run for a while that could be cancelled.
+func Unwatched(p *Pool) bool { return p.watcher.asleep.Load() }
+
 // Misplaced is an error if a connection's status is not that of where it is kept.
 func Misplaced(p *Pool) error {
 	s := p.conns

@@ -62,7 +62,7 @@ func (c *conn) enter(cl *call, s *sqlite.Stmt, args []sqlite.Argument) error {
 		return err
 	}
 	switch {
-	case !cl.mayControl(s.Effects):
+	case !cl.mayControl(&s.Effects):
 		return c.pool.fail("query", ErrTxControl, nil, "use InTx, Begin or Savepoint instead")
 	case s.Writes && (cl.readOnly || c.pool.cfg.ReadOnly) && !s.Effects.Control():
 		if c.pool.cfg.ReadOnly {
@@ -75,7 +75,7 @@ func (c *conn) enter(cl *call, s *sqlite.Stmt, args []sqlite.Argument) error {
 		c.guard.lost = errors.New("no transaction is open any more")
 		return c.lostError("query")
 	}
-	if change := c.changeBy(s.Effects); change != "" { // it may have been prepared by OnConnect
+	if change := c.changeBy(&s.Effects); change != "" { // it may have been prepared by OnConnect
 		c.changed(change)
 	}
 	err := c.locks.take(c, cl, s)

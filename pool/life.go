@@ -9,6 +9,7 @@ type life struct {
 	status     status
 	leaving    reason        // It is to be replaced as soon as nobody has it, for this reason.
 	holder     holder        // It tells who has the connection while that is leased or apart.
+	loans      uint64        // It counts those who have had the connection.
 	expires    time.Duration // The connection is to be replaced from this time on, on the pool's clock; 0 is never.
 	generation uint64        // It was opened after this many calls of Pool.Reset.
 	idleSince  time.Duration // Maintenance has found it idle at this time, on the pool's clock, and not in use since; 0 is not yet.

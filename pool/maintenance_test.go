@@ -73,7 +73,7 @@ func TestConnectionsAreReplacedAtTheEndOfTheirLifeUnderLoad(t *testing.T) {
 			for _, mode := range []string{"wal", "delete"} {
 				t.Run(fmt.Sprint(mode, "/", conns, "/", jitter), func(t *testing.T) {
 					p := open(t, inMode(mode, pool.Config{MaxConns: conns, MaxConnLifetime: 20 * time.Millisecond, MaxConnLifetimeJitter: jitter}))
-					underLoad(t, p, "they expire", func() bool { return p.Stats().Expired >= uint64(rounds.Of(2, 5, 25)) })
+					underLoad(t, p, "they expire", func() bool { return p.Stats().Expired >= uint64(rounds.Of(1, 5, 25)) })
 					require.Zero(t, p.Stats().Broken)
 				})
 			}

@@ -39,9 +39,6 @@ func TestOnConnectWaitsAsMaintenanceDoesWithAContextOfItsOwn(t *testing.T) {
 		require.Zero(t, p.Stats().Waiting)
 		runtime.KeepAlive(lost)
 	}()
-	waitFor(t, "it is taken back", func() bool {
-		runtime.GC()
-		return p.Stats().Reclaimed == 1
-	})
+	waitForGarbage(t, "it is taken back", func() bool { return p.Stats().Reclaimed == 1 })
 	require.Zero(t, p.Stats().Timeouts)
 }

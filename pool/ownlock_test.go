@@ -16,7 +16,7 @@ import (
 func TestAReaderThatLocksTheLogForAMomentIsNoOtherProcess(t *testing.T) {
 	besideOthers(t) // for it takes long
 	p := open(t, pool.Config{MaxConns: 50, BusyTimeout: -1, Synchronous: "off"})
-	writes := rounds.Of(3, 50, 250)
+	writes := rounds.Of(1, 50, 250)
 	reading, stop := context.WithCancel(t.Context())
 	var readers, writers sync.WaitGroup
 	for range 40 {

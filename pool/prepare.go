@@ -20,7 +20,7 @@ func (c *conn) prepare(cl *call, key, text string) (*sqlite.Stmt, error) {
 	refuse := func(e sqlite.Effects) bool {
 		if field := c.configField(e.Pragma); field != "" {
 			refused = c.pool.fail("query", ErrConfig, nil, "this concerns the whole pool; set Config."+field)
-		} else if !cl.mayControl(e) {
+		} else if !cl.mayControl(&e) {
 			refused = c.pool.fail("query", ErrTxControl, nil, "use InTx, Begin or Savepoint instead of "+sqlite.FirstWord(text))
 		}
 		return refused != nil
@@ -76,7 +76,7 @@ func (c *conn) prepared(s *sqlite.Stmt) error {
 			s.Writes = false // so it may be said in a view too
 		}
 	}
-	if change := c.changeBy(s.Effects); change != "" {
+	if change := c.changeBy(&s.Effects); change != "" {
 		c.changed(change)
 	}
 	return nil
@@ -84,8 +84,8 @@ func (c *conn) prepared(s *sqlite.Stmt) error {
 
 // changeBy names what a statement leaves on its connection beyond the lease; "" if
 // that is nothing.
-func (c *conn) changeBy(e sqlite.Effects) string {
-	p := e.Pragma
+func (c *conn) changeBy(e *sqlite.Effects) string {
+	p := &e.Pragma
 	switch {
 	case e.Temp:
 		return stateTemp
@@ -114,7 +114,7 @@ func (c *conn) changeBy(e sqlite.Effects) string {
 			return ""
 		}
 	case "locking_mode":
-		if ofMain(p) && c.isSet(p) {
+		if ofMain(*p) && c.isSet(*p) {
 			return ""
 		}
 	}

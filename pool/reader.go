@@ -51,10 +51,11 @@ func (r Reader) QueryRowContext(ctx context.Context, query string, args ...any) 
 	if err != nil {
 		return r.pool.bridge.Row(nil, err)
 	}
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
+	tx, free := r.pool.carried(ctx)
+	if tx != nil {
 		return tx.conn.bridge.First(tx.conn.query(tx.call(ctx).reading(), query, values))
 	}
-	g, err := r.take(ctx, "")
+	g, err := r.take(ctx, "", free)
 	if err != nil {
 		return r.pool.bridge.Row(nil, err)
 	}
@@ -104,10 +105,11 @@ func (r Reader) exec(ctx context.Context, q *request.Request) (sql.Result, error
 	if err := r.pool.given("query", ctx, true); err != nil {
 		return nil, err
 	}
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
+	tx, free := r.pool.carried(ctx)
+	if tx != nil {
 		return result(tx.conn.exec(tx.call(ctx).reading(), q.Text, q.Args))
 	}
-	g, err := r.take(ctx, q.Name)
+	g, err := r.take(ctx, q.Name, free)
 	if err != nil {
 		return nil, err
 	}
@@ -119,10 +121,11 @@ func (r Reader) one(ctx context.Context, q *request.Request) error {
 	if err := r.pool.given("query", ctx, true); err != nil {
 		return err
 	}
-	if tx := r.pool.TxFromContext(ctx); tx != nil {
+	tx, free := r.pool.carried(ctx)
+	if tx != nil {
 		return tx.conn.one(tx.call(ctx).reading(), q)
 	}
-	g, err := r.take(ctx, q.Name)
+	g, err := r.take(ctx, q.Name, free)
 	if err != nil {
 		return err
 	}
@@ -131,9 +134,9 @@ func (r Reader) one(ctx context.Context, q *request.Request) error {
 }
 
 // take takes a connection for one call, which gives it back.
-func (r Reader) take(ctx context.Context, name string) (grip, error) {
+func (r Reader) take(ctx context.Context, name string, free bool) (grip, error) {
 	h := r.pool.holderOf(ctx, name)
-	return r.pool.take(ctx, wish{op: "acquire"}, &h)
+	return r.pool.take(ctx, wish{op: "acquire", brief: true, free: free}, &h)
 }
 
 func (r Reader) query(ctx context.Context, query string, args []any) (cursor, *bridge.Bridge, error) {

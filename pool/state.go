@@ -101,6 +101,9 @@ func (c *conn) changed(what string) {
 // dirty reports that the connection is not as the pool has set it up. What was set
 // back, or set to what it was, counts for nothing. The caller holds mu.
 func (c *conn) dirty() bool {
+	if len(c.changes) == 0 {
+		return false
+	}
 	if slices.Contains(c.changes, stateDeferred) {
 		if now, _ := c.readState(stateDeferred); now == "1" {
 			return true // until the next statement that reads or writes, which is not to be one of these

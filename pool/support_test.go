@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/internal/rounds"
+	"github.com/sqlane/sqlane/internal/scratch"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -49,6 +50,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
+	scratch.InMemory()
 	goleak.VerifyTestMain(m)
 }
 

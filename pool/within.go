@@ -14,8 +14,16 @@ func (p *Pool) TxFromContext(ctx context.Context) *Tx {
 	if ctx == nil {
 		return nil
 	}
-	tx, _ := ctx.Value(txKey{p}).(*Tx)
+	tx, _ := p.carried(ctx)
 	return tx
+}
+
+// carried is TxFromContext. free reports that the context carries nothing of this
+// pool's.
+func (p *Pool) carried(ctx context.Context) (tx *Tx, free bool) {
+	held := ctx.Value(txKey{p})
+	tx, _ = held.(*Tx)
+	return tx, held == nil
 }
 
 func (t *Tx) in(ctx context.Context) context.Context {

@@ -806,7 +806,7 @@ func (q *writes) UpsertFiles(ctx context.Context, entries string) (int64, error)
 
 func readIndexingLog(c *native.Call, i *gen.IndexingLog) {
 	native.Int(c, &i.ID)
-	c.Scan(i.Timestamp.Scan)
+	native.Moment(c, &i.Timestamp)
 	native.Text(c, &i.Operation)
 	native.Text(c, &i.Path)
 	native.Int(c, &i.FileCount)
@@ -831,7 +831,7 @@ func readPermissionBookmark(c *native.Call, i *gen.PermissionBookmark) {
 	native.Int(c, &i.ID)
 	native.Text(c, &i.Path)
 	native.Blob(c, &i.Bookmark)
-	c.Scan(i.CreatedAt.Scan)
+	native.Moment(c, &i.CreatedAt)
 }
 
 func readDirectory(c *native.Call, i *gen.Directory) {
@@ -854,11 +854,11 @@ func readFile(c *native.Call, i *gen.File) {
 	native.Pointer(c, &i.FileTypeID, native.Int)
 	native.Bool(c, &i.IsDirectory)
 	native.Pointer(c, &i.Size, native.Int)
-	c.Scan(i.DateCreated.Scan)
-	c.Scan(i.DateModified.Scan)
+	native.Moment(c, &i.DateCreated)
+	native.Moment(c, &i.DateModified)
 	native.Text(c, &i.CloudProvider)
 	native.Text(c, &i.CloudStatus)
-	c.Scan(i.IndexedAt.Scan)
+	native.Moment(c, &i.IndexedAt)
 	native.Pointer(c, &i.FolderSize, native.Int)
 }
 
@@ -884,7 +884,7 @@ func readListEntriesRow(c *native.Call, i *gen.ListEntriesRow) {
 	native.Text(c, &i.Path)
 	native.Bool(c, &i.IsDirectory)
 	native.Pointer(c, &i.Size, native.Int)
-	c.Scan(i.DateModified.Scan)
+	native.Moment(c, &i.DateModified)
 }
 
 func readListFilesByCategoryRow(c *native.Call, i *gen.ListFilesByCategoryRow) {
@@ -897,11 +897,11 @@ func readListFilesByCategoryRow(c *native.Call, i *gen.ListFilesByCategoryRow) {
 	native.Pointer(c, &i.File.FileTypeID, native.Int)
 	native.Bool(c, &i.File.IsDirectory)
 	native.Pointer(c, &i.File.Size, native.Int)
-	c.Scan(i.File.DateCreated.Scan)
-	c.Scan(i.File.DateModified.Scan)
+	native.Moment(c, &i.File.DateCreated)
+	native.Moment(c, &i.File.DateModified)
 	native.Text(c, &i.File.CloudProvider)
 	native.Text(c, &i.File.CloudStatus)
-	c.Scan(i.File.IndexedAt.Scan)
+	native.Moment(c, &i.File.IndexedAt)
 	native.Pointer(c, &i.File.FolderSize, native.Int)
 }
 
@@ -915,11 +915,11 @@ func readSearchFilesByCategoryRow(c *native.Call, i *gen.SearchFilesByCategoryRo
 	native.Pointer(c, &i.File.FileTypeID, native.Int)
 	native.Bool(c, &i.File.IsDirectory)
 	native.Pointer(c, &i.File.Size, native.Int)
-	c.Scan(i.File.DateCreated.Scan)
-	c.Scan(i.File.DateModified.Scan)
+	native.Moment(c, &i.File.DateCreated)
+	native.Moment(c, &i.File.DateModified)
 	native.Text(c, &i.File.CloudProvider)
 	native.Text(c, &i.File.CloudStatus)
-	c.Scan(i.File.IndexedAt.Scan)
+	native.Moment(c, &i.File.IndexedAt)
 	native.Pointer(c, &i.File.FolderSize, native.Int)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/gen"
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/internal/sqlstore"
 	"github.com/sqlane/sqlane/internal/trial"
 	"github.com/sqlane/sqlane/migrate"
@@ -525,7 +526,8 @@ func audit(ctx context.Context, q repo.Reader, directory int64) error {
 
 func TestAHundredGoroutinesWriteAndReadAndEveryCallSucceeds(t *testing.T) {
 	everywhere(t, func(t *testing.T, r *repo.Repo) {
-		const goroutines, rounds = 100, 3
+		const goroutines = 100
+		times := rounds.Of(1, 3, 3)
 		ctx := t.Context()
 		dir, err := r.UpsertDirectory(ctx, gen.UpsertDirectoryParams{Path: "/bank"})
 		require.NoError(t, err)
@@ -558,11 +560,11 @@ func TestAHundredGoroutinesWriteAndReadAndEveryCallSucceeds(t *testing.T) {
 				})
 			},
 		}
-		errs := make(chan error, 2*goroutines*rounds)
+		errs := make(chan error, 2*goroutines*times)
 		var all sync.WaitGroup
 		for g := range goroutines {
 			all.Go(func() {
-				for i := range rounds {
+				for i := range times {
 					errs <- work[(g+i)%len(work)](g%accounts, (g+1+i)%accounts)
 					errs <- r.View(ctx, func(ctx context.Context, q repo.Reader) error { return audit(ctx, q, dir.ID) })
 				}
@@ -574,8 +576,8 @@ func TestAHundredGoroutinesWriteAndReadAndEveryCallSucceeds(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.NoError(t, audit(ctx, r, dir.ID))
-		transfers, err := r.RecentLog(ctx, 10*goroutines*rounds)
+		transfers, err := r.RecentLog(ctx, int64(10*goroutines*times))
 		require.NoError(t, err)
-		require.Len(t, transfers, goroutines*rounds)
+		require.Len(t, transfers, goroutines*times)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/scratch"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/pooltest"
 	"github.com/sqlane/sqlane/repo"
@@ -32,6 +33,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
+	scratch.InMemory()
 	goleak.VerifyTestMain(m)
 }
 

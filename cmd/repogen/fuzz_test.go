@@ -10,10 +10,8 @@ import (
 	"go/types"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/sqlane/sqlane/internal/rounds"
@@ -119,17 +117,6 @@ func (d *dictator) text() string {
 	}
 	return text
 }
-
-// exported finds what has been compiled of a package.
-var exported = sync.OnceValues(func() (map[string]string, error) {
-	out, err := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", "../../dberr", "../../native", "../../pool", "context", "iter", "database/sql", "time").Output()
-	files := map[string]string{}
-	for line := range strings.Lines(string(out)) {
-		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
-		files[path] = file
-	}
-	return files, err
-})
 
 // compiler checks packages, each of one file.
 type compiler struct {

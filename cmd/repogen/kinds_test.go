@@ -16,7 +16,9 @@ import (
 	turnedgen "github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/turned/gen"
 	turned "github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/turned/store"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/types"
+	columns "github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/dberr"
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/internal/sqlstore"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
@@ -197,8 +199,12 @@ func plant(t *testing.T, db *sql.DB, id int64, value any) {
 
 func TestEveryKindOfColumnIsReadAsSqlcReadsIt(t *testing.T) {
 	inKinds(t, func(t *testing.T, db *sql.DB, s sides) {
-		reads := 0
-		for _, value := range keptInColumns {
+		reads, values := 0, len(keptInColumns)
+		if strings.Contains(t.Name(), "database/sql") {
+			values /= rounds.Of(4, 1, 1) // the code is the same
+		}
+		for i := range values {
+			value := keptInColumns[i*(len(keptInColumns)/values)]
 			if blob, ok := value.([]byte); ok && len(blob) == 0 && strings.Contains(t.Name(), "database/sql") {
 				continue // the driver takes it for nil
 			}
@@ -216,7 +222,7 @@ func TestEveryKindOfColumnIsReadAsSqlcReadsIt(t *testing.T) {
 				}
 			}
 		}
-		require.GreaterOrEqual(t, reads, (len(keptInColumns)-1)*2*44)
+		require.GreaterOrEqual(t, reads, (values-1)*2*44)
 		for i, value := range []any{"1", "2", "3", int64(4), "5"} { // some rows before one that cannot be read
 			plant(t, db, int64(i+1), value)
 		}
@@ -259,6 +265,10 @@ var given = func() map[reflect.Type][]any {
 		(*json.RawMessage)(nil), new(json.RawMessage("[]")),
 		time.Time{},
 		time.Date(2024, 2, 29, 1, 2, 3, 4, time.UTC), (*time.Time)(nil), new(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)),
+		columns.Time{},
+		columns.At(time.Unix(5, 6)),
+		columns.Time{Time: time.Date(1677, 1, 1, 0, 0, 0, 0, time.UTC)},
+		(*columns.Time)(nil), new(columns.At(time.Unix(7, 8))),
 	} {
 		t := reflect.TypeOf(v)
 		given[t] = append(given[t], v)

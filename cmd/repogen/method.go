@@ -274,7 +274,7 @@ func (r *readers) function(b *body) string {
 }
 
 func function(read, kind string) string {
-	if read == "Bool" || read == "Time" { // of one type alone
+	if read == "Bool" || read == "Time" || read == "Moment" { // of one type alone
 		return "native." + read
 	}
 	return "native." + read + "[" + kind + "]"

@@ -300,7 +300,7 @@ var errUndo = errors.New("undo")
 func TestWhatSqlcNumbersWronglyIsNumberedRight(t *testing.T) {
 	p := withItems(t)
 	r := store.New(p)
-	own, err := read("testdata/numbering/gen", goList)
+	own, err := read("testdata/numbering/gen", listed)
 	require.NoError(t, err)
 	require.Len(t, own.queries, len(numberings)+1, "all but DeleteItems, which has a test of its own")
 	for _, q := range own.queries {

@@ -156,6 +156,8 @@ func (c *checked) binder(path string, t types.Type) string {
 // "Scan" for the method of a Scanner.
 func (c *checked) reader(t types.Type) (string, error) {
 	switch {
+	case types.TypeString(t, nil) == "github.com/sqlane/sqlane/column.Time":
+		return "Moment", nil
 	case types.Implements(types.NewPointer(t), c.scanner):
 		return "Scan", nil
 	case types.TypeString(t, nil) == "database/sql.RawBytes":

@@ -29,10 +29,20 @@ func (c *Conn) Cached(text string) *Stmt {
 
 // Known is the statement that Cached would take.
 func (c *Conn) Known(text string) *Stmt {
-	if s := c.cache.byText[text]; s != nil && !s.taken {
+	if s := c.cache.find(text); s != nil && !s.taken {
 		return s
 	}
 	return nil
+}
+
+// find looks at the one that was used last before it looks a long text up.
+func (c *cache) find(text string) *Stmt {
+	if e := c.recent.Front(); e != nil {
+		if s := e.Value.(*Stmt); s.key == text {
+			return s
+		}
+	}
+	return c.byText[text]
 }
 
 // Release ends the use of a statement from Prepare or Cached.

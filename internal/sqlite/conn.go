@@ -61,6 +61,7 @@ type Conn struct {
 	preparing bool               // Prepare collects effects.
 	effects   Effects            // They are those of the statement that is being prepared.
 	tables    Tables             // Those of what was prepared last, or since the last run began.
+	asked     bool               // SQLite has asked what is allowed since then, as it does whenever it prepares something.
 	refuse    func(Effects) bool // It is Prepare's.
 }
 

@@ -50,6 +50,7 @@ type Pragma struct {
 // Authorize is what SQLite asks about everything that a statement would do, while
 // that is being prepared (https://www.sqlite.org/c3ref/set_authorizer.html).
 func (c *Conn) Authorize(action modernc.AuthorizerActionCode, arg1, arg2, schema, trigger string) modernc.AuthorizerReturnCode {
+	c.asked = true
 	c.tables.note(action, arg1, schema)
 	if !c.preparing {
 		return modernc.AuthorizerOK // VACUUM begins a transaction of its own while it runs

@@ -127,14 +127,11 @@ func (s *Stmt) begin(args []Argument) error {
 	if err := s.bind(args); err != nil {
 		return err
 	}
-	s.conn.tables = Tables{}
+	s.conn.tables, s.conn.asked = Tables{}, false
 	err := s.step()
-	again := s.compiled != s.timesCompiled()
-	if again {
-		s.describeColumns()
-		s.stale = true
+	if s.conn.asked {
+		s.noteCompiled()
 	}
-	s.noteRecompiled(again)
 	return err
 }
 

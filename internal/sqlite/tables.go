@@ -75,14 +75,15 @@ func include(list []string, name string) []string {
 	return append(list, name)
 }
 
-// noteRecompiled takes in what was prepared during the statement's first step: the
+// noteCompiled takes in what was prepared during the statement's first step: the
 // statement itself, if it was compiled again, or what a virtual table reads by. What
 // that writes by are its own tables, and it is among those written itself; but even
 // one that is read may write what was left to do before.
-func (s *Stmt) noteRecompiled(again bool) {
+func (s *Stmt) noteCompiled() {
 	more := &s.conn.tables
-	if again {
-		s.Tables = *more
+	if s.compiled != s.timesCompiled() {
+		s.describeColumns()
+		s.Tables, s.stale = *more, true
 		return
 	}
 	for _, name := range more.Read {

@@ -385,6 +385,24 @@ SELECT time_or_nil FROM thing ORDER BY id;
 -- name: SetTimeOrNil :execrows
 UPDATE thing SET time_or_nil = ? WHERE id = ?;
 
+-- name: GetAMoment :one
+SELECT a_moment FROM thing WHERE id = ?;
+
+-- name: ListAMoment :many
+SELECT a_moment FROM thing ORDER BY id;
+
+-- name: SetAMoment :execrows
+UPDATE thing SET a_moment = ? WHERE id = ?;
+
+-- name: GetMomentOrNil :one
+SELECT moment_or_nil FROM thing WHERE id = ?;
+
+-- name: ListMomentOrNil :many
+SELECT moment_or_nil FROM thing ORDER BY id;
+
+-- name: SetMomentOrNil :execrows
+UPDATE thing SET moment_or_nil = ? WHERE id = ?;
+
 -- name: GetThing :one
 SELECT * FROM thing WHERE id = ?;
 

@@ -43,7 +43,9 @@ CREATE TABLE thing (
     flag_or_nil BLOB,
     raw_or_nil BLOB,
     a_time DATETIME,
-    time_or_nil DATETIME
+    time_or_nil DATETIME,
+    a_moment INTEGER,
+    moment_or_nil INTEGER
 );
 
 CREATE TABLE part (

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/types"
+	"github.com/sqlane/sqlane/column"
 )
 
 type Part struct {
@@ -64,4 +65,6 @@ type Thing struct {
 	RawOrNil    *json.RawMessage
 	ATime       time.Time
 	TimeOrNil   *time.Time
+	AMoment     column.Time
+	MomentOrNil *column.Time
 }

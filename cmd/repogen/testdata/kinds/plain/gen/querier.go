@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/types"
+	"github.com/sqlane/sqlane/column"
 )
 
 type Querier interface {
@@ -29,6 +30,7 @@ type Querier interface {
 	GetAFloat64(ctx context.Context, id int64) (float64, error)
 	GetAHalf(ctx context.Context, id int64) (types.Half, error)
 	GetALoose(ctx context.Context, id int64) (types.Loose, error)
+	GetAMoment(ctx context.Context, id int64) (column.Time, error)
 	GetANear(ctx context.Context, id int64) (types.Near, error)
 	GetANullAny(ctx context.Context, id int64) (sql.Null[int8], error)
 	GetANullInt(ctx context.Context, id int64) (sql.NullInt64, error)
@@ -56,6 +58,7 @@ type Querier interface {
 	GetHalfOrNil(ctx context.Context, id int64) (*types.Half, error)
 	GetIntOrNil(ctx context.Context, id int64) (*int64, error)
 	GetLooseOrNil(ctx context.Context, id int64) (*types.Loose, error)
+	GetMomentOrNil(ctx context.Context, id int64) (*column.Time, error)
 	GetPickyOrNil(ctx context.Context, id int64) (*types.Picky, error)
 	GetRawOrNil(ctx context.Context, id int64) (*json.RawMessage, error)
 	GetSmallOrNil(ctx context.Context, id int64) (*types.Small, error)
@@ -73,6 +76,7 @@ type Querier interface {
 	ListAFloat64(ctx context.Context) ([]float64, error)
 	ListAHalf(ctx context.Context) ([]types.Half, error)
 	ListALoose(ctx context.Context) ([]types.Loose, error)
+	ListAMoment(ctx context.Context) ([]column.Time, error)
 	ListANear(ctx context.Context) ([]types.Near, error)
 	ListANullAny(ctx context.Context) ([]sql.Null[int8], error)
 	ListANullInt(ctx context.Context) ([]sql.NullInt64, error)
@@ -101,6 +105,7 @@ type Querier interface {
 	ListIn(ctx context.Context, arg ListInParams) ([]int64, error)
 	ListIntOrNil(ctx context.Context) ([]*int64, error)
 	ListLooseOrNil(ctx context.Context) ([]*types.Loose, error)
+	ListMomentOrNil(ctx context.Context) ([]*column.Time, error)
 	ListParts(ctx context.Context) ([]ListPartsRow, error)
 	ListPickies(ctx context.Context) ([]ListPickiesRow, error)
 	ListPickyOrNil(ctx context.Context) ([]*types.Picky, error)
@@ -123,6 +128,7 @@ type Querier interface {
 	SetAFloat64(ctx context.Context, arg SetAFloat64Params) (int64, error)
 	SetAHalf(ctx context.Context, arg SetAHalfParams) (int64, error)
 	SetALoose(ctx context.Context, arg SetALooseParams) (int64, error)
+	SetAMoment(ctx context.Context, arg SetAMomentParams) (int64, error)
 	SetANear(ctx context.Context, arg SetANearParams) (int64, error)
 	SetANullAny(ctx context.Context, arg SetANullAnyParams) (int64, error)
 	SetANullInt(ctx context.Context, arg SetANullIntParams) (int64, error)
@@ -150,6 +156,7 @@ type Querier interface {
 	SetHalfOrNil(ctx context.Context, arg SetHalfOrNilParams) (int64, error)
 	SetIntOrNil(ctx context.Context, arg SetIntOrNilParams) (int64, error)
 	SetLooseOrNil(ctx context.Context, arg SetLooseOrNilParams) (int64, error)
+	SetMomentOrNil(ctx context.Context, arg SetMomentOrNilParams) (int64, error)
 	SetPickyOrNil(ctx context.Context, arg SetPickyOrNilParams) (int64, error)
 	SetRawOrNil(ctx context.Context, arg SetRawOrNilParams) (int64, error)
 	SetSmallOrNil(ctx context.Context, arg SetSmallOrNilParams) (int64, error)

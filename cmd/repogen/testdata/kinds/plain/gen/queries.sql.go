@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/types"
+	"github.com/sqlane/sqlane/column"
 )
 
 const addPart = `-- name: AddPart :execlastid
@@ -254,6 +255,17 @@ func (q *Queries) GetALoose(ctx context.Context, id int64) (types.Loose, error) 
 	var a_loose types.Loose
 	err := row.Scan(&a_loose)
 	return a_loose, err
+}
+
+const getAMoment = `-- name: GetAMoment :one
+SELECT a_moment FROM thing WHERE id = ?
+`
+
+func (q *Queries) GetAMoment(ctx context.Context, id int64) (column.Time, error) {
+	row := q.db.QueryRowContext(ctx, getAMoment, id)
+	var a_moment column.Time
+	err := row.Scan(&a_moment)
+	return a_moment, err
 }
 
 const getANear = `-- name: GetANear :one
@@ -553,6 +565,17 @@ func (q *Queries) GetLooseOrNil(ctx context.Context, id int64) (*types.Loose, er
 	return loose_or_nil, err
 }
 
+const getMomentOrNil = `-- name: GetMomentOrNil :one
+SELECT moment_or_nil FROM thing WHERE id = ?
+`
+
+func (q *Queries) GetMomentOrNil(ctx context.Context, id int64) (*column.Time, error) {
+	row := q.db.QueryRowContext(ctx, getMomentOrNil, id)
+	var moment_or_nil *column.Time
+	err := row.Scan(&moment_or_nil)
+	return moment_or_nil, err
+}
+
 const getPickyOrNil = `-- name: GetPickyOrNil :one
 SELECT picky_or_nil FROM thing WHERE id = ?
 `
@@ -620,7 +643,7 @@ func (q *Queries) GetTextOrNil(ctx context.Context, id int64) (*types.Text, erro
 }
 
 const getThing = `-- name: GetThing :one
-SELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil FROM thing WHERE id = ?
+SELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil, a_moment, moment_or_nil FROM thing WHERE id = ?
 `
 
 func (q *Queries) GetThing(ctx context.Context, id int64) (Thing, error) {
@@ -671,6 +694,8 @@ func (q *Queries) GetThing(ctx context.Context, id int64) (Thing, error) {
 		&i.RawOrNil,
 		&i.ATime,
 		&i.TimeOrNil,
+		&i.AMoment,
+		&i.MomentOrNil,
 	)
 	return i, err
 }
@@ -919,6 +944,33 @@ func (q *Queries) ListALoose(ctx context.Context) ([]types.Loose, error) {
 			return nil, err
 		}
 		items = append(items, a_loose)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAMoment = `-- name: ListAMoment :many
+SELECT a_moment FROM thing ORDER BY id
+`
+
+func (q *Queries) ListAMoment(ctx context.Context) ([]column.Time, error) {
+	rows, err := q.db.QueryContext(ctx, listAMoment)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []column.Time
+	for rows.Next() {
+		var a_moment column.Time
+		if err := rows.Scan(&a_moment); err != nil {
+			return nil, err
+		}
+		items = append(items, a_moment)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err
@@ -1701,6 +1753,33 @@ func (q *Queries) ListLooseOrNil(ctx context.Context) ([]*types.Loose, error) {
 	return items, nil
 }
 
+const listMomentOrNil = `-- name: ListMomentOrNil :many
+SELECT moment_or_nil FROM thing ORDER BY id
+`
+
+func (q *Queries) ListMomentOrNil(ctx context.Context) ([]*column.Time, error) {
+	rows, err := q.db.QueryContext(ctx, listMomentOrNil)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*column.Time
+	for rows.Next() {
+		var moment_or_nil *column.Time
+		if err := rows.Scan(&moment_or_nil); err != nil {
+			return nil, err
+		}
+		items = append(items, moment_or_nil)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listParts = `-- name: ListParts :many
 SELECT part.id, part.thing_id, part.name, part.note, thing.an_int64, thing.a_text FROM part JOIN thing ON thing.id = part.thing_id ORDER BY part.id
 `
@@ -1943,7 +2022,7 @@ func (q *Queries) ListTextOrNil(ctx context.Context) ([]*types.Text, error) {
 }
 
 const listThings = `-- name: ListThings :many
-SELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil FROM thing ORDER BY id
+SELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil, a_moment, moment_or_nil FROM thing ORDER BY id
 `
 
 func (q *Queries) ListThings(ctx context.Context) ([]Thing, error) {
@@ -2000,6 +2079,8 @@ func (q *Queries) ListThings(ctx context.Context) ([]Thing, error) {
 			&i.RawOrNil,
 			&i.ATime,
 			&i.TimeOrNil,
+			&i.AMoment,
+			&i.MomentOrNil,
 		); err != nil {
 			return nil, err
 		}
@@ -2261,6 +2342,23 @@ type SetALooseParams struct {
 
 func (q *Queries) SetALoose(ctx context.Context, arg SetALooseParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, setALoose, arg.ALoose, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setAMoment = `-- name: SetAMoment :execrows
+UPDATE thing SET a_moment = ? WHERE id = ?
+`
+
+type SetAMomentParams struct {
+	AMoment column.Time
+	ID      int64
+}
+
+func (q *Queries) SetAMoment(ctx context.Context, arg SetAMomentParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setAMoment, arg.AMoment, arg.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -2720,6 +2818,23 @@ type SetLooseOrNilParams struct {
 
 func (q *Queries) SetLooseOrNil(ctx context.Context, arg SetLooseOrNilParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, setLooseOrNil, arg.LooseOrNil, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setMomentOrNil = `-- name: SetMomentOrNil :execrows
+UPDATE thing SET moment_or_nil = ? WHERE id = ?
+`
+
+type SetMomentOrNilParams struct {
+	MomentOrNil *column.Time
+	ID          int64
+}
+
+func (q *Queries) SetMomentOrNil(ctx context.Context, arg SetMomentOrNilParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setMomentOrNil, arg.MomentOrNil, arg.ID)
 	if err != nil {
 		return 0, err
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/plain/gen"
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/types"
+	"github.com/sqlane/sqlane/column"
 	"github.com/sqlane/sqlane/dberr"
 	"github.com/sqlane/sqlane/native"
 	"github.com/sqlane/sqlane/pool"
@@ -76,6 +77,8 @@ type Reader interface {
 	GetAHalf(ctx context.Context, id int64) (types.Half, error)
 	// GetALoose runs the query of that name.
 	GetALoose(ctx context.Context, id int64) (types.Loose, error)
+	// GetAMoment runs the query of that name.
+	GetAMoment(ctx context.Context, id int64) (column.Time, error)
 	// GetANear runs the query of that name.
 	GetANear(ctx context.Context, id int64) (types.Near, error)
 	// GetANullAny runs the query of that name.
@@ -130,6 +133,8 @@ type Reader interface {
 	GetIntOrNil(ctx context.Context, id int64) (*int64, error)
 	// GetLooseOrNil runs the query of that name.
 	GetLooseOrNil(ctx context.Context, id int64) (*types.Loose, error)
+	// GetMomentOrNil runs the query of that name.
+	GetMomentOrNil(ctx context.Context, id int64) (*column.Time, error)
 	// GetPickyOrNil runs the query of that name.
 	GetPickyOrNil(ctx context.Context, id int64) (*types.Picky, error)
 	// GetRawOrNil runs the query of that name.
@@ -182,6 +187,10 @@ type Reader interface {
 	ListALoose(ctx context.Context) ([]types.Loose, error)
 	// ListALooseSeq is ListALoose a row at a time. Leaving the loop ends the query; an error comes last.
 	ListALooseSeq(ctx context.Context) iter.Seq2[types.Loose, error]
+	// ListAMoment runs the query of that name.
+	ListAMoment(ctx context.Context) ([]column.Time, error)
+	// ListAMomentSeq is ListAMoment a row at a time. Leaving the loop ends the query; an error comes last.
+	ListAMomentSeq(ctx context.Context) iter.Seq2[column.Time, error]
 	// ListANear runs the query of that name.
 	ListANear(ctx context.Context) ([]types.Near, error)
 	// ListANearSeq is ListANear a row at a time. Leaving the loop ends the query; an error comes last.
@@ -294,6 +303,10 @@ type Reader interface {
 	ListLooseOrNil(ctx context.Context) ([]*types.Loose, error)
 	// ListLooseOrNilSeq is ListLooseOrNil a row at a time. Leaving the loop ends the query; an error comes last.
 	ListLooseOrNilSeq(ctx context.Context) iter.Seq2[*types.Loose, error]
+	// ListMomentOrNil runs the query of that name.
+	ListMomentOrNil(ctx context.Context) ([]*column.Time, error)
+	// ListMomentOrNilSeq is ListMomentOrNil a row at a time. Leaving the loop ends the query; an error comes last.
+	ListMomentOrNilSeq(ctx context.Context) iter.Seq2[*column.Time, error]
 	// ListParts runs the query of that name.
 	ListParts(ctx context.Context) ([]gen.ListPartsRow, error)
 	// ListPartsSeq is ListParts a row at a time. Leaving the loop ends the query; an error comes last.
@@ -574,6 +587,14 @@ func (q *reads) GetALoose(ctx context.Context, id int64) (types.Loose, error) {
 	return i, c.End()
 }
 
+// GetAMoment runs the query of that name.
+func (q *reads) GetAMoment(ctx context.Context, id int64) (column.Time, error) {
+	var i column.Time
+	c := q.db.Call("GetAMoment", sqlGetAMoment).Int(id).One(ctx, 1)
+	native.Moment(c, &i)
+	return i, c.End()
+}
+
 // GetANear runs the query of that name.
 func (q *reads) GetANear(ctx context.Context, id int64) (types.Near, error) {
 	var i types.Near
@@ -790,6 +811,14 @@ func (q *reads) GetLooseOrNil(ctx context.Context, id int64) (*types.Loose, erro
 	return i, c.End()
 }
 
+// GetMomentOrNil runs the query of that name.
+func (q *reads) GetMomentOrNil(ctx context.Context, id int64) (*column.Time, error) {
+	var i *column.Time
+	c := q.db.Call("GetMomentOrNil", sqlGetMomentOrNil).Int(id).One(ctx, 1)
+	native.Pointer(c, &i, native.Moment)
+	return i, c.End()
+}
+
 // GetPickyOrNil runs the query of that name.
 func (q *reads) GetPickyOrNil(ctx context.Context, id int64) (*types.Picky, error) {
 	var i *types.Picky
@@ -841,7 +870,7 @@ func (q *reads) GetTextOrNil(ctx context.Context, id int64) (*types.Text, error)
 // GetThing runs the query of that name.
 func (q *reads) GetThing(ctx context.Context, id int64) (gen.Thing, error) {
 	var i gen.Thing
-	c := q.db.Call("GetThing", sqlGetThing).Int(id).One(ctx, 44)
+	c := q.db.Call("GetThing", sqlGetThing).Int(id).One(ctx, 46)
 	readThing(c, &i)
 	return i, c.End()
 }
@@ -942,6 +971,16 @@ func (q *reads) ListALoose(ctx context.Context) ([]types.Loose, error) {
 // ListALooseSeq is ListALoose a row at a time. Leaving the loop ends the query; an error comes last.
 func (q *reads) ListALooseSeq(ctx context.Context) iter.Seq2[types.Loose, error] {
 	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListALoose", sqlListALoose) }, 1, native.Scanner[types.Loose])
+}
+
+// ListAMoment runs the query of that name.
+func (q *reads) ListAMoment(ctx context.Context) ([]column.Time, error) {
+	return native.All(ctx, q.db.Call("ListAMoment", sqlListAMoment), 1, []column.Time(nil), native.Moment)
+}
+
+// ListAMomentSeq is ListAMoment a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListAMomentSeq(ctx context.Context) iter.Seq2[column.Time, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListAMoment", sqlListAMoment) }, 1, native.Moment)
 }
 
 // ListANear runs the query of that name.
@@ -1233,6 +1272,16 @@ func (q *reads) ListLooseOrNilSeq(ctx context.Context) iter.Seq2[*types.Loose, e
 	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListLooseOrNil", sqlListLooseOrNil) }, 1, native.Any[*types.Loose])
 }
 
+// ListMomentOrNil runs the query of that name.
+func (q *reads) ListMomentOrNil(ctx context.Context) ([]*column.Time, error) {
+	return native.All(ctx, q.db.Call("ListMomentOrNil", sqlListMomentOrNil), 1, []*column.Time(nil), native.OrNil(native.Moment))
+}
+
+// ListMomentOrNilSeq is ListMomentOrNil a row at a time. Leaving the loop ends the query; an error comes last.
+func (q *reads) ListMomentOrNilSeq(ctx context.Context) iter.Seq2[*column.Time, error] {
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListMomentOrNil", sqlListMomentOrNil) }, 1, native.OrNil(native.Moment))
+}
+
 // ListParts runs the query of that name.
 func (q *reads) ListParts(ctx context.Context) ([]gen.ListPartsRow, error) {
 	return native.All(ctx, q.db.Call("ListParts", sqlListParts), 6, []gen.ListPartsRow(nil), readListPartsRow)
@@ -1315,12 +1364,12 @@ func (q *reads) ListTextOrNilSeq(ctx context.Context) iter.Seq2[*types.Text, err
 
 // ListThings runs the query of that name.
 func (q *reads) ListThings(ctx context.Context) ([]gen.Thing, error) {
-	return native.All(ctx, q.db.Call("ListThings", sqlListThings), 44, []gen.Thing(nil), readThing)
+	return native.All(ctx, q.db.Call("ListThings", sqlListThings), 46, []gen.Thing(nil), readThing)
 }
 
 // ListThingsSeq is ListThings a row at a time. Leaving the loop ends the query; an error comes last.
 func (q *reads) ListThingsSeq(ctx context.Context) iter.Seq2[gen.Thing, error] {
-	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListThings", sqlListThings) }, 44, readThing)
+	return native.Seq(ctx, func() *native.Call { return q.db.Call("ListThings", sqlListThings) }, 46, readThing)
 }
 
 // ListTimeOrNil runs the query of that name.
@@ -1399,6 +1448,11 @@ func (q *writes) SetAHalf(ctx context.Context, arg gen.SetAHalfParams) (int64, e
 // SetALoose runs the query of that name.
 func (q *writes) SetALoose(ctx context.Context, arg gen.SetALooseParams) (int64, error) {
 	return q.db.Call("SetALoose", sqlSetALoose).Text(string(arg.ALoose)).Int(arg.ID).ExecRows(ctx)
+}
+
+// SetAMoment runs the query of that name.
+func (q *writes) SetAMoment(ctx context.Context, arg gen.SetAMomentParams) (int64, error) {
+	return q.db.Call("SetAMoment", sqlSetAMoment).Valuer(arg.AMoment.Value).Int(arg.ID).ExecRows(ctx)
 }
 
 // SetANear runs the query of that name.
@@ -1536,6 +1590,11 @@ func (q *writes) SetLooseOrNil(ctx context.Context, arg gen.SetLooseOrNilParams)
 	return q.db.Call("SetLooseOrNil", sqlSetLooseOrNil).Any(arg.LooseOrNil).Int(arg.ID).ExecRows(ctx)
 }
 
+// SetMomentOrNil runs the query of that name.
+func (q *writes) SetMomentOrNil(ctx context.Context, arg gen.SetMomentOrNilParams) (int64, error) {
+	return q.db.Call("SetMomentOrNil", sqlSetMomentOrNil).Any(arg.MomentOrNil).Int(arg.ID).ExecRows(ctx)
+}
+
 // SetPickyOrNil runs the query of that name.
 func (q *writes) SetPickyOrNil(ctx context.Context, arg gen.SetPickyOrNilParams) (int64, error) {
 	return q.db.Call("SetPickyOrNil", sqlSetPickyOrNil).Any(arg.PickyOrNil).Int(arg.ID).ExecRows(ctx)
@@ -1628,6 +1687,8 @@ func readThing(c *native.Call, i *gen.Thing) {
 	native.Pointer(c, &i.RawOrNil, native.Blob)
 	native.Time(c, &i.ATime)
 	native.Pointer(c, &i.TimeOrNil, native.Time)
+	native.Moment(c, &i.AMoment)
+	native.Pointer(c, &i.MomentOrNil, native.Moment)
 }
 
 func readListPartsRow(c *native.Call, i *gen.ListPartsRow) {
@@ -1669,6 +1730,7 @@ func Statements() []pool.Statement {
 		{Name: "GetAFloat64", Reads: true, SQL: sqlGetAFloat64},
 		{Name: "GetAHalf", Reads: true, SQL: sqlGetAHalf},
 		{Name: "GetALoose", Reads: true, SQL: sqlGetALoose},
+		{Name: "GetAMoment", Reads: true, SQL: sqlGetAMoment},
 		{Name: "GetANear", Reads: true, SQL: sqlGetANear},
 		{Name: "GetANullAny", Reads: true, SQL: sqlGetANullAny},
 		{Name: "GetANullInt", Reads: true, SQL: sqlGetANullInt},
@@ -1696,6 +1758,7 @@ func Statements() []pool.Statement {
 		{Name: "GetHalfOrNil", Reads: true, SQL: sqlGetHalfOrNil},
 		{Name: "GetIntOrNil", Reads: true, SQL: sqlGetIntOrNil},
 		{Name: "GetLooseOrNil", Reads: true, SQL: sqlGetLooseOrNil},
+		{Name: "GetMomentOrNil", Reads: true, SQL: sqlGetMomentOrNil},
 		{Name: "GetPickyOrNil", Reads: true, SQL: sqlGetPickyOrNil},
 		{Name: "GetRawOrNil", Reads: true, SQL: sqlGetRawOrNil},
 		{Name: "GetSmallOrNil", Reads: true, SQL: sqlGetSmallOrNil},
@@ -1713,6 +1776,7 @@ func Statements() []pool.Statement {
 		{Name: "ListAFloat64", Reads: true, SQL: sqlListAFloat64},
 		{Name: "ListAHalf", Reads: true, SQL: sqlListAHalf},
 		{Name: "ListALoose", Reads: true, SQL: sqlListALoose},
+		{Name: "ListAMoment", Reads: true, SQL: sqlListAMoment},
 		{Name: "ListANear", Reads: true, SQL: sqlListANear},
 		{Name: "ListANullAny", Reads: true, SQL: sqlListANullAny},
 		{Name: "ListANullInt", Reads: true, SQL: sqlListANullInt},
@@ -1741,6 +1805,7 @@ func Statements() []pool.Statement {
 		{Name: "ListIn", Reads: true, SQL: sqlListIn(1)},
 		{Name: "ListIntOrNil", Reads: true, SQL: sqlListIntOrNil},
 		{Name: "ListLooseOrNil", Reads: true, SQL: sqlListLooseOrNil},
+		{Name: "ListMomentOrNil", Reads: true, SQL: sqlListMomentOrNil},
 		{Name: "ListParts", Reads: true, SQL: sqlListParts},
 		{Name: "ListPickies", Reads: true, SQL: sqlListPickies},
 		{Name: "ListPickyOrNil", Reads: true, SQL: sqlListPickyOrNil},
@@ -1763,6 +1828,7 @@ func Statements() []pool.Statement {
 		{Name: "SetAFloat64", SQL: sqlSetAFloat64},
 		{Name: "SetAHalf", SQL: sqlSetAHalf},
 		{Name: "SetALoose", SQL: sqlSetALoose},
+		{Name: "SetAMoment", SQL: sqlSetAMoment},
 		{Name: "SetANear", SQL: sqlSetANear},
 		{Name: "SetANullAny", SQL: sqlSetANullAny},
 		{Name: "SetANullInt", SQL: sqlSetANullInt},
@@ -1790,6 +1856,7 @@ func Statements() []pool.Statement {
 		{Name: "SetHalfOrNil", SQL: sqlSetHalfOrNil},
 		{Name: "SetIntOrNil", SQL: sqlSetIntOrNil},
 		{Name: "SetLooseOrNil", SQL: sqlSetLooseOrNil},
+		{Name: "SetMomentOrNil", SQL: sqlSetMomentOrNil},
 		{Name: "SetPickyOrNil", SQL: sqlSetPickyOrNil},
 		{Name: "SetRawOrNil", SQL: sqlSetRawOrNil},
 		{Name: "SetSmallOrNil", SQL: sqlSetSmallOrNil},
@@ -1825,6 +1892,7 @@ const sqlGetAFloat32 = "-- name: GetAFloat32 :one\nSELECT a_float32 FROM thing W
 const sqlGetAFloat64 = "-- name: GetAFloat64 :one\nSELECT a_float64 FROM thing WHERE id = ?\n"
 const sqlGetAHalf = "-- name: GetAHalf :one\nSELECT a_half FROM thing WHERE id = ?\n"
 const sqlGetALoose = "-- name: GetALoose :one\nSELECT a_loose FROM thing WHERE id = ?\n"
+const sqlGetAMoment = "-- name: GetAMoment :one\nSELECT a_moment FROM thing WHERE id = ?\n"
 const sqlGetANear = "-- name: GetANear :one\nSELECT a_near FROM thing WHERE id = ?\n"
 const sqlGetANullAny = "-- name: GetANullAny :one\nSELECT a_null_any FROM thing WHERE id = ?\n"
 const sqlGetANullInt = "-- name: GetANullInt :one\nSELECT a_null_int FROM thing WHERE id = ?\n"
@@ -1852,13 +1920,14 @@ const sqlGetFloatOrNil = "-- name: GetFloatOrNil :one\nSELECT float_or_nil FROM 
 const sqlGetHalfOrNil = "-- name: GetHalfOrNil :one\nSELECT half_or_nil FROM thing WHERE id = ?\n"
 const sqlGetIntOrNil = "-- name: GetIntOrNil :one\nSELECT int_or_nil FROM thing WHERE id = ?\n"
 const sqlGetLooseOrNil = "-- name: GetLooseOrNil :one\nSELECT loose_or_nil FROM thing WHERE id = ?\n"
+const sqlGetMomentOrNil = "-- name: GetMomentOrNil :one\nSELECT moment_or_nil FROM thing WHERE id = ?\n"
 const sqlGetPickyOrNil = "-- name: GetPickyOrNil :one\nSELECT picky_or_nil FROM thing WHERE id = ?\n"
 const sqlGetRawOrNil = "-- name: GetRawOrNil :one\nSELECT raw_or_nil FROM thing WHERE id = ?\n"
 const sqlGetSmallOrNil = "-- name: GetSmallOrNil :one\nSELECT small_or_nil FROM thing WHERE id = ?\n"
 const sqlGetSomeBytes = "-- name: GetSomeBytes :one\nSELECT some_bytes FROM thing WHERE id = ?\n"
 const sqlGetStringOrNil = "-- name: GetStringOrNil :one\nSELECT string_or_nil FROM thing WHERE id = ?\n"
 const sqlGetTextOrNil = "-- name: GetTextOrNil :one\nSELECT text_or_nil FROM thing WHERE id = ?\n"
-const sqlGetThing = "-- name: GetThing :one\nSELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil FROM thing WHERE id = ?\n"
+const sqlGetThing = "-- name: GetThing :one\nSELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil, a_moment, moment_or_nil FROM thing WHERE id = ?\n"
 const sqlGetTimeOrNil = "-- name: GetTimeOrNil :one\nSELECT time_or_nil FROM thing WHERE id = ?\n"
 const sqlListABlob = "-- name: ListABlob :many\nSELECT a_blob FROM thing ORDER BY id\n"
 const sqlListABool = "-- name: ListABool :many\nSELECT a_bool FROM thing ORDER BY id\n"
@@ -1869,6 +1938,7 @@ const sqlListAFloat32 = "-- name: ListAFloat32 :many\nSELECT a_float32 FROM thin
 const sqlListAFloat64 = "-- name: ListAFloat64 :many\nSELECT a_float64 FROM thing ORDER BY id\n"
 const sqlListAHalf = "-- name: ListAHalf :many\nSELECT a_half FROM thing ORDER BY id\n"
 const sqlListALoose = "-- name: ListALoose :many\nSELECT a_loose FROM thing ORDER BY id\n"
+const sqlListAMoment = "-- name: ListAMoment :many\nSELECT a_moment FROM thing ORDER BY id\n"
 const sqlListANear = "-- name: ListANear :many\nSELECT a_near FROM thing ORDER BY id\n"
 const sqlListANullAny = "-- name: ListANullAny :many\nSELECT a_null_any FROM thing ORDER BY id\n"
 const sqlListANullInt = "-- name: ListANullInt :many\nSELECT a_null_int FROM thing ORDER BY id\n"
@@ -1901,6 +1971,7 @@ func sqlListIn(n1 int) string {
 
 const sqlListIntOrNil = "-- name: ListIntOrNil :many\nSELECT int_or_nil FROM thing ORDER BY id\n"
 const sqlListLooseOrNil = "-- name: ListLooseOrNil :many\nSELECT loose_or_nil FROM thing ORDER BY id\n"
+const sqlListMomentOrNil = "-- name: ListMomentOrNil :many\nSELECT moment_or_nil FROM thing ORDER BY id\n"
 const sqlListParts = "-- name: ListParts :many\nSELECT part.id, part.thing_id, part.name, part.note, thing.an_int64, thing.a_text FROM part JOIN thing ON thing.id = part.thing_id ORDER BY part.id\n"
 const sqlListPickies = "-- name: ListPickies :many\nSELECT id, a_picky, picky_or_nil, an_int64 FROM thing ORDER BY id\n"
 const sqlListPickyOrNil = "-- name: ListPickyOrNil :many\nSELECT picky_or_nil FROM thing ORDER BY id\n"
@@ -1909,7 +1980,7 @@ const sqlListSmallOrNil = "-- name: ListSmallOrNil :many\nSELECT small_or_nil FR
 const sqlListSomeBytes = "-- name: ListSomeBytes :many\nSELECT some_bytes FROM thing ORDER BY id\n"
 const sqlListStringOrNil = "-- name: ListStringOrNil :many\nSELECT string_or_nil FROM thing ORDER BY id\n"
 const sqlListTextOrNil = "-- name: ListTextOrNil :many\nSELECT text_or_nil FROM thing ORDER BY id\n"
-const sqlListThings = "-- name: ListThings :many\nSELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil FROM thing ORDER BY id\n"
+const sqlListThings = "-- name: ListThings :many\nSELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil, a_moment, moment_or_nil FROM thing ORDER BY id\n"
 const sqlListTimeOrNil = "-- name: ListTimeOrNil :many\nSELECT time_or_nil FROM thing ORDER BY id\n"
 const sqlNotePart = "-- name: NotePart :exec\nUPDATE part SET note = ? WHERE name = ?\n"
 const sqlNoteParts = "-- name: NoteParts :many\nUPDATE part SET note = ? WHERE id >= ? RETURNING id, note\n"
@@ -1923,6 +1994,7 @@ const sqlSetAFloat32 = "-- name: SetAFloat32 :execrows\nUPDATE thing SET a_float
 const sqlSetAFloat64 = "-- name: SetAFloat64 :execrows\nUPDATE thing SET a_float64 = ? WHERE id = ?\n"
 const sqlSetAHalf = "-- name: SetAHalf :execrows\nUPDATE thing SET a_half = ? WHERE id = ?\n"
 const sqlSetALoose = "-- name: SetALoose :execrows\nUPDATE thing SET a_loose = ? WHERE id = ?\n"
+const sqlSetAMoment = "-- name: SetAMoment :execrows\nUPDATE thing SET a_moment = ? WHERE id = ?\n"
 const sqlSetANear = "-- name: SetANear :execrows\nUPDATE thing SET a_near = ? WHERE id = ?\n"
 const sqlSetANullAny = "-- name: SetANullAny :execrows\nUPDATE thing SET a_null_any = ? WHERE id = ?\n"
 const sqlSetANullInt = "-- name: SetANullInt :execrows\nUPDATE thing SET a_null_int = ? WHERE id = ?\n"
@@ -1950,6 +2022,7 @@ const sqlSetFloatOrNil = "-- name: SetFloatOrNil :execrows\nUPDATE thing SET flo
 const sqlSetHalfOrNil = "-- name: SetHalfOrNil :execrows\nUPDATE thing SET half_or_nil = ? WHERE id = ?\n"
 const sqlSetIntOrNil = "-- name: SetIntOrNil :execrows\nUPDATE thing SET int_or_nil = ? WHERE id = ?\n"
 const sqlSetLooseOrNil = "-- name: SetLooseOrNil :execrows\nUPDATE thing SET loose_or_nil = ? WHERE id = ?\n"
+const sqlSetMomentOrNil = "-- name: SetMomentOrNil :execrows\nUPDATE thing SET moment_or_nil = ? WHERE id = ?\n"
 const sqlSetPickyOrNil = "-- name: SetPickyOrNil :execrows\nUPDATE thing SET picky_or_nil = ? WHERE id = ?\n"
 const sqlSetRawOrNil = "-- name: SetRawOrNil :execrows\nUPDATE thing SET raw_or_nil = ? WHERE id = ?\n"
 const sqlSetSmallOrNil = "-- name: SetSmallOrNil :execrows\nUPDATE thing SET small_or_nil = ? WHERE id = ?\n"

@@ -69,6 +69,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.getALooseStmt, err = db.PrepareContext(ctx, GetALoose); err != nil {
 		return nil, fmt.Errorf("error preparing query GetALoose: %w", err)
 	}
+	if q.getAMomentStmt, err = db.PrepareContext(ctx, GetAMoment); err != nil {
+		return nil, fmt.Errorf("error preparing query GetAMoment: %w", err)
+	}
 	if q.getANearStmt, err = db.PrepareContext(ctx, GetANear); err != nil {
 		return nil, fmt.Errorf("error preparing query GetANear: %w", err)
 	}
@@ -150,6 +153,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.getLooseOrNilStmt, err = db.PrepareContext(ctx, GetLooseOrNil); err != nil {
 		return nil, fmt.Errorf("error preparing query GetLooseOrNil: %w", err)
 	}
+	if q.getMomentOrNilStmt, err = db.PrepareContext(ctx, GetMomentOrNil); err != nil {
+		return nil, fmt.Errorf("error preparing query GetMomentOrNil: %w", err)
+	}
 	if q.getPickyOrNilStmt, err = db.PrepareContext(ctx, GetPickyOrNil); err != nil {
 		return nil, fmt.Errorf("error preparing query GetPickyOrNil: %w", err)
 	}
@@ -200,6 +206,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.listALooseStmt, err = db.PrepareContext(ctx, ListALoose); err != nil {
 		return nil, fmt.Errorf("error preparing query ListALoose: %w", err)
+	}
+	if q.listAMomentStmt, err = db.PrepareContext(ctx, ListAMoment); err != nil {
+		return nil, fmt.Errorf("error preparing query ListAMoment: %w", err)
 	}
 	if q.listANearStmt, err = db.PrepareContext(ctx, ListANear); err != nil {
 		return nil, fmt.Errorf("error preparing query ListANear: %w", err)
@@ -285,6 +294,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.listLooseOrNilStmt, err = db.PrepareContext(ctx, ListLooseOrNil); err != nil {
 		return nil, fmt.Errorf("error preparing query ListLooseOrNil: %w", err)
 	}
+	if q.listMomentOrNilStmt, err = db.PrepareContext(ctx, ListMomentOrNil); err != nil {
+		return nil, fmt.Errorf("error preparing query ListMomentOrNil: %w", err)
+	}
 	if q.listPartsStmt, err = db.PrepareContext(ctx, ListParts); err != nil {
 		return nil, fmt.Errorf("error preparing query ListParts: %w", err)
 	}
@@ -350,6 +362,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.setALooseStmt, err = db.PrepareContext(ctx, SetALoose); err != nil {
 		return nil, fmt.Errorf("error preparing query SetALoose: %w", err)
+	}
+	if q.setAMomentStmt, err = db.PrepareContext(ctx, SetAMoment); err != nil {
+		return nil, fmt.Errorf("error preparing query SetAMoment: %w", err)
 	}
 	if q.setANearStmt, err = db.PrepareContext(ctx, SetANear); err != nil {
 		return nil, fmt.Errorf("error preparing query SetANear: %w", err)
@@ -431,6 +446,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.setLooseOrNilStmt, err = db.PrepareContext(ctx, SetLooseOrNil); err != nil {
 		return nil, fmt.Errorf("error preparing query SetLooseOrNil: %w", err)
+	}
+	if q.setMomentOrNilStmt, err = db.PrepareContext(ctx, SetMomentOrNil); err != nil {
+		return nil, fmt.Errorf("error preparing query SetMomentOrNil: %w", err)
 	}
 	if q.setPickyOrNilStmt, err = db.PrepareContext(ctx, SetPickyOrNil); err != nil {
 		return nil, fmt.Errorf("error preparing query SetPickyOrNil: %w", err)
@@ -531,6 +549,11 @@ func (q *Queries) Close() error {
 	if q.getALooseStmt != nil {
 		if cerr := q.getALooseStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing getALooseStmt: %w", cerr)
+		}
+	}
+	if q.getAMomentStmt != nil {
+		if cerr := q.getAMomentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing getAMomentStmt: %w", cerr)
 		}
 	}
 	if q.getANearStmt != nil {
@@ -668,6 +691,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing getLooseOrNilStmt: %w", cerr)
 		}
 	}
+	if q.getMomentOrNilStmt != nil {
+		if cerr := q.getMomentOrNilStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing getMomentOrNilStmt: %w", cerr)
+		}
+	}
 	if q.getPickyOrNilStmt != nil {
 		if cerr := q.getPickyOrNilStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing getPickyOrNilStmt: %w", cerr)
@@ -751,6 +779,11 @@ func (q *Queries) Close() error {
 	if q.listALooseStmt != nil {
 		if cerr := q.listALooseStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing listALooseStmt: %w", cerr)
+		}
+	}
+	if q.listAMomentStmt != nil {
+		if cerr := q.listAMomentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing listAMomentStmt: %w", cerr)
 		}
 	}
 	if q.listANearStmt != nil {
@@ -893,6 +926,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing listLooseOrNilStmt: %w", cerr)
 		}
 	}
+	if q.listMomentOrNilStmt != nil {
+		if cerr := q.listMomentOrNilStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing listMomentOrNilStmt: %w", cerr)
+		}
+	}
 	if q.listPartsStmt != nil {
 		if cerr := q.listPartsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing listPartsStmt: %w", cerr)
@@ -1001,6 +1039,11 @@ func (q *Queries) Close() error {
 	if q.setALooseStmt != nil {
 		if cerr := q.setALooseStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setALooseStmt: %w", cerr)
+		}
+	}
+	if q.setAMomentStmt != nil {
+		if cerr := q.setAMomentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setAMomentStmt: %w", cerr)
 		}
 	}
 	if q.setANearStmt != nil {
@@ -1138,6 +1181,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing setLooseOrNilStmt: %w", cerr)
 		}
 	}
+	if q.setMomentOrNilStmt != nil {
+		if cerr := q.setMomentOrNilStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setMomentOrNilStmt: %w", cerr)
+		}
+	}
 	if q.setPickyOrNilStmt != nil {
 		if cerr := q.setPickyOrNilStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setPickyOrNilStmt: %w", cerr)
@@ -1227,6 +1275,7 @@ type Queries struct {
 	getAFloat64Stmt     *sql.Stmt
 	getAHalfStmt        *sql.Stmt
 	getALooseStmt       *sql.Stmt
+	getAMomentStmt      *sql.Stmt
 	getANearStmt        *sql.Stmt
 	getANullAnyStmt     *sql.Stmt
 	getANullIntStmt     *sql.Stmt
@@ -1254,6 +1303,7 @@ type Queries struct {
 	getHalfOrNilStmt    *sql.Stmt
 	getIntOrNilStmt     *sql.Stmt
 	getLooseOrNilStmt   *sql.Stmt
+	getMomentOrNilStmt  *sql.Stmt
 	getPickyOrNilStmt   *sql.Stmt
 	getRawOrNilStmt     *sql.Stmt
 	getSmallOrNilStmt   *sql.Stmt
@@ -1271,6 +1321,7 @@ type Queries struct {
 	listAFloat64Stmt    *sql.Stmt
 	listAHalfStmt       *sql.Stmt
 	listALooseStmt      *sql.Stmt
+	listAMomentStmt     *sql.Stmt
 	listANearStmt       *sql.Stmt
 	listANullAnyStmt    *sql.Stmt
 	listANullIntStmt    *sql.Stmt
@@ -1299,6 +1350,7 @@ type Queries struct {
 	listInStmt          *sql.Stmt
 	listIntOrNilStmt    *sql.Stmt
 	listLooseOrNilStmt  *sql.Stmt
+	listMomentOrNilStmt *sql.Stmt
 	listPartsStmt       *sql.Stmt
 	listPickiesStmt     *sql.Stmt
 	listPickyOrNilStmt  *sql.Stmt
@@ -1321,6 +1373,7 @@ type Queries struct {
 	setAFloat64Stmt     *sql.Stmt
 	setAHalfStmt        *sql.Stmt
 	setALooseStmt       *sql.Stmt
+	setAMomentStmt      *sql.Stmt
 	setANearStmt        *sql.Stmt
 	setANullAnyStmt     *sql.Stmt
 	setANullIntStmt     *sql.Stmt
@@ -1348,6 +1401,7 @@ type Queries struct {
 	setHalfOrNilStmt    *sql.Stmt
 	setIntOrNilStmt     *sql.Stmt
 	setLooseOrNilStmt   *sql.Stmt
+	setMomentOrNilStmt  *sql.Stmt
 	setPickyOrNilStmt   *sql.Stmt
 	setRawOrNilStmt     *sql.Stmt
 	setSmallOrNilStmt   *sql.Stmt
@@ -1376,6 +1430,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		getAFloat64Stmt:     q.getAFloat64Stmt,
 		getAHalfStmt:        q.getAHalfStmt,
 		getALooseStmt:       q.getALooseStmt,
+		getAMomentStmt:      q.getAMomentStmt,
 		getANearStmt:        q.getANearStmt,
 		getANullAnyStmt:     q.getANullAnyStmt,
 		getANullIntStmt:     q.getANullIntStmt,
@@ -1403,6 +1458,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		getHalfOrNilStmt:    q.getHalfOrNilStmt,
 		getIntOrNilStmt:     q.getIntOrNilStmt,
 		getLooseOrNilStmt:   q.getLooseOrNilStmt,
+		getMomentOrNilStmt:  q.getMomentOrNilStmt,
 		getPickyOrNilStmt:   q.getPickyOrNilStmt,
 		getRawOrNilStmt:     q.getRawOrNilStmt,
 		getSmallOrNilStmt:   q.getSmallOrNilStmt,
@@ -1420,6 +1476,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		listAFloat64Stmt:    q.listAFloat64Stmt,
 		listAHalfStmt:       q.listAHalfStmt,
 		listALooseStmt:      q.listALooseStmt,
+		listAMomentStmt:     q.listAMomentStmt,
 		listANearStmt:       q.listANearStmt,
 		listANullAnyStmt:    q.listANullAnyStmt,
 		listANullIntStmt:    q.listANullIntStmt,
@@ -1448,6 +1505,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		listInStmt:          q.listInStmt,
 		listIntOrNilStmt:    q.listIntOrNilStmt,
 		listLooseOrNilStmt:  q.listLooseOrNilStmt,
+		listMomentOrNilStmt: q.listMomentOrNilStmt,
 		listPartsStmt:       q.listPartsStmt,
 		listPickiesStmt:     q.listPickiesStmt,
 		listPickyOrNilStmt:  q.listPickyOrNilStmt,
@@ -1470,6 +1528,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setAFloat64Stmt:     q.setAFloat64Stmt,
 		setAHalfStmt:        q.setAHalfStmt,
 		setALooseStmt:       q.setALooseStmt,
+		setAMomentStmt:      q.setAMomentStmt,
 		setANearStmt:        q.setANearStmt,
 		setANullAnyStmt:     q.setANullAnyStmt,
 		setANullIntStmt:     q.setANullIntStmt,
@@ -1497,6 +1556,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setHalfOrNilStmt:    q.setHalfOrNilStmt,
 		setIntOrNilStmt:     q.setIntOrNilStmt,
 		setLooseOrNilStmt:   q.setLooseOrNilStmt,
+		setMomentOrNilStmt:  q.setMomentOrNilStmt,
 		setPickyOrNilStmt:   q.setPickyOrNilStmt,
 		setRawOrNilStmt:     q.setRawOrNilStmt,
 		setSmallOrNilStmt:   q.setSmallOrNilStmt,

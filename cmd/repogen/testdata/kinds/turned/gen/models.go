@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/types"
+	"github.com/sqlane/sqlane/column"
 )
 
 type Part struct {
@@ -64,4 +65,6 @@ type Thing struct {
 	RawOrNil    *json.RawMessage `db:"raw_or_nil" json:"raw_or_nil"`
 	ATime       time.Time        `db:"a_time" json:"a_time"`
 	TimeOrNil   *time.Time       `db:"time_or_nil" json:"time_or_nil"`
+	AMoment     column.Time      `db:"a_moment" json:"a_moment"`
+	MomentOrNil *column.Time     `db:"moment_or_nil" json:"moment_or_nil"`
 }

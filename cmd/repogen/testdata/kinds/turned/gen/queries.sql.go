@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/cmd/repogen/testdata/kinds/types"
+	"github.com/sqlane/sqlane/column"
 )
 
 const AddPart = `-- name: AddPart :execlastid
@@ -339,6 +340,24 @@ func (q *Queries) GetALoose(ctx context.Context, arg *GetALooseParams) (types.Lo
 		err = fmt.Errorf("query GetALoose: %w", err)
 	}
 	return a_loose, err
+}
+
+const GetAMoment = `-- name: GetAMoment :one
+SELECT a_moment FROM thing WHERE id = ?
+`
+
+type GetAMomentParams struct {
+	ID int64 `db:"id" json:"id"`
+}
+
+func (q *Queries) GetAMoment(ctx context.Context, arg *GetAMomentParams) (column.Time, error) {
+	row := q.queryRow(ctx, q.getAMomentStmt, GetAMoment, arg.ID)
+	var a_moment column.Time
+	err := row.Scan(&a_moment)
+	if err != nil {
+		err = fmt.Errorf("query GetAMoment: %w", err)
+	}
+	return a_moment, err
 }
 
 const GetANear = `-- name: GetANear :one
@@ -827,6 +846,24 @@ func (q *Queries) GetLooseOrNil(ctx context.Context, arg *GetLooseOrNilParams) (
 	return loose_or_nil, err
 }
 
+const GetMomentOrNil = `-- name: GetMomentOrNil :one
+SELECT moment_or_nil FROM thing WHERE id = ?
+`
+
+type GetMomentOrNilParams struct {
+	ID int64 `db:"id" json:"id"`
+}
+
+func (q *Queries) GetMomentOrNil(ctx context.Context, arg *GetMomentOrNilParams) (*column.Time, error) {
+	row := q.queryRow(ctx, q.getMomentOrNilStmt, GetMomentOrNil, arg.ID)
+	var moment_or_nil *column.Time
+	err := row.Scan(&moment_or_nil)
+	if err != nil {
+		err = fmt.Errorf("query GetMomentOrNil: %w", err)
+	}
+	return moment_or_nil, err
+}
+
 const GetPickyOrNil = `-- name: GetPickyOrNil :one
 SELECT picky_or_nil FROM thing WHERE id = ?
 `
@@ -936,7 +973,7 @@ func (q *Queries) GetTextOrNil(ctx context.Context, arg *GetTextOrNilParams) (*t
 }
 
 const GetThing = `-- name: GetThing :one
-SELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil FROM thing WHERE id = ?
+SELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil, a_moment, moment_or_nil FROM thing WHERE id = ?
 `
 
 type GetThingParams struct {
@@ -991,6 +1028,8 @@ func (q *Queries) GetThing(ctx context.Context, arg *GetThingParams) (*Thing, er
 		&i.RawOrNil,
 		&i.ATime,
 		&i.TimeOrNil,
+		&i.AMoment,
+		&i.MomentOrNil,
 	)
 	if err != nil {
 		err = fmt.Errorf("query GetThing: %w", err)
@@ -1255,6 +1294,33 @@ func (q *Queries) ListALoose(ctx context.Context) ([]types.Loose, error) {
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("query ListALoose: %w", err)
+	}
+	return items, nil
+}
+
+const ListAMoment = `-- name: ListAMoment :many
+SELECT a_moment FROM thing ORDER BY id
+`
+
+func (q *Queries) ListAMoment(ctx context.Context) ([]column.Time, error) {
+	rows, err := q.query(ctx, q.listAMomentStmt, ListAMoment)
+	if err != nil {
+		return nil, fmt.Errorf("query ListAMoment: %w", err)
+	}
+	defer rows.Close()
+	items := []column.Time{}
+	for rows.Next() {
+		var a_moment column.Time
+		if err := rows.Scan(&a_moment); err != nil {
+			return nil, fmt.Errorf("query ListAMoment: %w", err)
+		}
+		items = append(items, a_moment)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, fmt.Errorf("query ListAMoment: %w", err)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("query ListAMoment: %w", err)
 	}
 	return items, nil
 }
@@ -2031,6 +2097,33 @@ func (q *Queries) ListLooseOrNil(ctx context.Context) ([]*types.Loose, error) {
 	return items, nil
 }
 
+const ListMomentOrNil = `-- name: ListMomentOrNil :many
+SELECT moment_or_nil FROM thing ORDER BY id
+`
+
+func (q *Queries) ListMomentOrNil(ctx context.Context) ([]*column.Time, error) {
+	rows, err := q.query(ctx, q.listMomentOrNilStmt, ListMomentOrNil)
+	if err != nil {
+		return nil, fmt.Errorf("query ListMomentOrNil: %w", err)
+	}
+	defer rows.Close()
+	items := []*column.Time{}
+	for rows.Next() {
+		var moment_or_nil *column.Time
+		if err := rows.Scan(&moment_or_nil); err != nil {
+			return nil, fmt.Errorf("query ListMomentOrNil: %w", err)
+		}
+		items = append(items, moment_or_nil)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, fmt.Errorf("query ListMomentOrNil: %w", err)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("query ListMomentOrNil: %w", err)
+	}
+	return items, nil
+}
+
 const ListParts = `-- name: ListParts :many
 SELECT part.id, part.thing_id, part.name, part.note, thing.an_int64, thing.a_text FROM part JOIN thing ON thing.id = part.thing_id ORDER BY part.id
 `
@@ -2273,7 +2366,7 @@ func (q *Queries) ListTextOrNil(ctx context.Context) ([]*types.Text, error) {
 }
 
 const ListThings = `-- name: ListThings :many
-SELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil FROM thing ORDER BY id
+SELECT id, an_int, an_int8, an_int64, a_uint16, a_uint64, a_uint, a_float32, a_float64, a_bool, a_string, a_blob, anything, a_text, a_number, a_small, a_tall, a_half, a_whole, a_flag, some_bytes, a_near, a_picky, a_loose, a_far, a_duration, a_raw, a_null_string, a_null_int, a_null_any, int_or_nil, string_or_nil, float_or_nil, bool_or_nil, text_or_nil, small_or_nil, picky_or_nil, loose_or_nil, far_or_nil, half_or_nil, flag_or_nil, raw_or_nil, a_time, time_or_nil, a_moment, moment_or_nil FROM thing ORDER BY id
 `
 
 func (q *Queries) ListThings(ctx context.Context) ([]*Thing, error) {
@@ -2330,6 +2423,8 @@ func (q *Queries) ListThings(ctx context.Context) ([]*Thing, error) {
 			&i.RawOrNil,
 			&i.ATime,
 			&i.TimeOrNil,
+			&i.AMoment,
+			&i.MomentOrNil,
 		); err != nil {
 			return nil, fmt.Errorf("query ListThings: %w", err)
 		}
@@ -2599,6 +2694,23 @@ func (q *Queries) SetALoose(ctx context.Context, arg *SetALooseParams) (int64, e
 	result, err := q.exec(ctx, q.setALooseStmt, SetALoose, arg.ALoose, arg.ID)
 	if err != nil {
 		return 0, fmt.Errorf("query SetALoose: %w", err)
+	}
+	return result.RowsAffected()
+}
+
+const SetAMoment = `-- name: SetAMoment :execrows
+UPDATE thing SET a_moment = ? WHERE id = ?
+`
+
+type SetAMomentParams struct {
+	AMoment column.Time `db:"a_moment" json:"a_moment"`
+	ID      int64       `db:"id" json:"id"`
+}
+
+func (q *Queries) SetAMoment(ctx context.Context, arg *SetAMomentParams) (int64, error) {
+	result, err := q.exec(ctx, q.setAMomentStmt, SetAMoment, arg.AMoment, arg.ID)
+	if err != nil {
+		return 0, fmt.Errorf("query SetAMoment: %w", err)
 	}
 	return result.RowsAffected()
 }
@@ -3058,6 +3170,23 @@ func (q *Queries) SetLooseOrNil(ctx context.Context, arg *SetLooseOrNilParams) (
 	result, err := q.exec(ctx, q.setLooseOrNilStmt, SetLooseOrNil, arg.LooseOrNil, arg.ID)
 	if err != nil {
 		return 0, fmt.Errorf("query SetLooseOrNil: %w", err)
+	}
+	return result.RowsAffected()
+}
+
+const SetMomentOrNil = `-- name: SetMomentOrNil :execrows
+UPDATE thing SET moment_or_nil = ? WHERE id = ?
+`
+
+type SetMomentOrNilParams struct {
+	MomentOrNil *column.Time `db:"moment_or_nil" json:"moment_or_nil"`
+	ID          int64        `db:"id" json:"id"`
+}
+
+func (q *Queries) SetMomentOrNil(ctx context.Context, arg *SetMomentOrNilParams) (int64, error) {
+	result, err := q.exec(ctx, q.setMomentOrNilStmt, SetMomentOrNil, arg.MomentOrNil, arg.ID)
+	if err != nil {
+		return 0, fmt.Errorf("query SetMomentOrNil: %w", err)
 	}
 	return result.RowsAffected()
 }
