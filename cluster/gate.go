@@ -38,7 +38,7 @@ type gate struct {
 	mu     sync.Mutex
 	closed bool           // no goroutine is started any more
 	work   sync.WaitGroup // the goroutines
-	// The changes of members that others have been asked for.
+	// Those of them that have asked for a change of the members.
 	changes sync.WaitGroup
 }
 
@@ -61,6 +61,20 @@ func (g *gate) run(fn func()) bool {
 	defer g.mu.Unlock()
 	if !g.closed {
 		g.work.Go(fn)
+	}
+	return !g.closed
+}
+
+// runChange is run for what end gives a while.
+func (g *gate) runChange(fn func()) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.changes.Add(1)
+		g.work.Go(func() {
+			defer g.changes.Done()
+			fn()
+		})
 	}
 	return !g.closed
 }
