@@ -143,7 +143,7 @@ func startsGoroutine(body *ast.BlockStmt) (starts bool) {
 }
 
 // product is what a program is linked with, and what its tests are.
-var product = []string{"pool", "pool/debug", "native", "dberr", "migrate", "pooltest", "repo", "internal/arguments", "internal/bridge", "internal/lane", "internal/plans", "internal/request", "internal/scan", "internal/sqlite", "internal/tap", "internal/watch", "internal/wire"}
+var product = []string{"pool", "pool/debug", "native", "dberr", "dqlite", "migrate", "pooltest", "repo", "internal/arguments", "internal/bridge", "internal/lane", "internal/plans", "internal/request", "internal/scan", "internal/sqlite", "internal/tap", "internal/watch", "internal/wire"}
 
 var codeSpan = regexp.MustCompile("`([^`\n]+)`")
 

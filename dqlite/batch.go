@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/internal/lane"
+	"github.com/sqlane/sqlane/internal/sqlite"
 	"github.com/sqlane/sqlane/pool"
 	lib "modernc.org/sqlite/lib"
 )
@@ -41,6 +42,7 @@ type member struct {
 	fn     func(context.Context, pool.StoreTx) error
 	single func(context.Context, *conn) error // If there is one, it is instead of fn, and others may run it.
 	st     *statement                         // the single one's
+	lone   bool                               // It is one statement that needs no transaction around it.
 	alone  bool                               // It shares a transaction with nobody.
 	handed *batch                             // Its transaction was handed to the member together with the lane.
 	err    error                              // It is what became of the statement that another one ran.
@@ -103,6 +105,10 @@ func (s *Store) takePart(ctx context.Context, m *member) error {
 	case outcome == lane.Handed:
 		return m.handed.turn(m)
 	}
+	if m.lone && s.write.Queued() == 0 {
+		defer s.write.Unlock(lane.Exclusive)
+		return s.runLone(ctx, m)
+	}
 	c, err := s.beginWriting(ctx, "batch")
 	if err != nil {
 		s.write.Unlock(lane.Exclusive)
@@ -110,6 +116,42 @@ func (s *Store) takePart(ctx context.Context, m *member) error {
 	}
 	b := &batch{tx: &tx{store: s, conn: c, level: pool.Immediate}, began: time.Now(), done: make(chan struct{})}
 	return b.turn(m)
+}
+
+// runLone runs a statement behind which nobody waits, which is a transaction of its own: a
+// third of the messages that BEGIN and COMMIT would make of it. The end of the context does
+// not stop it, as it stops no commit.
+func (s *Store) runLone(ctx context.Context, m *member) error {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	for patience := s.patience(); ; {
+		c, err := s.writing(ctx, "batch")
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		err = m.single(bounded, c)
+		c.mu.Unlock()
+		s.keepWriter(c)
+		switch {
+		case err == nil:
+			s.counts.committed.Add(1)
+			s.counts.batches.Add(1)
+			s.counts.batchMembers.Add(1)
+			s.news.tell()
+			return nil
+		case (isRefused(err) || isBusy(err)) && patience.again(ctx, err):
+			continue
+		case isRefused(err):
+			return s.began(ctx, "batch", err)
+		case isDoubtful(err):
+			c.close()
+			s.writer = nil
+			s.counts.unknown.Add(1)
+			return s.fail("commit", ErrCommitUnknown, err)
+		}
+		return s.meaning("batch", err)
+	}
 }
 
 // turn is one member's: do its work, see to it that somebody carries on, and wait.
@@ -212,9 +254,14 @@ func (b *batch) runSingle(ctx context.Context, m *member) error {
 	if m.st.marks {
 		c.marked = true
 	}
-	err := m.single(ctx, c)
-	if err == nil {
-		return nil
+	var err error
+	for patience := t.store.patience(); ; {
+		if err = m.single(ctx, c); err == nil {
+			return nil
+		}
+		if !isBusy(err) || !patience.again(ctx, err) {
+			break
+		}
 	}
 	if c.broken() || isGone(err) {
 		t.lost = err
@@ -234,7 +281,7 @@ func (b *batch) runSingle(ctx context.Context, m *member) error {
 // undidItself reports that SQLite has undone a statement that failed, and nothing else. The
 // caller holds conn.mu.
 func (b *batch) undidItself(ctx context.Context, m *member, err error) bool {
-	if primary(err) != lib.SQLITE_CONSTRAINT || hasWord(m.st.text, "FAIL", "ROLLBACK") {
+	if primary(err) != lib.SQLITE_CONSTRAINT || sqlite.HasWord(m.st.text, "FAIL", "ROLLBACK") {
 		return false
 	}
 	// A constraint or a trigger of the schema may say so too.

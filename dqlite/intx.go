@@ -159,16 +159,12 @@ func (s *Store) beginWriting(ctx context.Context, op string) (*conn, error) {
 	limited, cancel := s.limited(ctx)
 	defer cancel()
 	for patience := s.patience(); ; {
-		if c := s.writer; c == nil || c.broken() {
-			fresh, err := s.connect(ctx, op)
-			if err != nil {
-				return nil, err
-			}
-			s.writer = fresh
+		c, err := s.writing(ctx, op)
+		if err != nil {
+			return nil, err
 		}
-		c := s.writer
 		c.mu.Lock()
-		_, err := c.exec(limited, "BEGIN IMMEDIATE", nil)
+		_, err = c.exec(limited, "BEGIN IMMEDIATE", nil)
 		c.mu.Unlock()
 		if err == nil {
 			return c, nil
@@ -178,6 +174,18 @@ func (s *Store) beginWriting(ctx context.Context, op string) (*conn, error) {
 			return nil, s.began(ctx, op, err)
 		}
 	}
+}
+
+// writing is the connection that writes, for whoever has the write lane.
+func (s *Store) writing(ctx context.Context, op string) (*conn, error) {
+	if s.writer == nil || s.writer.broken() {
+		fresh, err := s.connect(ctx, op)
+		if err != nil {
+			return nil, err
+		}
+		s.writer = fresh
+	}
+	return s.writer, nil
 }
 
 // began is why a transaction could not begin.
@@ -243,7 +251,6 @@ func (t *tx) commit() error {
 	patience := s.patience()
 	for {
 		_, err := t.conn.exec(bounded, "COMMIT", nil)
-		var refused *wire.Failure
 		switch {
 		case err == nil:
 			s.counts.committed.Add(1)
@@ -260,7 +267,7 @@ func (t *tx) commit() error {
 			return s.fail("commit", pool.ErrTxLost, err)
 		case isBusy(err) && patience.again(bounded, err):
 			continue
-		case errors.As(err, &refused) && isHarmless(refused):
+		case !isDoubtful(err):
 			t.undo(bounded)
 			return s.meaning("commit", err)
 		}
@@ -270,11 +277,12 @@ func (t *tx) commit() error {
 	}
 }
 
-// isHarmless reports a refusal of SQLite's own, after which the transaction is as it was.
-func isHarmless(f *wire.Failure) bool {
-	switch f.Code & 0xff {
-	case lib.SQLITE_CONSTRAINT, lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_ERROR:
-		return true
+// isDoubtful reports that nobody knows whether a commit took place that failed so: SQLite
+// has not said that it refuses, nor a node that it is no leader.
+func isDoubtful(err error) bool {
+	switch primary(err) {
+	case lib.SQLITE_CONSTRAINT, lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_ERROR, lib.SQLITE_READONLY, lib.SQLITE_MISMATCH, lib.SQLITE_TOOBIG, lib.SQLITE_RANGE:
+		return false
 	}
-	return false
+	return errors.As(err, new(*wire.Failure)) || errors.As(err, new(*wire.Lost))
 }

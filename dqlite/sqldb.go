@@ -179,7 +179,7 @@ func (c *session) QueryContext(ctx context.Context, query string, args []driver.
 			return err
 		}
 		out = got
-		if c.slot && !c.inTx { // the lane is given back when this returns
+		if returns(text, sqlite.FirstWord(text)) || c.slot && !c.inTx { // it may be committed when this returns
 			return got.readAhead()
 		}
 		return nil
@@ -196,12 +196,16 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 	}
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
-	writes, words := false, []string{}
+	writes, inside, words := false, false, []string{}
 	for _, one := range sqlite.Split(query) {
 		word := sqlite.FirstWord(one)
 		words = append(words, word)
 		writes = writes || !reads(one, word)
-		c.conn.marked = c.conn.marked || word == "PRAGMA" && !reads(one, word) || word == "ATTACH" || word == "DETACH" || word == "CREATE" && hasWord(one, "TEMP", "TEMPORARY")
+		inside = inside || returns(one, word)
+		if word == "ATTACH" || word == "DETACH" {
+			return c.store.fail("query", errors.ErrUnsupported, saying("%s: a cluster's database stands alone", word))
+		}
+		c.conn.marked = c.conn.marked || word == "PRAGMA" && !reads(one, word) || word == "CREATE" && sqlite.HasWord(one, "TEMP", "TEMPORARY")
 	}
 	if len(words) != 1 {
 		words = []string{""}
@@ -211,10 +215,13 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 		return c.begin(ctx)
 	case (word == "COMMIT" || word == "END") && c.inTx:
 		return c.commit()
-	case word == "ROLLBACK" && c.inTx && !hasWord(query, "TO"):
+	case word == "ROLLBACK" && c.inTx && !sqlite.HasWord(query, "TO"):
 		return c.rollback()
 	case c.inTx || !writes || word == "PRAGMA":
 		return c.store.meaning("query", c.patiently(ctx, func() error { return do(query, values) }))
+	}
+	if inside {
+		return c.inTransaction(ctx, func() error { return do(query, values) })
 	}
 	if err := c.takeSlot(ctx); err != nil {
 		return err
@@ -230,6 +237,17 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 		return c.store.fail("commit", ErrCommitUnknown, err)
 	}
 	return c.store.meaning("query", err)
+}
+
+// inTransaction does it in a transaction.
+func (c *session) inTransaction(ctx context.Context, do func() error) error {
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return errors.Join(c.store.meaning("query", err), c.rollback())
+	}
+	return c.commit()
 }
 
 func (c *session) patiently(ctx context.Context, do func() error) error {

@@ -2,7 +2,8 @@ package dqlite
 
 import (
 	"database/sql/driver"
-	"slices"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/sqlane/sqlane/internal/arguments"
@@ -16,6 +17,7 @@ type statement struct {
 	args  []driver.Value
 	reads bool // It certainly writes nothing, as far as its text tells.
 	rows  bool // It returns rows, as far as its text tells, which dqlite must know before.
+	alone bool // It is one, not several.
 	marks bool // It changes the connection, which nobody else gets then.
 }
 
@@ -28,19 +30,26 @@ func (s *Store) newStatement(text string, args []any) (*statement, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n := sqlite.Parameters(text); n != len(values) { // dqlite would take NULL for those that are missing
+		return nil, sqlite.ArgumentsError(fmt.Sprintf("%d arguments for a statement that takes %d", len(values), n))
+	}
 	st := &statement{text: text, args: values, reads: true}
-	for _, one := range sqlite.Split(text) {
+	all := sqlite.Split(text)
+	st.alone = len(all) == 1
+	for _, one := range all {
 		word := sqlite.FirstWord(one)
 		switch word {
 		case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE":
 			return nil, s.fail("query", pool.ErrTxControl, saying("%s as text", word))
-		case "PRAGMA", "ATTACH", "DETACH":
+		case "ATTACH", "DETACH":
+			return nil, s.fail("query", errors.ErrUnsupported, saying("%s: a cluster's database stands alone", word))
+		case "PRAGMA":
 			st.marks = true
 		case "CREATE":
-			st.marks = st.marks || hasWord(one, "TEMP", "TEMPORARY")
+			st.marks = st.marks || sqlite.HasWord(one, "TEMP", "TEMPORARY")
 		}
 		st.reads = st.reads && reads(one, word)
-		st.rows = st.reads || hasWord(one, "RETURNING")
+		st.rows = st.reads || returns(one, word)
 	}
 	return st, nil
 }
@@ -54,16 +63,20 @@ func reads(one, word string) bool {
 	case "PRAGMA":
 		return !strings.Contains(one, "=")
 	case "WITH":
-		return !hasWord(one, "INSERT", "UPDATE", "DELETE", "REPLACE")
+		return !sqlite.HasWord(one, "INSERT", "UPDATE", "DELETE", "REPLACE")
 	}
 	return false
 }
 
-// hasWord reports whether one of the words stands in the text, quoted ones included.
-func hasWord(text string, words ...string) bool {
-	return slices.ContainsFunc(strings.FieldsFunc(strings.ToUpper(text), func(r rune) bool {
-		return r < 'A' || r > 'Z'
-	}), func(word string) bool { return slices.Contains(words, word) })
+// returns reports whether a statement that writes returns rows. In a transaction of its own
+// it would end the node: https://github.com/canonical/dqlite/blob/v1.11.1/src/gateway.c runs
+// it as a query, whose writing reaches no other node.
+func returns(one, word string) bool {
+	switch word {
+	case "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH":
+		return sqlite.HasWord(one, "RETURNING")
+	}
+	return false
 }
 
 // values are arguments as a node takes them.

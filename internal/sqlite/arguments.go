@@ -58,6 +58,23 @@ func paramsIn(sql string) (params []param) {
 	return params
 }
 
+// Parameters is how many arguments SQLite has a statement take: the greatest number of a
+// parameter, where one without a number has the one behind the greatest before it, and each
+// name counts once.
+func Parameters(sql string) (greatest int) {
+	var names []string
+	for _, q := range paramsIn(sql) {
+		switch {
+		case q.ordinal > 0:
+			greatest = max(greatest, q.ordinal)
+		case q.name == "" || !slices.Contains(names, q.name):
+			greatest++
+			names = append(names, q.name)
+		}
+	}
+	return greatest
+}
+
 // parameters are all those of a statement, and what they ask for: so many
 // arguments without a name, in order, and one of each name.
 type parameters struct {

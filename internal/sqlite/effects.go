@@ -143,7 +143,7 @@ func (c *Conn) Prepare(text, key string, refuse func(Effects) bool) (*Stmt, erro
 	writes := (lib.Xsqlite3_stmt_readonly(c.tls, pstmt) == 0 || e.writes) && !e.reads
 	e.writes, e.reads = false, false
 	s := &Stmt{conn: c, driver: prepared, pstmt: pstmt, Text: text, key: key, Writes: writes, Effects: e, Tables: c.tables, taken: true}
-	if FirstWord(text) == "VACUUM" && !hasWord(text, "INTO") {
+	if FirstWord(text) == "VACUUM" && !HasWord(text, "INTO") {
 		s.Tables.Schema = true // it asks nothing
 	}
 	s.describe()

@@ -116,15 +116,3 @@ func (s *Stmt) observe(run func() error) (Result, error) {
 	}
 	return res, nil
 }
-
-// hasWord reports that a word occurs in the statement.
-func hasWord(sql, word string) bool {
-	for i := 0; i < len(sql); {
-		kind, next := token(sql, i)
-		if kind == wordToken && strings.EqualFold(sql[i:next], word) {
-			return true
-		}
-		i = next
-	}
-	return false
-}

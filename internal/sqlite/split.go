@@ -188,3 +188,20 @@ func FirstWord(text string) string {
 	_, end := token(text, 0)
 	return strings.ToUpper(text[:end])
 }
+
+// HasWord reports that one of the words, in upper or lower case, occurs in SQL text, but
+// in no quotes and in no comment.
+func HasWord(sql string, words ...string) bool {
+	for i := 0; i < len(sql); {
+		kind, next := token(sql, i)
+		if kind == wordToken {
+			for _, word := range words {
+				if strings.EqualFold(sql[i:next], word) {
+					return true
+				}
+			}
+		}
+		i = next
+	}
+	return false
+}

@@ -82,7 +82,7 @@ func (s *Stmt) describe() {
 	}
 	s.parameters = newParameters(params)
 	s.change = changeOf(s.Text)
-	s.updates = s.change == insertion && hasWord(s.Text, "UPDATE")
+	s.updates = s.change == insertion && HasWord(s.Text, "UPDATE")
 	s.describeColumns()
 }
 

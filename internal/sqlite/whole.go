@@ -12,7 +12,7 @@ func (s *Stmt) Whole(ask func(text string) (string, error)) bool {
 	}
 	if s.whole == unasked {
 		s.whole = not
-		if !hasWord(s.Text, "FAIL") {
+		if !HasWord(s.Text, "FAIL") {
 			fails, err := ask(schemaFails)
 			if err != nil {
 				return false // the next one asks again

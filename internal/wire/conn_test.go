@@ -7,9 +7,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -59,7 +57,7 @@ func TestDialEndsWithItsContext(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
 	_, err = wire.Dial(ctx, func(context.Context, string) (net.Conn, error) {
-		time.AfterFunc(10*time.Millisecond, cancel)
+		cancel()
 		return here, nil
 	}, "node")
 	var lost *wire.Lost
@@ -104,13 +102,17 @@ func TestALostConnectionSaysSoWithoutSending(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-func TestAnErrorOfAnEarlierContextIsNotALaterCalls(t *testing.T) {
-	c := answering(t, step{whatever, nil})
+func TestTheEndOfAnEarlierContextIsNoLaterCalls(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(time.Millisecond, cancel)
+	c := connected(t, func(conn net.Conn) error {
+		defer cancel()
+		_, err := io.ReadFull(conn, make([]byte, 8+16))
+		return err
+	})
 	_, err := c.Leader(ctx)
-	require.Error(t, err) // its own or the node's end, whichever came first
+	require.ErrorIs(t, err, context.Canceled)
 	_, err = c.Leader(within(t))
+	require.ErrorIs(t, err, net.ErrClosed)
 	require.NotErrorIs(t, err, context.Canceled)
 }
 
@@ -140,31 +142,31 @@ func TestALengthThatIsAbsurdIsNotWaitedFor(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<24))
 }
 
-// counted counts the writes.
+// counted tells of each write that begins.
 type counted struct {
 	net.Conn
-	writes atomic.Int32
+	writes chan struct{}
 }
 
-func (c *counted) Write(b []byte) (int, error) {
-	c.writes.Add(1)
+func (c counted) Write(b []byte) (int, error) {
+	c.writes <- struct{}{}
 	return c.Conn.Write(b)
 }
 
 func TestARequestIsOneWrite(t *testing.T) {
 	here, there := net.Pipe()
-	conn := &counted{Conn: here}
+	conn := counted{here, make(chan struct{}, 9)}
 	c := connectedBy(t, conn, there, func(conn net.Conn) error {
 		return play(conn, []step{leaderStep, {whatever, message(6, 1, 1)}, {whatever, message(6, 1, 1)}, leaderStep})
 	})
-	require.EqualValues(t, 1, conn.writes.Load())
+	require.Len(t, conn.writes, 1)
 	usable(t, c)
-	require.EqualValues(t, 2, conn.writes.Load())
+	require.Len(t, conn.writes, 2)
 	for range 2 {
 		_, err := c.Exec(within(t), "INSERT INTO t VALUES ('"+strings.Repeat("x", 1<<20)+"')", nil)
 		require.NoError(t, err)
 	}
-	require.EqualValues(t, 4, conn.writes.Load())
+	require.Len(t, conn.writes, 4)
 	usable(t, c)
 }
 
@@ -237,16 +239,16 @@ func TestTheEndOfAContextEndsWhateverTheConnectionDoes(t *testing.T) {
 	half := func(b []byte) []byte { return b[:len(b)/2] }
 	points := map[string]struct {
 		call func(context.Context, *wire.Conn) error
-		node func(conn net.Conn) error // until the context ends
+		node func(conn net.Conn) error // until the context ends; nil for none but that the call writes
 		sent bool
 	}{
-		"nothing read":          {exec, func(net.Conn) error { return nil }, false},
+		"nothing read":          {exec, nil, false},
 		"some of it read":       {exec, func(c net.Conn) error { _, err := io.ReadFull(c, make([]byte, 3)); return err }, true},
 		"no answer":             {exec, func(c net.Conn) error { return answerWith(c, nil) }, true},
 		"some of the header":    {exec, func(c net.Conn) error { return answerWith(c, answer[:5]) }, true},
 		"no body":               {exec, func(c net.Conn) error { return answerWith(c, answer[:8]) }, true},
 		"some of the body":      {exec, func(c net.Conn) error { return answerWith(c, answer[:20]) }, true},
-		"query, nothing read":   {query, func(net.Conn) error { return nil }, false},
+		"query, nothing read":   {query, nil, false},
 		"query, no answer":      {query, func(c net.Conn) error { return answerWith(c, nil) }, true},
 		"query, half a part":    {query, func(c net.Conn) error { return answerWith(c, half(part)) }, true},
 		"between parts":         {rest, func(c net.Conn) error { return answerWith(c, part) }, true},
@@ -264,11 +266,15 @@ func TestTheEndOfAContextEndsWhateverTheConnectionDoes(t *testing.T) {
 			t.Run(way+"/"+name, func(t *testing.T) {
 				ctx, end, ended := begin(t)
 				over := make(chan struct{})
-				c := connected(t, func(conn net.Conn) error {
+				here, there := net.Pipe()
+				writes := make(chan struct{}, 9)
+				c := connectedBy(t, counted{here, writes}, there, func(conn net.Conn) error {
 					if _, err := io.ReadFull(conn, make([]byte, 8)); err != nil {
 						return err
 					}
-					if err := point.node(conn); err != nil {
+					if <-writes; point.node == nil {
+						<-writes
+					} else if err := point.node(conn); err != nil {
 						return err
 					}
 					end()
@@ -327,7 +333,7 @@ func TestAContextThatEndsJustAfterTheAnswerHarmsNothing(t *testing.T) {
 			c := connectedBy(t, conn, there, func(conn net.Conn) error {
 				return play(conn, []step{{whatever, message(6, 3, 4)}, leaderStep, {whatever, rowsOf(false, "a", 1)}, leaderStep})
 			})
-			ctx, end, ended := begin(t)
+			ctx, end, _ := begin(t)
 			conn.end = end
 			res, err := c.Exec(ctx, "INSERT INTO t VALUES (1)", nil)
 			require.NoError(t, err)
@@ -335,7 +341,7 @@ func TestAContextThatEndsJustAfterTheAnswerHarmsNothing(t *testing.T) {
 			require.EqualValues(t, 3, id)
 			usable(t, c)
 
-			ctx, end, ended = begin(t)
+			ctx, end, ended := begin(t)
 			conn.end = end
 			rows, err := c.Query(ctx, "SELECT 1", nil)
 			require.NoError(t, err)

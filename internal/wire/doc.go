@@ -18,17 +18,42 @@
 // A Conn, its statements and its rows are not safe for concurrent use: whoever calls
 // must be alone.
 //
-// What dqlite 1.11 does, and a caller has to know (its source is the reference:
-// https://github.com/canonical/dqlite/tree/v1.11.1/src):
+// # What dqlite 1.11 does
 //
-//   - A NULL in a column declared DATE, DATETIME or TIMESTAMP arrives like an empty
-//     text (src/query.c), and is NULL here: the empty text is the rarer one.
-//   - A NULL in a column declared BOOLEAN arrives as false, and nothing tells it
-//     from one.
+// A caller has to know this. All of it was seen on a node of 1.11.1, whose source says why:
+// https://github.com/canonical/dqlite/tree/v1.11.1/src
+//
+// What ends the process of the node, and of the next leader when it is tried again:
+//
+//   - A statement that writes and returns rows (RETURNING) outside of a transaction, by Query
+//     or by Exec: its commit is not replicated, and the next write on the database meets an
+//     assertion (src/gateway.c, query_batch). Within BEGIN and COMMIT it is as it should be. A
+//     connection that only reads is safe with PRAGMA query_only=ON.
+//   - Reading a REAL or a BLOB from a column declared DATE, DATETIME or TIMESTAMP, or anything
+//     but an integer from one declared BOOLEAN (src/query.c, value_type).
+//   - PRAGMA journal_mode, page_size and wal_autocheckpoint with a value, and wal_checkpoint.
+//     They are refused here.
+//
+// Values:
+//
+//   - A NULL in a column declared DATE, DATETIME or TIMESTAMP arrives like an empty text, and
+//     is NULL here: the empty text is the rarer one.
+//   - A NULL in a column declared BOOLEAN arrives as false, and nothing tells it from one. (BOOL
+//     and other names are columns like any other.)
 //   - A text is cut at its first NUL byte on its way here. On its way there it is refused.
-//   - A text has at most 255 parameters.
-//   - A statement on its own with too few arguments takes NULL for those that are
+//   - A statement has at most 255 arguments. With too few it takes NULL for those that are
 //     missing; a prepared one counts them.
-//   - Rows that are not wanted are read and thrown away: the node looks at an
-//     interruption when it has sent them all.
+//
+// Locks and the end of things:
+//
+//   - A lock that is taken fails with [CodeBusy] at once, whatever PRAGMA busy_timeout says, or
+//     517 (SQLITE_BUSY_SNAPSHOT) where a transaction has read before it writes.
+//   - The end of a connection rolls its transaction back, unless its commit is on its way.
+//   - A leader that has lost its majority notices after 5 s. Until then a commit waits, other
+//     writers get CodeBusy, and reads are answered, with what may be old by then.
+//   - While the leadership is handed over, writes and commits fail with CodeNotLeader, and have
+//     not happened. CodeLeadershipLost of a commit says that nobody knows.
+//   - Rows that are not wanted are read and thrown away: the node looks at an interruption
+//     when it has sent them all.
+//   - After DDL, a SELECT or a PRAGMA a [Result] is the one of the write before.
 package wire

@@ -18,7 +18,8 @@ const (
 	CodeBusy = 5
 	// CodeNotFound: no database is open, or the statement is not there.
 	CodeNotFound = 12
-	// CodeRow is SQLITE_ROW: Exec was given a statement that returns rows.
+	// CodeRow is SQLITE_ROW: Exec was given a statement that returns rows. It has run, so
+	// far as it runs for its first row.
 	CodeRow = 100
 )
 
@@ -28,7 +29,7 @@ type Failure struct {
 	// Code is SQLite's extended result code (https://www.sqlite.org/rescode.html) or
 	// one of dqlite's own.
 	Code int
-	// Message is SQLite's or dqlite's text for it.
+	// Message is SQLite's or dqlite's text for it, or one that says what it means.
 	Message string
 }
 
@@ -39,6 +40,29 @@ func (f *Failure) Error() string {
 // SQLiteCode returns the code, by which package dberr knows the kind.
 func (f *Failure) SQLiteCode() int {
 	return f.Code
+}
+
+// plain gives a failure the meaning that dqlite 1.11 has mixed up. It passes Raft's own
+// codes on as they are (src/leader.c, leaderExecV2), which mean others of SQLite: to write
+// while the leadership is handed over fails with Raft's 7, SQLITE_NOMEM. What tells them
+// apart is SQLite's text beside them, which is of no error.
+func (f *Failure) plain() *Failure {
+	const (
+		raftNotLeader      = 7
+		raftLeadershipLost = 8
+		noError, noMore    = "not an error", "no more rows available"
+	)
+	switch none := f.Message == noError || f.Message == noMore; {
+	case none && f.Code == raftNotLeader:
+		return &Failure{CodeNotLeader, "not leader"}
+	case none && f.Code == raftLeadershipLost:
+		return &Failure{CodeLeadershipLost, "leadership lost"}
+	case f.Code == 1 && f.Message == noError:
+		return &Failure{f.Code, "the statement returns no rows, and was not run; Exec runs it"}
+	case f.Code == CodeRow:
+		return &Failure{f.Code, "the statement returns rows, of which none was read; Query reads them"}
+	}
+	return f
 }
 
 // Lost is returned when the connection failed or the context ended in the midst of a

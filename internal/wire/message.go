@@ -261,7 +261,8 @@ func (a *answer) failure() (*Failure, error) {
 		return nil, errMalformed
 	}
 	tail := answer{bytes: a.bytes[at:]}
-	return &Failure{Code: int(tail.uint64()), Message: tail.text()}, nil
+	f := Failure{Code: int(tail.uint64()), Message: tail.text()}
+	return f.plain(), nil
 }
 
 // padded returns n rounded up to whole words. n is no larger than a message.

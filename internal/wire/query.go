@@ -58,7 +58,8 @@ func (r *Result) read(a *answer) {
 
 // Exec runs a statement, or several one after another up to the first that fails. Those
 // before it stay as they are, so several belong into a transaction; only a single one
-// takes arguments. The result is the last one's.
+// takes arguments. The result is the last one's. A statement that returns rows has run up
+// to the first of them, and fails with [CodeRow].
 func (c *Conn) Exec(ctx context.Context, query string, args []driver.Value) (res Result, err error) {
 	text, err := statements(query, len(args) == 0)
 	if err != nil {
@@ -72,8 +73,10 @@ func (c *Conn) Exec(ctx context.Context, query string, args []driver.Value) (res
 	return res, err
 }
 
-// Query runs a statement that returns rows. The context is watched until they are read
-// or closed.
+// Query runs a statement that returns rows; one that has no columns is not run, and fails.
+// The context is watched until the rows are read or closed. What writes and returns rows has
+// to be in a transaction, which a BEGIN by Exec has begun and a COMMIT by Exec will end: see
+// the package's documentation.
 func (c *Conn) Query(ctx context.Context, query string, args []driver.Value) (*Rows, error) {
 	text, err := statements(query, false)
 	if err != nil {
@@ -86,14 +89,21 @@ func (c *Conn) Query(ctx context.Context, query string, args []driver.Value) (*R
 	})
 }
 
-// statements returns the text without what surrounds its statements. dqlite takes a
+// statements returns the text without what surrounds its statements, and refuses what
+// would end the node. dqlite takes a
 // comment or a space behind the last semicolon for a statement, which has no result;
 // and where it takes one statement alone it does not look at what follows.
 func statements(query string, several bool) (string, error) {
 	if strings.IndexByte(query, 0) >= 0 {
 		return query, nil // which is refused
 	}
-	switch all := sqlite.Split(query); {
+	all := sqlite.Split(query)
+	for _, statement := range all {
+		if err := admit(statement); err != nil {
+			return "", err
+		}
+	}
+	switch {
 	case len(all) == 1:
 		return all[0], nil
 	case several:

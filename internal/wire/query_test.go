@@ -159,3 +159,20 @@ func TestAFailureBehindRowsIsFound(t *testing.T) {
 		usable(t, c)
 	}
 }
+
+func TestAFailureSaysWhatItMeans(t *testing.T) {
+	for _, f := range []struct{ node, want wire.Failure }{
+		{wire.Failure{Code: 7, Message: "no more rows available"}, wire.Failure{Code: wire.CodeNotLeader, Message: "not leader"}},
+		{wire.Failure{Code: 7, Message: "not an error"}, wire.Failure{Code: wire.CodeNotLeader, Message: "not leader"}},
+		{wire.Failure{Code: 7, Message: "out of memory"}, wire.Failure{Code: 7, Message: "out of memory"}},
+		{wire.Failure{Code: 8, Message: "no more rows available"}, wire.Failure{Code: wire.CodeLeadershipLost, Message: "leadership lost"}},
+		{wire.Failure{Code: 8, Message: "attempt to write a readonly database"}, wire.Failure{Code: 8, Message: "attempt to write a readonly database"}},
+		{wire.Failure{Code: 1, Message: "not an error"}, wire.Failure{Code: 1, Message: "the statement returns no rows, and was not run; Exec runs it"}},
+		{wire.Failure{Code: 1, Message: "no such table: t"}, wire.Failure{Code: 1, Message: "no such table: t"}},
+		{wire.Failure{Code: 100, Message: "another row available"}, wire.Failure{Code: wire.CodeRow, Message: "the statement returns rows, of which none was read; Query reads them"}},
+	} {
+		c := answering(t, step{whatever, message(0, f.node.Code, f.node.Message)})
+		_, err := c.Exec(within(t), "x", nil)
+		require.Equal(t, &f.want, err)
+	}
+}

@@ -78,7 +78,6 @@ func (r *Rows) receive() error {
 	switch binary.LittleEndian.Uint64(a.bytes[end:]) {
 	case noMore:
 		r.last = true
-		r.watch.end()
 	case moreRows:
 	default:
 		return malformed()
