@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,6 +90,39 @@ func TestLeadershipIsHandedOverBeforeTheEnd(t *testing.T) {
 	require.ErrorIs(t, err, pool.ErrClosed)
 	require.ErrorIs(t, nodes[led].Handover(t.Context()), pool.ErrClosed)
 	require.ErrorIs(t, nodes[led].Leave(t.Context()), pool.ErrClosed)
+}
+
+func TestWritesOfOthersGoOnWhileANodeShutsDown(t *testing.T) {
+	t.Parallel()
+	nodes, _ := three(t)
+	led := index(t, nodes, nodes[0])
+	other := nodes[(led+1)%3]
+	write(t, other, "CREATE TABLE IF NOT EXISTS t (n)")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	var written atomic.Int64
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := other.StoreWriter().ExecContext(t.Context(), "INSERT INTO t VALUES (?)", written.Load()); err != nil {
+				ended <- err
+				return
+			}
+			written.Add(1)
+		}
+		ended <- nil
+	}()
+	more := func() {
+		t.Helper()
+		before := written.Load()
+		eventually(t, "more is written", func(context.Context) bool { return written.Load() > before+10 || len(ended) > 0 })
+	}
+	more()
+	require.NoError(t, nodes[led].Shutdown(within(t, long)))
+	more()
+	cancel()
+	require.NoError(t, <-ended)
+	require.EqualValues(t, written.Load(), number(t, other, "SELECT count(*) FROM t"))
 }
 
 func TestTheVoteIsHandedOverToWhoHasNone(t *testing.T) {
