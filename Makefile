@@ -144,8 +144,8 @@ browser-check: ## vet the tests in a browser, and run them if there is one
 # .ci/dqlite installs dqlite's C library where it may; without it and cgo it says so and
 # that is all.
 cluster-check: ## vet, staticcheck and test cluster/, if there is dqlite
-	@.ci/dqlite || { code=$$?; test $$code = 3 && exit 0 || exit $$code; }; set -x; cd cluster; export CGO_ENABLED=1; \
-	  go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./... && go test $(RACE) -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+	@.ci/dqlite || { code=$$?; test $$code = 3 && exit 0 || exit $$code; }; echo 'cluster/: go vet, staticcheck, go test'; \
+	  cd cluster && export CGO_ENABLED=1 && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./... && go test $(RACE) -timeout $(TIMEOUT) $(TESTFLAGS) ./...
 
 CLUSTER_DIR ?= build/cluster
 

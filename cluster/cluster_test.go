@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -47,6 +48,21 @@ func TestANodeComesBackAsWhoItWas(t *testing.T) {
 	require.Equal(t, c.ID(), again.ID())
 	require.Equal(t, cfg.Address, again.Address())
 	require.GreaterOrEqual(t, number(t, again, "SELECT count(*) FROM t"), 1)
+}
+
+func TestAnAddressMayBeOfAnyKind(t *testing.T) {
+	t.Parallel()
+	_, port, err := net.SplitHostPort(addresses(t, 1)[0])
+	require.NoError(t, err)
+	first := open(t, config(t, "localhost:"+port))
+	second := open(t, config(t, addresses(t, 1)[0], "localhost:"+port))
+	eventually(t, "a stand-by", func(ctx context.Context) bool {
+		members, err := second.Members(ctx)
+		return err == nil && len(members) == 2 && members[1].Role == "stand-by"
+	})
+	require.NoError(t, first.Handover(within(t, long)))
+	eventually(t, "its leadership", func(context.Context) bool { return leader(t, first).ID == second.ID() })
+	write(t, first, "CREATE TABLE IF NOT EXISTS t (n)")
 }
 
 func TestAWholeClusterThatWasEndedComesBack(t *testing.T) {
@@ -383,6 +399,10 @@ func TestAConfigurationsFaultsAreToldAtOnce(t *testing.T) {
 		"no Certificates": func(cfg *cluster.Config) {
 			cfg.Plaintext, cfg.TLS = false, newAuthority(t).config(t)
 			cfg.TLS.Certificates = nil
+		},
+		"GetConfigForClient": func(cfg *cluster.Config) {
+			cfg.Plaintext, cfg.TLS = false, newAuthority(t).config(t)
+			cfg.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil }
 		},
 		"no RootCAs": func(cfg *cluster.Config) {
 			cfg.Plaintext, cfg.TLS = false, newAuthority(t).config(t)

@@ -128,6 +128,9 @@ func (cfg Config) validate() error {
 		if len(t.Certificates) == 0 && (t.GetCertificate == nil || t.GetClientCertificate == nil) {
 			fault("TLS has no Certificates: the node shows one to those that it connects to and to those that connect to it")
 		}
+		if t.GetConfigForClient != nil {
+			fault("TLS has GetConfigForClient, which could let anybody in: who connects needs a certificate of ClientCAs")
+		}
 		if t.RootCAs == nil {
 			fault("TLS has no RootCAs: it is what tells the cluster's nodes from anybody who has a certificate")
 		}

@@ -27,6 +27,7 @@ const (
 type gate struct {
 	address  string
 	tls      *tls.Config // as the user gave it; nil is plaintext
+	server   *tls.Config // for whoever connects
 	log      *slog.Logger
 	listener net.Listener
 	library  string // the library's socket, once open is called
@@ -50,6 +51,9 @@ func listen(ctx context.Context, address string, cfg *tls.Config, log *slog.Logg
 		return nil, err
 	}
 	g := &gate{address: address, tls: cfg, log: log, listener: listener}
+	if cfg != nil {
+		g.server = serverTLS(cfg)
+	}
 	g.ctx, g.shut = context.WithCancel(context.Background())
 	g.conns, g.cut = context.WithCancel(context.Background())
 	return g, nil
@@ -107,9 +111,9 @@ func (g *gate) open(library string) {
 }
 
 func (g *gate) letIn(conn net.Conn) {
-	if g.tls != nil {
+	if g.server != nil {
 		ctx, cancel := context.WithTimeout(g.ctx, handshakeTimeout)
-		secured := tls.Server(conn, serverTLS(g.tls))
+		secured := tls.Server(conn, g.server)
 		err := secured.HandshakeContext(ctx)
 		cancel()
 		if err != nil {
