@@ -312,8 +312,16 @@ func TestAClusterOutOfReachIsNamedAndMayBeJoinedLater(t *testing.T) {
 	_, err = cluster.Open(ctx, cfg)
 	require.ErrorIs(t, err, context.Canceled)
 
+	// It may found one of its own instead, and elsewhere.
+	other := config(t, at[2], at[1])
+	other.StartTimeout = time.Millisecond
+	_, err = cluster.Open(t.Context(), other)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	other.StartTimeout, other.Join = long, nil
+	require.EqualValues(t, 1, open(t, other).ID())
+
 	open(t, config(t, at[1]))
-	cfg.StartTimeout = long
+	cfg.StartTimeout, cfg.Join = long, at[1:2]
 	c := open(t, cfg)
 	members, err := c.Members(t.Context())
 	require.NoError(t, err)

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -87,10 +86,11 @@ func (cfg Config) withDefaults() Config {
 	return cfg
 }
 
-// store is for the Store beside the node. It connects by the node's gate, where TLS is.
+// store is for the Store beside the node. It connects by the node's gate, where TLS is,
+// to those that the leader has just named.
 func (cfg Config) store(n *node) dqlite.Config {
 	return dqlite.Config{
-		Members: n.addresses(context.Background()), Database: cfg.Database, Plaintext: true, Dial: n.gate.dial,
+		Members: append([]string{n.self.Address}, n.self.Others...), Database: cfg.Database, Plaintext: true, Dial: n.gate.dial,
 		MaxConns: cfg.MaxConns, MaxWaiters: cfg.MaxWaiters,
 		AcquireTimeout: cfg.AcquireTimeout, BusyTimeout: cfg.BusyTimeout,
 		HeartbeatInterval: cfg.HeartbeatInterval, WatchInterval: cfg.WatchInterval,

@@ -84,8 +84,9 @@ func (n *node) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// One that has not run, and was to found a cluster or join one, may do the other.
-	if known != nil && known.State == stateNew && !hasLog && (known.ID == firstID) != (len(n.cfg.Join) == 0) {
+	// One that has not run, and was to found a cluster or join one, may do the other, and
+	// elsewhere.
+	if known != nil && known.State == stateNew && !hasLog && (known.Address != n.cfg.Address || (known.ID == firstID) != (len(n.cfg.Join) == 0)) {
 		known = nil
 	}
 	if known == nil {
