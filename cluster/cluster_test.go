@@ -141,6 +141,21 @@ func TestWritesOfOthersGoOnWhileANodeShutsDown(t *testing.T) {
 	require.EqualValues(t, written.Load(), number(t, other, "SELECT count(*) FROM t"))
 }
 
+func TestANodeIsNotShutDownByItsOwnTransaction(t *testing.T) {
+	t.Parallel()
+	c := open(t, config(t, addresses(t, 1)[0]))
+	require.NoError(t, c.StoreInTx(t.Context(), pool.Immediate, func(ctx context.Context, tx pool.StoreTx) error {
+		require.ErrorIs(t, c.Shutdown(ctx), pool.ErrDeadlock)
+		_, err := tx.ExecContext(ctx, "CREATE TABLE t (n)")
+		return err
+	}))
+	require.Zero(t, number(t, c, "SELECT count(*) FROM t"))
+	require.NoError(t, c.Shutdown(t.Context()))
+	require.NoError(t, c.Shutdown(t.Context()))
+	_, err := c.StoreWriter().ExecContext(t.Context(), "INSERT INTO t VALUES (1)")
+	require.ErrorIs(t, err, pool.ErrClosed)
+}
+
 func TestTheVoteIsHandedOverToWhoHasNone(t *testing.T) {
 	t.Parallel()
 	at := addresses(t, 2)

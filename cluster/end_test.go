@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -62,4 +63,17 @@ func TestALogThatIsDamagedIsTold(t *testing.T) {
 	require.ErrorContains(t, err, "dqlite does not start")
 	cfg.Dir = filepath.Join(t.TempDir(), "another")
 	open(t, cfg)
+}
+
+func TestWhatIsNilIsRefused(t *testing.T) {
+	t.Parallel()
+	var nobody context.Context
+	_, err := cluster.Open(nobody, config(t, addresses(t, 1)[0]))
+	require.ErrorIs(t, err, fs.ErrInvalid)
+	c := open(t, config(t, addresses(t, 1)[0]))
+	require.ErrorIs(t, c.Handover(nobody), fs.ErrInvalid)
+	require.ErrorIs(t, c.Remove(nobody, 2), fs.ErrInvalid)
+	require.ErrorIs(t, c.Leave(nobody), fs.ErrInvalid)
+	require.ErrorIs(t, c.Shutdown(nobody), fs.ErrInvalid)
+	require.NoError(t, c.HealthCheck(t.Context()))
 }
