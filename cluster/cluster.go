@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"time"
 
 	"github.com/sqlane/sqlane/dqlite"
 	"github.com/sqlane/sqlane/pool"
@@ -63,13 +64,36 @@ func (c *Cluster) Address() string { return c.node.self.Address }
 
 // Handover gives what the node does for others to them: leadership, and its vote if a
 // member without one is there to take it. The node goes on. Where there is nobody to
-// take it, nothing happens.
+// take it, nothing happens. Writers of all nodes wait meanwhile, for the moment that it
+// takes, and so none is in doubt about a commit.
 func (c *Cluster) Handover(ctx context.Context) error {
 	if ctx == nil {
 		return c.failed("handing over", errAbsent)
 	}
-	return c.failed("handing over", c.node.handover(ctx))
+	return c.failed("handing over", c.node.handover(ctx, c.quietly))
 }
+
+// quietly runs fn while nobody writes, if that can be had soon: of a commit that is on its
+// way while the leader changes nobody could be told whether it took place.
+func (c *Cluster) quietly(ctx context.Context, fn func()) {
+	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
+	defer cancel()
+	ran := false
+	// It says that there was no quiet, or that the transaction ended with the leader.
+	_ = c.StoreInTx(ctx, pool.Immediate, func(context.Context, pool.StoreTx) error {
+		ran = true
+		fn()
+		return errQuiet
+	})
+	if !ran {
+		fn()
+	}
+}
+
+// errQuiet undoes a transaction that was begun for its lock alone.
+var errQuiet = errors.New("nothing was done")
+
+const quietTimeout = 5 * time.Second
 
 // Remove removes another member for good: one that is not coming back. One that is
 // alive leaves by itself. To remove one that is no member does nothing.
@@ -99,7 +123,7 @@ func (c *Cluster) Leave(ctx context.Context) error {
 	if ctx == nil {
 		return c.failed("leaving", errAbsent)
 	}
-	if err := c.node.leave(ctx); err != nil {
+	if err := c.node.leave(ctx, c.quietly); err != nil {
 		return c.failed("leaving", err)
 	}
 	return c.shut(ctx)
