@@ -2,10 +2,12 @@ package cluster_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +48,21 @@ func TestANodeComesBackAsWhoItWas(t *testing.T) {
 	require.Equal(t, c.ID(), again.ID())
 	require.Equal(t, cfg.Address, again.Address())
 	require.GreaterOrEqual(t, number(t, again, "SELECT count(*) FROM t"), 1)
+}
+
+func TestAnAddressMayBeOfAnyKind(t *testing.T) {
+	t.Parallel()
+	_, port, err := net.SplitHostPort(addresses(t, 1)[0])
+	require.NoError(t, err)
+	first := open(t, config(t, "localhost:"+port))
+	second := open(t, config(t, addresses(t, 1)[0], "localhost:"+port))
+	eventually(t, "a stand-by", func(ctx context.Context) bool {
+		members, err := second.Members(ctx)
+		return err == nil && len(members) == 2 && members[1].Role == "stand-by"
+	})
+	require.NoError(t, first.Handover(within(t, long)))
+	eventually(t, "its leadership", func(context.Context) bool { return leader(t, first).ID == second.ID() })
+	write(t, first, "CREATE TABLE IF NOT EXISTS t (n)")
 }
 
 func TestAWholeClusterThatWasEndedComesBack(t *testing.T) {
@@ -89,6 +106,54 @@ func TestLeadershipIsHandedOverBeforeTheEnd(t *testing.T) {
 	require.ErrorIs(t, err, pool.ErrClosed)
 	require.ErrorIs(t, nodes[led].Handover(t.Context()), pool.ErrClosed)
 	require.ErrorIs(t, nodes[led].Leave(t.Context()), pool.ErrClosed)
+}
+
+func TestWritesOfOthersGoOnWhileANodeShutsDown(t *testing.T) {
+	t.Parallel()
+	nodes, _ := three(t)
+	led := index(t, nodes, nodes[0])
+	other := nodes[(led+1)%3]
+	write(t, other, "CREATE TABLE IF NOT EXISTS t (n)")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	var written atomic.Int64
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := other.StoreWriter().ExecContext(t.Context(), "INSERT INTO t VALUES (?)", written.Load()); err != nil {
+				ended <- err
+				return
+			}
+			written.Add(1)
+		}
+		ended <- nil
+	}()
+	more := func() {
+		t.Helper()
+		before := written.Load()
+		eventually(t, "more is written", func(context.Context) bool { return written.Load() > before+10 || len(ended) > 0 })
+	}
+	more()
+	require.NoError(t, nodes[led].Shutdown(within(t, long)))
+	more()
+	cancel()
+	require.NoError(t, <-ended)
+	require.EqualValues(t, written.Load(), number(t, other, "SELECT count(*) FROM t"))
+}
+
+func TestANodeIsNotShutDownByItsOwnTransaction(t *testing.T) {
+	t.Parallel()
+	c := open(t, config(t, addresses(t, 1)[0]))
+	require.NoError(t, c.StoreInTx(t.Context(), pool.Immediate, func(ctx context.Context, tx pool.StoreTx) error {
+		require.ErrorIs(t, c.Shutdown(ctx), pool.ErrDeadlock)
+		_, err := tx.ExecContext(ctx, "CREATE TABLE t (n)")
+		return err
+	}))
+	require.Zero(t, number(t, c, "SELECT count(*) FROM t"))
+	require.NoError(t, c.Shutdown(t.Context()))
+	require.NoError(t, c.Shutdown(t.Context()))
+	_, err := c.StoreWriter().ExecContext(t.Context(), "INSERT INTO t VALUES (1)")
+	require.ErrorIs(t, err, pool.ErrClosed)
 }
 
 func TestTheVoteIsHandedOverToWhoHasNone(t *testing.T) {
@@ -262,8 +327,16 @@ func TestAClusterOutOfReachIsNamedAndMayBeJoinedLater(t *testing.T) {
 	_, err = cluster.Open(ctx, cfg)
 	require.ErrorIs(t, err, context.Canceled)
 
+	// It may found one of its own instead, and elsewhere.
+	other := config(t, at[2], at[1])
+	other.StartTimeout = time.Millisecond
+	_, err = cluster.Open(t.Context(), other)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	other.StartTimeout, other.Join = long, nil
+	require.EqualValues(t, 1, open(t, other).ID())
+
 	open(t, config(t, at[1]))
-	cfg.StartTimeout = long
+	cfg.StartTimeout, cfg.Join = long, at[1:2]
 	c := open(t, cfg)
 	members, err := c.Members(t.Context())
 	require.NoError(t, err)
@@ -349,6 +422,10 @@ func TestAConfigurationsFaultsAreToldAtOnce(t *testing.T) {
 		"no Certificates": func(cfg *cluster.Config) {
 			cfg.Plaintext, cfg.TLS = false, newAuthority(t).config(t)
 			cfg.TLS.Certificates = nil
+		},
+		"GetConfigForClient": func(cfg *cluster.Config) {
+			cfg.Plaintext, cfg.TLS = false, newAuthority(t).config(t)
+			cfg.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil }
 		},
 		"no RootCAs": func(cfg *cluster.Config) {
 			cfg.Plaintext, cfg.TLS = false, newAuthority(t).config(t)

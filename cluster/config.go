@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -87,10 +86,11 @@ func (cfg Config) withDefaults() Config {
 	return cfg
 }
 
-// store is for the Store beside the node. It connects by the node's gate, where TLS is.
+// store is for the Store beside the node. It connects by the node's gate, where TLS is,
+// to those that the leader has just named.
 func (cfg Config) store(n *node) dqlite.Config {
 	return dqlite.Config{
-		Members: n.addresses(context.Background()), Database: cfg.Database, Plaintext: true, Dial: n.gate.dial,
+		Members: append([]string{n.self.Address}, n.self.Others...), Database: cfg.Database, Plaintext: true, Dial: n.gate.dial,
 		MaxConns: cfg.MaxConns, MaxWaiters: cfg.MaxWaiters,
 		AcquireTimeout: cfg.AcquireTimeout, BusyTimeout: cfg.BusyTimeout,
 		HeartbeatInterval: cfg.HeartbeatInterval, WatchInterval: cfg.WatchInterval,
@@ -127,6 +127,9 @@ func (cfg Config) validate() error {
 	case t != nil:
 		if len(t.Certificates) == 0 && (t.GetCertificate == nil || t.GetClientCertificate == nil) {
 			fault("TLS has no Certificates: the node shows one to those that it connects to and to those that connect to it")
+		}
+		if t.GetConfigForClient != nil {
+			fault("TLS has GetConfigForClient, which could let anybody in: who connects needs a certificate of ClientCAs")
 		}
 		if t.RootCAs == nil {
 			fault("TLS has no RootCAs: it is what tells the cluster's nodes from anybody who has a certificate")

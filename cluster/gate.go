@@ -27,6 +27,7 @@ const (
 type gate struct {
 	address  string
 	tls      *tls.Config // as the user gave it; nil is plaintext
+	server   *tls.Config // for whoever connects
 	log      *slog.Logger
 	listener net.Listener
 	library  string // the library's socket, once open is called
@@ -38,7 +39,7 @@ type gate struct {
 	mu     sync.Mutex
 	closed bool           // no goroutine is started any more
 	work   sync.WaitGroup // the goroutines
-	// The changes of members that others have been asked for.
+	// Those of them that have asked for a change of the members.
 	changes sync.WaitGroup
 }
 
@@ -50,6 +51,9 @@ func listen(ctx context.Context, address string, cfg *tls.Config, log *slog.Logg
 		return nil, err
 	}
 	g := &gate{address: address, tls: cfg, log: log, listener: listener}
+	if cfg != nil {
+		g.server = serverTLS(cfg)
+	}
 	g.ctx, g.shut = context.WithCancel(context.Background())
 	g.conns, g.cut = context.WithCancel(context.Background())
 	return g, nil
@@ -61,6 +65,20 @@ func (g *gate) run(fn func()) bool {
 	defer g.mu.Unlock()
 	if !g.closed {
 		g.work.Go(fn)
+	}
+	return !g.closed
+}
+
+// runChange is run for what end gives a while.
+func (g *gate) runChange(fn func()) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.changes.Add(1)
+		g.work.Go(func() {
+			defer g.changes.Done()
+			fn()
+		})
 	}
 	return !g.closed
 }
@@ -93,9 +111,9 @@ func (g *gate) open(library string) {
 }
 
 func (g *gate) letIn(conn net.Conn) {
-	if g.tls != nil {
+	if g.server != nil {
 		ctx, cancel := context.WithTimeout(g.ctx, handshakeTimeout)
-		secured := tls.Server(conn, serverTLS(g.tls))
+		secured := tls.Server(conn, g.server)
 		err := secured.HandshakeContext(ctx)
 		cancel()
 		if err != nil {

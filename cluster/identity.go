@@ -85,14 +85,16 @@ func (f *folder) hasLog() (bool, error) {
 	return false, nil
 }
 
-// foreign names a file that is not of a node, in a folder without an identity.
+// foreign names a file that is not of a node, in the folder of one that has not run.
 func (f *folder) foreign() (string, error) {
 	entries, err := os.ReadDir(f.path)
 	if err != nil {
 		return "", err
 	}
 	for _, e := range entries {
-		if e.Name() != lockFile && e.Name() != identityFile+".new" {
+		switch e.Name() {
+		case lockFile, identityFile, identityFile + ".new":
+		default:
 			return e.Name(), nil
 		}
 	}

@@ -87,16 +87,13 @@ func (g *gate) change(ctx context.Context, addresses []string, fn func(ctx conte
 	if err != nil {
 		return err
 	}
-	g.changes.Add(1)
 	done := make(chan error, 1)
-	if !g.run(func() {
-		defer g.changes.Done()
+	if !g.runChange(func() {
 		ctx, cancel := context.WithTimeout(g.conns, changeTimeout)
 		defer cancel()
 		defer l.Close()
 		done <- fn(ctx, l)
 	}) {
-		g.changes.Done()
 		l.Close()
 		return pool.ErrClosed
 	}

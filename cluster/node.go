@@ -24,6 +24,7 @@ type node struct {
 	self    identity
 	gate    *gate
 	library *libdqlite.Node
+	roles   sync.Mutex // Whoever has it changes roles: handing over, or looking after them.
 	mu      sync.Mutex // of what is written to folder, and of self.State and Others
 }
 
@@ -84,8 +85,9 @@ func (n *node) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// One that has not run, and was to found a cluster or join one, may do the other.
-	if known != nil && known.State == stateNew && !hasLog && (known.ID == firstID) != (len(n.cfg.Join) == 0) {
+	// One that has not run, and was to found a cluster or join one, may do the other, and
+	// elsewhere.
+	if known != nil && known.State == stateNew && !hasLog && (known.Address != n.cfg.Address || (known.ID == firstID) != (len(n.cfg.Join) == 0)) {
 		known = nil
 	}
 	if known == nil {
@@ -256,10 +258,12 @@ func (n *node) members(ctx context.Context) ([]wire.Node, error) {
 }
 
 // handover gives leadership to another voter, and the vote to whoever has none. Where
-// there is nobody it does nothing.
-func (n *node) handover(ctx context.Context) error {
+// there is nobody it does nothing. quietly runs what changes the leader.
+func (n *node) handover(ctx context.Context, quietly func(ctx context.Context, fn func())) error {
 	var promoted bool
 	err := n.gate.change(ctx, n.addresses(ctx), func(ctx context.Context, l *leader) error {
+		n.roles.Lock()
+		defer n.roles.Unlock()
 		members, err := l.Members(ctx)
 		if err != nil {
 			return err
@@ -279,20 +283,23 @@ func (n *node) handover(ctx context.Context) error {
 					failed = append(failed, fmt.Errorf("making %s a voter: %w", m.Address, err))
 					continue
 				}
-				members[i].Role, promoted = wire.Voter, true
+				members[i].Role, promoted, failed = wire.Voter, true, nil
 			}
 		}
 		if l.node.ID != n.self.ID {
 			return errors.Join(failed...)
 		}
+		handed := false
 		for _, m := range members {
-			if m.ID == n.self.ID || m.Role != wire.Voter || !online[m.ID] {
+			if handed || m.ID == n.self.ID || m.Role != wire.Voter || !online[m.ID] {
 				continue
 			}
-			if err := l.Transfer(ctx, m.ID); err != nil {
+			quietly(ctx, func() { err = l.Transfer(ctx, m.ID) })
+			if handed = err == nil; !handed {
 				failed = append(failed, fmt.Errorf("making %s the leader: %w", m.Address, err))
-				continue
 			}
+		}
+		if handed {
 			return nil
 		}
 		return errors.Join(failed...)
@@ -332,7 +339,7 @@ func (n *node) retry(ctx context.Context, fn func(ctx context.Context, l *leader
 var errLast = errors.New("the last member of a cluster cannot leave it: to give the cluster up, close the node and delete its Dir")
 
 // leave has the cluster remove the node.
-func (n *node) leave(ctx context.Context) error {
+func (n *node) leave(ctx context.Context, quietly func(ctx context.Context, fn func())) error {
 	members, err := n.members(ctx)
 	if err != nil {
 		return err
@@ -340,7 +347,7 @@ func (n *node) leave(ctx context.Context) error {
 	if len(members) < 2 {
 		return errLast
 	}
-	err = n.handover(ctx)
+	err = n.handover(ctx, quietly)
 	if err == nil {
 		err = n.retry(ctx, func(ctx context.Context, l *leader) error {
 			members, err := l.Members(ctx)

@@ -87,6 +87,8 @@ func (n *node) adjust(ctx context.Context) error {
 		}
 		done := false
 		err = n.gate.change(ctx, []string{n.self.Address}, func(ctx context.Context, l *leader) error {
+			n.roles.Lock()
+			defer n.roles.Unlock()
 			members, err := l.Members(ctx)
 			if err != nil {
 				return err

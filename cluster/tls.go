@@ -7,9 +7,6 @@ import (
 
 // serverTLS is for whoever connects: it must have a certificate of the cluster's.
 func serverTLS(cfg *tls.Config) *tls.Config {
-	if cfg == nil {
-		return nil
-	}
 	cfg = withVersion(cfg)
 	cfg.ClientAuth = tls.RequireAndVerifyClientCert
 	if cfg.ClientCAs == nil {

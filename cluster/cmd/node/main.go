@@ -31,6 +31,8 @@ Usage: node -dir DIR -address HOST:PORT [-join HOST:PORT,...] SECURITY
   -address         where the node listens and others reach it
   -join            members of the cluster that a new node joins; without it a new
                    node is the first of a new cluster
+  -database NAME   the database that the program itself looks at; default main.db.
+                   Other programs name theirs themselves
   -latency TIME    how long a message takes between nodes, as 20ms: a leader that
                    is silent for fifteen times as long is replaced; default 200ms
   -start TIME      how long to wait for the cluster; default 1m
@@ -105,6 +107,7 @@ func parse(args []string) (cfg cluster.Config, endWithStdin bool, err error) {
 	flags.StringVar(&cfg.Dir, "dir", "", "")
 	flags.StringVar(&cfg.Address, "address", "", "")
 	join := flags.String("join", "", "")
+	flags.StringVar(&cfg.Database, "database", "", "")
 	flags.DurationVar(&cfg.NetworkLatency, "latency", 0, "")
 	flags.DurationVar(&cfg.StartTimeout, "start", 0, "")
 	flags.BoolVar(&endWithStdin, "stdin", false, "")

@@ -7,7 +7,7 @@
 package libdqlite
 
 /*
-#cgo LDFLAGS: -ldqlite
+#cgo LDFLAGS: -ldqlite -lsqlite3
 #include <stdlib.h>
 #include "bridge.h"
 */
@@ -44,20 +44,27 @@ type Node struct {
 	address string
 }
 
-// The library numbers its nodes without a lock.
-var creating sync.Mutex
+// The library numbers its nodes without a lock, and what it registers with SQLite must
+// not change while a node is created.
+var nodes sync.Mutex
 
 func create(id uint64, address, dir string) (*C.dqlite_node, error) {
 	cAddress, cDir := C.CString(address), C.CString(dir)
 	defer C.free(unsafe.Pointer(cAddress))
 	defer C.free(unsafe.Pointer(cDir))
-	creating.Lock()
-	defer creating.Unlock()
+	nodes.Lock()
+	defer nodes.Unlock()
 	var node *C.dqlite_node
-	if rc := C.dqlite_node_create(C.dqlite_node_id(id), cAddress, cDir, &node); rc != 0 {
-		return nil, fmt.Errorf("dqlite_node_create: code %d", rc)
+	if rc := C.sqlane_create(C.dqlite_node_id(id), cAddress, cDir, &node); rc != 0 {
+		return nil, fmt.Errorf("it cannot write the folder, or what is there is damaged (code %d)", rc)
 	}
 	return node, nil
+}
+
+func destroy(node *C.dqlite_node) {
+	nodes.Lock()
+	defer nodes.Unlock()
+	C.dqlite_node_destroy(node)
 }
 
 // Start starts a node. It listens on a socket that only its own process can reach.
@@ -90,7 +97,7 @@ func (n *Node) start(o Options) error {
 		rc = C.dqlite_node_set_snapshot_params(n.node, C.uint(o.SnapshotThreshold), C.uint(o.SnapshotTrailing))
 	}
 	if rc != 0 {
-		C.dqlite_node_destroy(n.node)
+		destroy(n.node)
 		return fmt.Errorf("preparing a dqlite node: code %d", rc)
 	}
 	if rc = C.sqlane_start(n.node); rc != 0 {
@@ -110,7 +117,7 @@ func (n *Node) Address() string { return n.address }
 // Stop ends it and gives back what it has. It may be called once.
 func (n *Node) Stop() error {
 	rc := C.dqlite_node_stop(n.node)
-	C.dqlite_node_destroy(n.node)
+	destroy(n.node)
 	n.dial.Delete()
 	if rc != 0 {
 		return fmt.Errorf("dqlite_node_stop: code %d", rc)
@@ -125,7 +132,7 @@ func Recover(id uint64, address, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer C.dqlite_node_destroy(node)
+	defer destroy(node)
 	cAddress := C.CString(address)
 	defer C.free(unsafe.Pointer(cAddress))
 	if rc := C.sqlane_recover(node, C.dqlite_node_id(id), cAddress); rc != 0 {
