@@ -28,6 +28,11 @@ type rows struct {
 
 // closeWith has them closed when the context ends.
 func (r *rows) closeWith(ctx context.Context) {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	if r.over {
+		return
+	}
 	r.unwatch = context.AfterFunc(ctx, func() {
 		r.conn.mu.Lock()
 		defer r.conn.mu.Unlock()
