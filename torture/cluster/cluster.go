@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -46,7 +47,13 @@ func Run(ctx context.Context, plan trial.Plan) (rows []trial.Row) {
 		})
 	}
 	wg.Wait()
-	return slices.Concat(of...)
+	rows = slices.Concat(of...)
+	for i := range rows {
+		if ctx.Err() != nil && errors.Is(rows[i].Err, ctx.Err()) {
+			rows[i].Err = nil // cut short by whoever waits for the table
+		}
+	}
+	return rows
 }
 
 var trials = []struct {

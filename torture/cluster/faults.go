@@ -115,6 +115,7 @@ func (s *stage) hasty(ctx context.Context, name string) (row trial.Row) {
 		row.Lost, err = s.auditNode(ctx, leader, hastyDB, 1, acks)
 	}
 	row.Err = err
+	row.MustLose = ctx.Err() == nil || row.Lost > 0 // Ctrl-C may come first
 	return row
 }
 
