@@ -141,6 +141,20 @@ browser-check: ## vet the tests in a browser, and run them if there is one
 	@browser=$$(.ci/chromium) && export SQLANE_CHROMIUM="$$browser" || { code=$$?; test $$code = 3 && exit 0 || exit $$code; }; \
 	  cd browser && go test -tags chromium -timeout $(TIMEOUT) $(TESTFLAGS) ./...
 
+# .ci/dqlite installs dqlite's C library where it may; without it and cgo it says so and
+# that is all.
+cluster-check: ## vet, staticcheck and test cluster/, if there is dqlite
+	@.ci/dqlite || { code=$$?; test $$code = 3 && exit 0 || exit $$code; }; echo 'cluster/: go vet, staticcheck, go test'; \
+	  cd cluster && export CGO_ENABLED=1 && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./... && go test $(RACE) -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+
+CLUSTER_DIR ?= build/cluster
+
+cluster: ## run three nodes on 127.0.0.1:9001-9003 until Ctrl-C (CLUSTER_DIR=build/cluster)
+	@.ci/dqlite
+	@mkdir -p build
+	@cd cluster && CGO_ENABLED=1 go build -o ../build/cluster-node ./cmd/node
+	@exec cluster/three build/cluster-node '$(CLUSTER_DIR)'
+
 screenshots: export SQLANE_SCREENSHOTS := $(CURDIR)/docs/screenshots
 screenshots: ## renew the pictures of pages in docs/screenshots
 	@$(MAKE) --no-print-directory browser-check TESTFLAGS='-count=1 -run WellMade'
@@ -209,6 +223,7 @@ ci: lint generate-check check-queries build sqlc-check release-check platforms #
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check
 	@$(MAKE) --no-print-directory examples-check browser-check
+	@$(MAKE) --no-print-directory cluster-check
 
 compat-check: ## vet compat/, and run other people's programs on a pool and on the driver alone
 	cd compat && go vet ./... && go test $(RACE) -timeout $(TIMEOUT) ./...

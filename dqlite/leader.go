@@ -142,7 +142,7 @@ func (l *leader) enter(ctx context.Context, address string) (*wire.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	members, err := l.opened(brief, c)
+	members, err := l.opened(brief, c, address)
 	if err != nil {
 		c.Close()
 		return nil, err
@@ -165,7 +165,16 @@ func (l *leader) enter(ctx context.Context, address string) (*wire.Conn, error) 
 	return c, nil
 }
 
-func (l *leader) opened(ctx context.Context, c *wire.Conn) ([]wire.Node, error) {
+// opened opens the database at whoever leads: one that does not would open it too, and
+// refuse the first statement.
+func (l *leader) opened(ctx context.Context, c *wire.Conn, address string) ([]wire.Node, error) {
+	node, err := c.Leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if node.Address != address {
+		return nil, fmt.Errorf("%s is not the leader, as far as it knows that is %q", address, node.Address)
+	}
 	if err := c.Open(ctx, l.cfg.Database); err != nil {
 		return nil, err
 	}
