@@ -97,7 +97,7 @@ func (scratch) Open(name string) (driver.Conn, error) {
 type session struct {
 	store *Store
 	conn  *conn
-	inTx  bool
+	tx    *tx  // It was begun; nil outside of one.
 	slot  bool // It has the write lane.
 }
 
@@ -121,7 +121,7 @@ func (c *session) Close() error {
 
 // IsValid implements driver.Validator: what a PRAGMA has changed, or a transaction that was
 // left open, the next user does not meet.
-func (c *session) IsValid() bool { return !c.conn.broken() && !c.conn.marked && !c.inTx }
+func (c *session) IsValid() bool { return !c.conn.broken() && !c.conn.marked && c.tx == nil }
 
 // Ping implements driver.Pinger.
 func (c *session) Ping(ctx context.Context) error {
@@ -148,13 +148,18 @@ func (c *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 		return nil, c.store.fail("begin", pool.ErrConfig, saying("the isolation level is %v: transactions are serializable", level))
 	}
 	if opts.ReadOnly {
-		if err := c.conn.setReadOnly(ctx, true); err != nil {
+		c.conn.mu.Lock()
+		defer c.conn.mu.Unlock()
+		err := c.outside(ctx, "begin", isGone, func() error {
+			if err := c.conn.setReadOnly(ctx, true); err != nil {
+				return err
+			}
+			return c.plain(ctx, "BEGIN")
+		})
+		if err != nil {
 			return nil, err
 		}
-		if err := c.plain(ctx, "BEGIN"); err != nil {
-			return nil, err
-		}
-		c.inTx = true
+		c.begun()
 		return c, nil
 	}
 	_, err := c.ExecContext(ctx, "BEGIN", nil)
@@ -215,7 +220,7 @@ func (c *session) QueryContext(ctx context.Context, query string, args []driver.
 			return err
 		}
 		out = got
-		if returns(text, sqlite.FirstWord(text)) || c.slot && !c.inTx { // it may be committed when this returns
+		if returns(text, sqlite.FirstWord(text)) || c.slot && c.tx == nil { // it may be committed when this returns
 			return got.readAhead()
 		}
 		return nil
@@ -247,14 +252,19 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 		words = []string{""}
 	}
 	switch word := words[0]; {
-	case word == "BEGIN" && !c.inTx:
+	case word == "BEGIN" && c.tx == nil:
 		return c.begin(ctx)
-	case (word == "COMMIT" || word == "END") && c.inTx:
+	case (word == "COMMIT" || word == "END") && c.tx != nil:
 		return c.commit()
-	case word == "ROLLBACK" && c.inTx && !sqlite.HasWord(query, "TO"):
+	case word == "ROLLBACK" && c.tx != nil && !sqlite.HasWord(query, "TO"):
 		return c.rollback()
-	case c.inTx || !writes || word == "PRAGMA":
-		return c.store.meaning("query", c.patiently(ctx, func() error { return do(query, values) }))
+	case c.tx != nil:
+		if err := c.tx.alive("query"); err != nil { // or each statement would commit for itself
+			return err
+		}
+		return c.tx.failed("query", c.patiently(ctx, func() error { return do(query, values) }))
+	case !writes || word == "PRAGMA":
+		return c.outside(ctx, "query", isRefused, func() error { return do(query, values) })
 	}
 	if inside {
 		return c.inTransaction(ctx, func() error { return do(query, values) })
@@ -263,16 +273,58 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 		return err
 	}
 	defer c.giveSlot()
-	err = c.patiently(ctx, func() error { return do(query, values) })
+	var failed error
+	err = c.outside(ctx, "query", isRefused, func() error {
+		failed = do(query, values)
+		return failed
+	})
 	switch {
 	case err == nil:
 		c.store.news.tell()
-	case isRefused(err):
-	case isGone(err):
+	case isGone(failed) && !isRefused(failed):
 		c.store.counts.unknown.Add(1)
-		return c.store.fail("commit", ErrCommitUnknown, err)
+		return c.store.fail("commit", ErrCommitUnknown, failed)
 	}
-	return c.store.meaning("query", err)
+	return err
+}
+
+// outside does what is in no transaction yet: on a new connection where the leader of this
+// one is gone, and again says that it did nothing. database/sql would do so too, but not for
+// whoever has a connection of his own. The caller holds conn.mu.
+func (c *session) outside(ctx context.Context, op string, again func(error) bool, do func() error) error {
+	for patience := c.store.patience(); ; {
+		changed := c.conn.marked // by a PRAGMA, which a new one would not know
+		err := do()
+		switch {
+		case err == nil:
+			return nil
+		case isBusy(err) && patience.again(ctx, err):
+		case !isGone(err):
+			return c.store.meaning(op, err)
+		case !again(err):
+			return c.store.fail(op, pool.ErrTxLost, err)
+		case changed || !patience.again(ctx, err):
+			return c.store.began(ctx, op, err)
+		default:
+			if err := c.reconnect(ctx, op); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (c *session) reconnect(ctx context.Context, op string) error {
+	fresh, err := c.store.connect(ctx, op)
+	if err != nil {
+		return err
+	}
+	c.conn.close()
+	c.conn.wire, c.conn.address, c.conn.readOnly, c.conn.marked = fresh.wire, fresh.address, false, false
+	return nil
+}
+
+func (c *session) begun() {
+	c.tx = &tx{store: c.store, conn: c.conn, level: pool.Immediate, readOnly: c.conn.readOnly}
 }
 
 // inTransaction does it in a transaction.
@@ -281,7 +333,7 @@ func (c *session) inTransaction(ctx context.Context, do func() error) error {
 		return err
 	}
 	if err := do(); err != nil {
-		return errors.Join(c.store.meaning("query", err), c.rollback())
+		return errors.Join(c.tx.failed("query", err), c.rollback())
 	}
 	return c.commit()
 }
@@ -300,24 +352,25 @@ func (c *session) begin(ctx context.Context) error {
 	if err := c.takeSlot(ctx); err != nil {
 		return err
 	}
-	if err := c.patiently(ctx, func() error { return c.plain(ctx, "BEGIN IMMEDIATE") }); err != nil {
+	if err := c.outside(ctx, "begin", isGone, func() error { return c.plain(ctx, "BEGIN IMMEDIATE") }); err != nil {
 		c.giveSlot()
-		if isGone(err) {
-			return driver.ErrBadConn // nothing was begun: database/sql takes another connection
-		}
-		return c.store.meaning("begin", err)
+		return err
 	}
-	c.inTx = true
+	c.begun()
 	return nil
 }
 
 func (c *session) commit() error {
-	t := &tx{store: c.store, conn: c.conn, level: pool.Immediate, readOnly: c.conn.readOnly}
-	err := t.commit()
-	if there, failed := c.stillOpen(err); failed == nil && there {
-		return err
+	var err error
+	if lost := c.tx.lost; lost != nil {
+		err = c.store.fail("commit", pool.ErrTxLost, lost)
+	} else {
+		err = c.tx.commit()
+		if there, failed := c.stillOpen(err); failed == nil && there {
+			return err
+		}
 	}
-	c.inTx = false
+	c.tx = nil
 	c.giveSlot()
 	return err
 }
@@ -336,9 +389,10 @@ func (c *session) rollback() error {
 	if err != nil {
 		c.conn.close()
 	}
-	c.inTx = false
+	lost := c.tx.lost != nil
+	c.tx = nil
 	c.giveSlot()
-	if isGone(err) {
+	if lost || isGone(err) {
 		return nil // it is undone
 	}
 	return err
