@@ -239,7 +239,10 @@ func (m member) state() string {
 	case m.Follows != "":
 		return "follows " + m.Follows
 	}
-	return "answers" // One without a vote knows no leader.
+	if m.Role == wire.Voter.String() {
+		return "knows no leader"
+	}
+	return "answers" // One without a vote knows none ever.
 }
 
 func (c condition) print(a *app) error {

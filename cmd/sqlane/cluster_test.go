@@ -211,7 +211,7 @@ func TestAClusterThatIsNotWellSaysWhatIsWrong(t *testing.T) {
 				"fault: {0} does not answer", "fault: {1} does not answer", "fault: {2} knows no leader",
 				"fault: 0 of 3 voters follow a leader, and 2 have to: nothing can be written",
 			},
-			states: [3]string{"does not answer: connection refused: no node runs there", "does not answer: connection refused: no node runs there", "answers"},
+			states: [3]string{"does not answer: connection refused: no node runs there", "does not answer: connection refused: no node runs there", "knows no leader"},
 		},
 		"one that was cut off believes to lead": {
 			change: func(c *cluster) { c.nodes[1].leader.Address, c.nodes[2].leader.Address = "{1}", "{1}" },
