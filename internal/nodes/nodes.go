@@ -26,9 +26,6 @@ const Help = `  -tls-cert FILE, -tls-key FILE, -tls-ca FILE
   -plaintext instead: nodes are spoken to in the clear
 `
 
-// Names are the flags of [Security].
-var names = []string{"tls-cert", "tls-key", "tls-ca", "plaintext"}
-
 // Security is how nodes are spoken to. Its zero value is not told yet.
 type Security struct {
 	Plaintext     bool
@@ -37,14 +34,14 @@ type Security struct {
 
 // Flags adds the flags.
 func (s *Security) Flags(to *flag.FlagSet) {
-	to.StringVar(&s.cert, names[0], "", "")
-	to.StringVar(&s.key, names[1], "", "")
-	to.StringVar(&s.ca, names[2], "", "")
-	to.BoolVar(&s.Plaintext, names[3], false, "")
+	to.StringVar(&s.cert, "tls-cert", "", "")
+	to.StringVar(&s.key, "tls-key", "", "")
+	to.StringVar(&s.ca, "tls-ca", "", "")
+	to.BoolVar(&s.Plaintext, "plaintext", false, "")
 }
 
 // Names are the names of the flags.
-func Names() []string { return slices.Clone(names) }
+func Names() []string { return []string{"tls-cert", "tls-key", "tls-ca", "plaintext"} }
 
 // Check says what is wrong with the flags: that they do not say how.
 func (s *Security) Check() error {
