@@ -337,7 +337,7 @@ func TestNodesThatSpeakTLSAreAskedByIt(t *testing.T) {
 
 	code, stdout, _ = sqlane(t, "cluster", "status", at[0], "-plaintext")
 	require.Equal(t, failed, code)
-	require.Contains(t, stdout, "the connection was closed; if it speaks TLS, say -tls-cert")
+	require.Contains(t, stdout, "the connection was closed, as where one side speaks TLS")
 
 	code, _, stderr = sqlane(t, "cluster", "status", at[0], "-tls-cert", cert, "-tls-key", secret, "-tls-ca", secret)
 	require.Equal(t, failed, code)

@@ -108,7 +108,7 @@ func Why(err error) string {
 	case errors.As(err, &host):
 		return terminal.Plain(fmt.Sprintf("the host %s is not known: %s", host.Name, host.Err))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return "the connection was closed; if it speaks TLS, say -tls-cert, -tls-key and -tls-ca"
+		return "the connection was closed, as where one side speaks TLS and the other does not; see -plaintext and -tls-cert"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: no node runs there"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

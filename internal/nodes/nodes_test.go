@@ -141,16 +141,16 @@ func TestWhatIsWrongWithANodeIsSaidInWords(t *testing.T) {
 	stranger.RootCAs = x509.NewCertPool()
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	for want, err := range map[string]error{
-		"what is there speaks no TLS; say -plaintext":                   spoken(t, how(), nil),
-		"its certificate is not to be believed, by -tls-ca: x509: ":     spoken(t, stranger, server),
-		"it refuses the certificate of -tls-cert: tls: ":                spoken(t, how(), strict),
-		"the host nowhere\\n is not known: no such host":                &net.DNSError{Name: "nowhere\n", Err: "no such host"},
-		"the connection was closed; if it speaks TLS, say -tls-cert, ":  spoken(t, nil, server),
-		"the connection was closed; if it speaks TLS, say -tls-cert, -": fmt.Errorf("read: %w", syscall.ECONNRESET),
-		"connection refused: no node runs there":                        errors.Join(errors.New("another"), refused),
-		"no answer in time: ":                                           fmt.Errorf("asking: %w", context.DeadlineExceeded),
-		"no answer in time: it ":                                        os.ErrDeadlineExceeded,
-		`something\x1belse`:                                             errors.New("something\x1belse"),
+		"what is there speaks no TLS; say -plaintext":                           spoken(t, how(), nil),
+		"its certificate is not to be believed, by -tls-ca: x509: ":             spoken(t, stranger, server),
+		"it refuses the certificate of -tls-cert: tls: ":                        spoken(t, how(), strict),
+		"the host nowhere\\n is not known: no such host":                        &net.DNSError{Name: "nowhere\n", Err: "no such host"},
+		"the connection was closed, as where one side speaks TLS and":           spoken(t, nil, server),
+		"the connection was closed, as where one side speaks TLS and the other": fmt.Errorf("read: %w", syscall.ECONNRESET),
+		"connection refused: no node runs there":                                errors.Join(errors.New("another"), refused),
+		"no answer in time: ":                                                   fmt.Errorf("asking: %w", context.DeadlineExceeded),
+		"no answer in time: it ":                                                os.ErrDeadlineExceeded,
+		`something\x1belse`:                                                     errors.New("something\x1belse"),
 	} {
 		require.Error(t, err, want)
 		require.True(t, strings.HasPrefix(nodes.Why(err), want), "%q is not %q, of %v", nodes.Why(err), want, err)
