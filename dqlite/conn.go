@@ -17,7 +17,7 @@ type conn struct {
 	wire     *wire.Conn
 	address  string  // It leads there.
 	readOnly bool    // It refuses to write.
-	marked   bool    // A statement changed it, and so nobody else gets it.
+	marked   bool    // A statement changed it, or its node leads no more, and so nobody else gets it.
 	rows     []*rows // These are open on it, the last one alone with something to come from the node.
 }
 
@@ -27,23 +27,28 @@ func (s *Store) connect(ctx context.Context, op string) (*conn, error) {
 	defer cancel()
 	stop := context.AfterFunc(s.life, cancel) // the Store may end meanwhile
 	defer stop()
-	w, address, err := s.leader.connect(limited)
-	switch {
-	case err == nil:
-	case s.life.Err() != nil:
-		return nil, s.closed(op)
-	case ctx.Err() != nil:
-		return nil, s.fail(op, nil, err)
-	default:
-		return nil, s.fail(op, ErrNoQuorum, err)
-	}
-	c := &conn{wire: w, address: address}
-	if _, err := w.Exec(limited, "PRAGMA foreign_keys=1", nil); err != nil {
+	for {
+		w, address, err := s.leader.connect(limited)
+		switch {
+		case err == nil:
+		case s.life.Err() != nil:
+			return nil, s.closed(op)
+		case ctx.Err() != nil:
+			return nil, s.fail(op, nil, err)
+		default:
+			return nil, s.fail(op, ErrNoQuorum, err)
+		}
+		c := &conn{wire: w, address: address}
+		_, err = w.Exec(limited, "PRAGMA foreign_keys=1", nil)
+		if err == nil {
+			s.counts.connected.Add(1)
+			return c, nil
+		}
 		c.close()
-		return nil, s.fail(op, nil, err)
+		if !isGone(err) || !rest(limited, firstPause) { // else the leader went away meanwhile
+			return nil, s.began(ctx, op, err)
+		}
 	}
-	s.counts.connected.Add(1)
-	return c, nil
 }
 
 func (c *conn) close() { _ = c.wire.Close() }
@@ -58,7 +63,9 @@ func (c *conn) exec(ctx context.Context, query string, args []driver.Value) (dri
 	if err := c.makeRoom(); err != nil {
 		return nil, err
 	}
-	return c.wire.Exec(ctx, query, args)
+	res, err := c.wire.Exec(ctx, query, args)
+	c.marked = c.marked || isGone(err)
+	return res, err
 }
 
 // run runs a statement whose rows nobody wants.
@@ -107,6 +114,7 @@ func (c *conn) query(ctx context.Context, owner *tx, st *statement, ended func(e
 	}
 	from, err := c.wire.Query(ctx, st.text, st.args)
 	if err != nil {
+		c.marked = c.marked || isGone(err)
 		return nil, err
 	}
 	r := &rows{conn: c, owner: owner, from: from, columns: from.Columns(), ended: ended}

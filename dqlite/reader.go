@@ -89,7 +89,7 @@ func (s *Store) onReader(ctx context.Context, op, query string, args []any, run 
 		}
 		if !patience.again(ctx, err) {
 			s.giveBack(c)
-			return s.meaning(op, err)
+			return s.began(ctx, op, err)
 		}
 		s.readers.give(c)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/sqlane/sqlane/internal/wire"
+	"github.com/sqlane/sqlane/pool"
 )
 
 // rows are what a query returns, until they are closed. Whatever else is run on their
@@ -68,8 +69,10 @@ func (r *rows) stop(why error) {
 	if why == io.EOF {
 		why = nil
 	}
-	r.err = why
-	r.err = errors.Join(r.err, r.from.Close())
+	r.err = errors.Join(why, r.from.Close())
+	if isGone(r.err) { // the snapshot that they are of is lost
+		r.err = &pool.Error{Op: "query", Err: pool.ErrTxLost, Cause: r.err}
+	}
 	r.from = nil
 }
 

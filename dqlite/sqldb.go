@@ -10,6 +10,7 @@ import (
 	"github.com/sqlane/sqlane/internal/lane"
 	"github.com/sqlane/sqlane/internal/sqlite"
 	"github.com/sqlane/sqlane/pool"
+	modernc "modernc.org/sqlite"
 )
 
 // DB returns the cluster as a *sql.DB, for what knows nothing else: goose, say. Whoever
@@ -17,39 +18,59 @@ import (
 // on, which is BEGIN IMMEDIATE then, and a statement outside of one that may write for
 // itself. Its connections come on top of MaxConns. BeginTx with ReadOnly is a view;
 // sql.LevelDefault, LevelSerializable and LevelLinearizable are the same, other levels are
-// refused, which dqlite would accept without a word. Closing it does not close the Store.
+// refused, which dqlite would accept without a word. Closing it does not close the Store,
+// and DB returns another one then.
 func (s *Store) DB() *sql.DB { return s.sqldb.get(s) }
 
 // face is what DB returns.
 type face struct {
-	mu   sync.Mutex // It guards the fields below.
-	db   *sql.DB
-	over bool
+	mu   sync.Mutex // It guards the field below.
+	from *connector // The current one is made by it; nil if there is none.
 }
 
 func (f *face) get(s *Store) *sql.DB {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.db == nil || errors.Is(f.db.PingContext(context.Background()), sql.ErrConnDone) {
-		f.db = sql.OpenDB(connector{s})
-		f.db.SetMaxIdleConns(2)
+	if f.from == nil {
+		f.from = &connector{store: s}
+		f.from.db = sql.OpenDB(f.from)
+		f.from.db.SetMaxIdleConns(2)
 	}
-	return f.db
+	return f.from.db
+}
+
+// forget has the next call of get make another one.
+func (f *face) forget(c *connector) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.from == c {
+		f.from = nil
+	}
 }
 
 func (f *face) end() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.db != nil {
-		_ = f.db.Close()
+	last := f.from
+	f.mu.Unlock()
+	if last != nil {
+		_ = last.db.Close()
 	}
 }
 
-type connector struct{ store *Store }
+type connector struct {
+	store *Store
+	db    *sql.DB // what it connects
+}
 
-func (c connector) Driver() driver.Driver { return nil }
+func (c *connector) Driver() driver.Driver { return scratch{} }
 
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+// Close implements io.Closer, for database/sql's Close.
+func (c *connector) Close() error {
+	c.store.sqldb.forget(c)
+	return nil
+}
+
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if c.store.life.Err() != nil {
 		return nil, c.store.closed("acquire")
 	}
@@ -60,11 +81,23 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &session{store: c.store, conn: to}, nil
 }
 
+// scratch is the driver of DB. What it opens by itself is an empty database in memory, of
+// SQLite's own: package migrate compares a cluster with what migrations make of one.
+type scratch struct{}
+
+// Open implements driver.Driver.
+func (scratch) Open(name string) (driver.Conn, error) {
+	if name != ":memory:" {
+		return nil, &pool.Error{Op: "open", Path: name, Err: errors.ErrUnsupported, Cause: saying("this driver opens :memory: alone; dqlite.Open opens a cluster")}
+	}
+	return new(modernc.Driver).Open(name)
+}
+
 // session is one connection of database/sql, which has it used by one goroutine at a time.
 type session struct {
 	store *Store
 	conn  *conn
-	inTx  bool
+	tx    *tx  // It was begun; nil outside of one.
 	slot  bool // It has the write lane.
 }
 
@@ -88,15 +121,18 @@ func (c *session) Close() error {
 
 // IsValid implements driver.Validator: what a PRAGMA has changed, or a transaction that was
 // left open, the next user does not meet.
-func (c *session) IsValid() bool { return !c.conn.broken() && !c.conn.marked && !c.inTx }
+func (c *session) IsValid() bool { return !c.conn.broken() && !c.conn.marked && c.tx == nil }
 
 // Ping implements driver.Pinger.
 func (c *session) Ping(ctx context.Context) error {
 	if c.store.life.Err() != nil {
 		return c.store.closed("ping")
 	}
-	_, err := c.ExecContext(ctx, "SELECT 1", nil)
-	return err
+	rows, err := c.QueryContext(ctx, "SELECT 1", nil)
+	if err != nil {
+		return err
+	}
+	return rows.Close()
 }
 
 // Begin implements driver.Conn.
@@ -112,13 +148,18 @@ func (c *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 		return nil, c.store.fail("begin", pool.ErrConfig, saying("the isolation level is %v: transactions are serializable", level))
 	}
 	if opts.ReadOnly {
-		if err := c.conn.setReadOnly(ctx, true); err != nil {
+		c.conn.mu.Lock()
+		defer c.conn.mu.Unlock()
+		err := c.outside(ctx, "begin", isGone, func() error {
+			if err := c.conn.setReadOnly(ctx, true); err != nil {
+				return err
+			}
+			return c.plain(ctx, "BEGIN")
+		})
+		if err != nil {
 			return nil, err
 		}
-		if err := c.plain(ctx, "BEGIN"); err != nil {
-			return nil, err
-		}
-		c.inTx = true
+		c.begun()
 		return c, nil
 	}
 	_, err := c.ExecContext(ctx, "BEGIN", nil)
@@ -179,7 +220,7 @@ func (c *session) QueryContext(ctx context.Context, query string, args []driver.
 			return err
 		}
 		out = got
-		if returns(text, sqlite.FirstWord(text)) || c.slot && !c.inTx { // it may be committed when this returns
+		if returns(text, sqlite.FirstWord(text)) || c.slot && c.tx == nil { // it may be committed when this returns
 			return got.readAhead()
 		}
 		return nil
@@ -211,14 +252,19 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 		words = []string{""}
 	}
 	switch word := words[0]; {
-	case word == "BEGIN" && !c.inTx:
+	case word == "BEGIN" && c.tx == nil:
 		return c.begin(ctx)
-	case (word == "COMMIT" || word == "END") && c.inTx:
+	case (word == "COMMIT" || word == "END") && c.tx != nil:
 		return c.commit()
-	case word == "ROLLBACK" && c.inTx && !sqlite.HasWord(query, "TO"):
+	case word == "ROLLBACK" && c.tx != nil && !sqlite.HasWord(query, "TO"):
 		return c.rollback()
-	case c.inTx || !writes || word == "PRAGMA":
-		return c.store.meaning("query", c.patiently(ctx, func() error { return do(query, values) }))
+	case c.tx != nil:
+		if err := c.tx.alive("query"); err != nil { // or each statement would commit for itself
+			return err
+		}
+		return c.tx.failed("query", c.patiently(ctx, func() error { return do(query, values) }))
+	case !writes || word == "PRAGMA":
+		return c.outside(ctx, "query", isRefused, func() error { return do(query, values) })
 	}
 	if inside {
 		return c.inTransaction(ctx, func() error { return do(query, values) })
@@ -227,16 +273,58 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 		return err
 	}
 	defer c.giveSlot()
-	err = c.patiently(ctx, func() error { return do(query, values) })
+	var failed error
+	err = c.outside(ctx, "query", isRefused, func() error {
+		failed = do(query, values)
+		return failed
+	})
 	switch {
 	case err == nil:
 		c.store.news.tell()
-	case isRefused(err):
-	case isGone(err):
+	case isGone(failed) && !isRefused(failed):
 		c.store.counts.unknown.Add(1)
-		return c.store.fail("commit", ErrCommitUnknown, err)
+		return c.store.fail("commit", ErrCommitUnknown, failed)
 	}
-	return c.store.meaning("query", err)
+	return err
+}
+
+// outside does what is in no transaction yet: on a new connection where the leader of this
+// one is gone, and again says that it did nothing. database/sql would do so too, but not for
+// whoever has a connection of his own. The caller holds conn.mu.
+func (c *session) outside(ctx context.Context, op string, again func(error) bool, do func() error) error {
+	for patience := c.store.patience(); ; {
+		changed := c.conn.marked // by a PRAGMA, which a new one would not know
+		err := do()
+		switch {
+		case err == nil:
+			return nil
+		case isBusy(err) && patience.again(ctx, err):
+		case !isGone(err):
+			return c.store.meaning(op, err)
+		case !again(err):
+			return c.store.fail(op, pool.ErrTxLost, err)
+		case changed || !patience.again(ctx, err):
+			return c.store.began(ctx, op, err)
+		default:
+			if err := c.reconnect(ctx, op); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (c *session) reconnect(ctx context.Context, op string) error {
+	fresh, err := c.store.connect(ctx, op)
+	if err != nil {
+		return err
+	}
+	c.conn.close()
+	c.conn.wire, c.conn.address, c.conn.readOnly, c.conn.marked = fresh.wire, fresh.address, false, false
+	return nil
+}
+
+func (c *session) begun() {
+	c.tx = &tx{store: c.store, conn: c.conn, level: pool.Immediate, readOnly: c.conn.readOnly}
 }
 
 // inTransaction does it in a transaction.
@@ -245,7 +333,7 @@ func (c *session) inTransaction(ctx context.Context, do func() error) error {
 		return err
 	}
 	if err := do(); err != nil {
-		return errors.Join(c.store.meaning("query", err), c.rollback())
+		return errors.Join(c.tx.failed("query", err), c.rollback())
 	}
 	return c.commit()
 }
@@ -264,24 +352,25 @@ func (c *session) begin(ctx context.Context) error {
 	if err := c.takeSlot(ctx); err != nil {
 		return err
 	}
-	if err := c.patiently(ctx, func() error { return c.plain(ctx, "BEGIN IMMEDIATE") }); err != nil {
+	if err := c.outside(ctx, "begin", isGone, func() error { return c.plain(ctx, "BEGIN IMMEDIATE") }); err != nil {
 		c.giveSlot()
-		if isGone(err) {
-			return driver.ErrBadConn // nothing was begun: database/sql takes another connection
-		}
-		return c.store.meaning("begin", err)
+		return err
 	}
-	c.inTx = true
+	c.begun()
 	return nil
 }
 
 func (c *session) commit() error {
-	t := &tx{store: c.store, conn: c.conn, level: pool.Immediate, readOnly: c.conn.readOnly}
-	err := t.commit()
-	if there, failed := c.stillOpen(err); failed == nil && there {
-		return err
+	var err error
+	if lost := c.tx.lost; lost != nil {
+		err = c.store.fail("commit", pool.ErrTxLost, lost)
+	} else {
+		err = c.tx.commit()
+		if there, failed := c.stillOpen(err); failed == nil && there {
+			return err
+		}
 	}
-	c.inTx = false
+	c.tx = nil
 	c.giveSlot()
 	return err
 }
@@ -300,9 +389,10 @@ func (c *session) rollback() error {
 	if err != nil {
 		c.conn.close()
 	}
-	c.inTx = false
+	lost := c.tx.lost != nil
+	c.tx = nil
 	c.giveSlot()
-	if isGone(err) {
+	if lost || isGone(err) {
 		return nil // it is undone
 	}
 	return err

@@ -147,7 +147,7 @@ func (s *Store) reader(ctx context.Context, op string, readOnly bool) (*conn, er
 		}
 		c.close()
 		if !isGone(err) || ctx.Err() != nil {
-			return nil, s.fail(op, nil, err)
+			return nil, s.began(ctx, op, err)
 		}
 	}
 }

@@ -138,7 +138,15 @@ func (t *tx) run(ctx context.Context, op, query string, args []any, do func(cont
 			break
 		}
 	}
-	t.note(err)
+	return t.failed(op, err)
+}
+
+// failed notes what a failure has cost, and gives it a meaning: the end of the connection is
+// pool.ErrTxLost for the statement that met it too. The caller holds conn.mu.
+func (t *tx) failed(op string, err error) error {
+	if t.note(err); err != nil && isGone(err) {
+		return t.store.fail(op, pool.ErrTxLost, err)
+	}
 	return t.store.meaning(op, err)
 }
 
@@ -196,8 +204,7 @@ func (t *tx) openSavepoint(ctx context.Context) (*tx, error) {
 		return nil, t.store.fail("savepoint", nil, err)
 	}
 	if err := t.conn.control(ctx, "SAVEPOINT part"); err != nil {
-		t.note(err)
-		return nil, t.store.meaning("savepoint", err)
+		return nil, t.failed("savepoint", err)
 	}
 	return &tx{store: t.store, conn: t.conn, level: t.level, outer: t, readOnly: t.readOnly}, nil
 }
@@ -208,8 +215,7 @@ func (t *tx) closeSavepoint(ctx context.Context, keep bool) error {
 		text = "RELEASE part"
 	}
 	if err := t.conn.control(ctx, text); err != nil {
-		t.note(err)
-		return t.store.meaning("savepoint", err)
+		return t.failed("savepoint", err)
 	}
 	return nil
 }
@@ -221,7 +227,7 @@ func (t *tx) view(ctx context.Context, fn func(context.Context, pool.StoreTx) er
 	before := t.conn.readOnly
 	if err == nil {
 		if err = t.conn.setReadOnly(ctx, true); err != nil {
-			t.note(err)
+			err = t.failed("view", err)
 		}
 	}
 	t.conn.mu.Unlock()
@@ -230,9 +236,7 @@ func (t *tx) view(ctx context.Context, fn func(context.Context, pool.StoreTx) er
 	}
 	part := &tx{store: t.store, conn: t.conn, level: t.level, outer: t, readOnly: true}
 	return part.call(ctx, fn, func(ctx context.Context, _ bool) error {
-		err := t.conn.setReadOnly(ctx, before)
-		t.note(err)
-		return err
+		return t.failed("view", t.conn.setReadOnly(ctx, before))
 	})
 }
 

@@ -21,7 +21,7 @@ func exclude(ctx context.Context, db *sql.DB, wait bool) (release func(), waited
 	if err := db.QueryRowContext(ctx, "PRAGMA database_list").Scan(&number, &schema, &path); err != nil {
 		return nil, false, err
 	}
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+	if info, err := os.Stat(path); err != nil || !filepath.IsAbs(path) || !info.Mode().IsRegular() {
 		return func() {}, false, nil
 	}
 	name := fileURI(path+"-migrate") + "?modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20") // who may use the one may use the other

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/sqlane/sqlane/internal/terminal"
 	"github.com/sqlane/sqlane/torture/bank"
 	"github.com/sqlane/sqlane/torture/child"
+	"github.com/sqlane/sqlane/torture/cluster"
 	"github.com/sqlane/sqlane/torture/crash"
 	"github.com/sqlane/sqlane/torture/faults"
 	"github.com/sqlane/sqlane/torture/power"
@@ -56,17 +58,20 @@ var sections = []struct {
 	{"processes", processes.Run},
 	{"faults", faults.Run},
 	{"history", histories},
+	{"cluster", cluster.Run},
 }
 
 func main() {
-	child.Main(map[string]child.Role{
+	roles := map[string]child.Role{
 		crash.Writer:     bank.Work, // and power.Writer
 		powerfs.Server:   powerfs.Serve,
 		faults.Alone:     faults.PlayAlone,
 		faults.Locker:    faults.Lock,
 		processes.Racer:  processes.Race,
 		processes.Holder: processes.Hold,
-	})
+	}
+	maps.Copy(roles, cluster.Roles)
+	child.Main(roles)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	// Nobody reads what it says: it ends and clears up, rather than leave its mounts.

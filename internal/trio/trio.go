@@ -50,6 +50,13 @@ type Options struct {
 	Args []string
 	// TLS is how to ask the nodes if Args say so. Default: nil, in the clear.
 	TLS *tls.Config
+	// Addresses are the nodes', as many as there are. Default: free ports on loopback.
+	Addresses []string
+	// Prefix is what node i's command is run by, such as "ip netns exec NAME", and must
+	// become that command's process. Default: nothing.
+	Prefix func(i int) []string
+	// Dial reaches the nodes where that is not by TCP from here.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// StartTimeout is the longest that a node may take to be READY. Default: 1m.
 	StartTimeout time.Duration
 }
@@ -63,6 +70,7 @@ type Trio struct {
 
 type process struct {
 	address, dir string
+	command      []string // what is before the arguments
 	args         []string
 
 	mu    sync.Mutex
@@ -83,13 +91,19 @@ func Start(ctx context.Context, o Options) (*Trio, error) {
 	if o.StartTimeout == 0 {
 		o.StartTimeout = time.Minute
 	}
-	addresses, err := FreeAddresses(o.Nodes)
-	if err != nil {
-		return nil, err
+	addresses := o.Addresses
+	if addresses == nil {
+		var err error
+		if addresses, err = FreeAddresses(o.Nodes); err != nil {
+			return nil, err
+		}
 	}
 	t := &Trio{o: o}
 	for i, address := range addresses {
-		p := &process{address: address, dir: filepath.Join(o.Dir, "node"+strconv.Itoa(i+1))}
+		p := &process{address: address, dir: filepath.Join(o.Dir, "node"+strconv.Itoa(i+1)), command: []string{o.Binary}}
+		if o.Prefix != nil {
+			p.command = append(o.Prefix(i), o.Binary)
+		}
 		p.args = append([]string{"-dir", p.dir, "-address", address, "-stdin", "-start", o.StartTimeout.String()}, o.Args...)
 		if i > 0 {
 			p.args = append(p.args, "-join", strings.Join(addresses[:i], ","))
@@ -131,7 +145,7 @@ func (t *Trio) start(ctx context.Context, p *process) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(ctx, t.o.Binary, p.args...)
+	cmd := exec.CommandContext(ctx, p.command[0], append(p.command[1:len(p.command):len(p.command)], p.args...)...)
 	cmd.Stderr = log
 	// Ctrl-C is for whoever has the cluster, who ends it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -274,6 +288,9 @@ func (t *Trio) Close() {
 }
 
 func (t *Trio) dial(ctx context.Context, address string) (net.Conn, error) {
+	if t.o.Dial != nil {
+		return t.o.Dial(ctx, address)
+	}
 	if t.o.TLS == nil {
 		return new(net.Dialer).DialContext(ctx, "tcp", address)
 	}

@@ -6,6 +6,7 @@
 //	append.go    the checker of lists, by the graph of dependencies
 //	linear.go    the checker of registers, by search
 //	workload.go  the transactions
+//	replicated.go, stores.go  both on a cluster
 //
 // Every transaction that committed must be strictly serializable: as if it had
 // run alone at one moment between its begin and its end. That is what IMMEDIATE,
@@ -34,6 +35,8 @@ const (
 	Begun      Kind = "begun" // IMMEDIATE, ended by hand
 	Batch      Kind = "batch"
 	View       Kind = "view"
+	Single     Kind = "single" // one statement of a Store's Reader or Writer
+	SQL        Kind = "sql"    // database/sql's, of a Store
 )
 
 // Verb is what one step of a transaction did.
@@ -65,6 +68,7 @@ type Txn struct {
 	Start     int64 // ticks: when the function was entered, the tighter bound
 	End       int64 // when the caller learned of the end
 	Committed bool
+	Unknown   bool // The answer to the commit was lost. [History.CheckReplicated] settles it.
 	Ops       []Op
 }
 

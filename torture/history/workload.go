@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/dberr"
+	"github.com/sqlane/sqlane/dqlite"
 	"github.com/sqlane/sqlane/pool"
 )
 
@@ -256,6 +257,10 @@ type workload struct {
 	contended bool // by another pool, whose locks may be waited for in vain
 	kinds     []Kind
 	recorder  recorder
+
+	cluster bool                        // It may lose its leader at any moment.
+	enough  <-chan struct{}             // It is closed when there are enough transactions; nil: never.
+	settle  func(context.Context) error // It is called before the last read, if it isn't nil.
 }
 
 // keysAtOnce is how many keys transactions choose from. After moveEvery
@@ -270,7 +275,7 @@ func (w *workload) history() *History {
 	return &History{Registers: w.registers, Txns: w.recorder.txns}
 }
 
-// run has n transactions met, then reads what is left.
+// run has n transactions meet, or fewer if there are enough before, then reads what is left.
 func (w *workload) run(ctx context.Context, goroutines, n int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -286,21 +291,36 @@ func (w *workload) run(ctx context.Context, goroutines, n int) error {
 			}
 		})
 	}
-	for i := 0; i < n && ctx.Err() == nil; i++ {
-		numbers <- i
+	done := 0
+	for over := false; done < n && !over && ctx.Err() == nil; {
+		select {
+		case numbers <- done:
+			done++
+		case <-w.enough:
+			over = true
+		}
 	}
 	close(numbers)
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	final := w.recorder.begin(View)
-	err := w.ways.run(ctx, rand.New(rand.NewPCG(w.seed, 0)), View, func(ctx context.Context, tx dbtx) error {
-		p := program{w: w, txn: final, tx: tx}
-		return p.read(ctx, readSome, w.firstKey, w.firstKey+n/moveEvery*keysAtOnce/2+keysAtOnce-1)
-	})
-	w.recorder.end(final, err == nil)
-	return err
+	if w.settle != nil {
+		if err := w.settle(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		final := w.recorder.begin(View)
+		err := w.ways.run(ctx, rand.New(rand.NewPCG(w.seed, 0)), View, func(ctx context.Context, tx dbtx) error {
+			p := program{w: w, txn: final, tx: tx}
+			return p.read(ctx, readSome, w.firstKey, w.firstKey+done/moveEvery*keysAtOnce/2+keysAtOnce-1)
+		})
+		w.recorder.end(final, err == nil)
+		if !w.cluster || !lostLeader(err) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 var allKinds = []Kind{Deferred, Repeatable, Immediate, Exclusive, Begun, Batch, Batch, View}
@@ -312,6 +332,9 @@ func (w *workload) transaction(ctx context.Context, rng *rand.Rand, kind Kind, f
 	if rng.IntN(8) == 0 { // whatever it does then
 		inner, cancel = context.WithTimeout(ctx, time.Duration(rng.IntN(2000))*time.Microsecond)
 		defer cancel()
+	}
+	if kind == Single {
+		return w.single(inner, rng, firstKey+rng.IntN(keysAtOnce))
 	}
 	var txn *Txn
 	err := contain(func() error {
@@ -325,6 +348,7 @@ func (w *workload) transaction(ctx context.Context, rng *rand.Rand, kind Kind, f
 		})
 	})
 	if txn != nil {
+		txn.Unknown = errors.Is(err, dqlite.ErrCommitUnknown)
 		w.recorder.end(txn, err == nil)
 	}
 	if err != nil && !w.expected(kind, err) && ctx.Err() == nil {
@@ -347,6 +371,8 @@ func (w *workload) expected(kind Kind, err error) bool {
 		}
 	}
 	switch {
+	case w.cluster && lostLeader(err):
+		return true
 	case errors.Is(err, pool.ErrTxLost):
 		return dberr.Kind(err) == dberr.ErrDuplicate
 	case errors.Is(err, pool.ErrConflict):
@@ -502,7 +528,7 @@ func (p program) rewrite(ctx context.Context, key int) error {
 
 func (p program) noteWrite(ctx context.Context, query string, key, value int, text string) error {
 	_, err := p.tx.ExecContext(ctx, query, key, text)
-	p.txn.note(Op{Verb: Write, Key: key, Value: value, Failed: err != nil})
+	p.txn.note(Op{Verb: Write, Key: key, Value: value, Failed: err != nil && !errors.Is(err, dqlite.ErrCommitUnknown)})
 	return err
 }
 
