@@ -8,7 +8,7 @@ export GOWORK := off
 TOOL := go tool -modfile=tools/go.mod
 GOOSE := $(TOOL) goose -dir schema -table schema_version sqlite3
 # What must be covered, and by how much. Generated code is left out.
-COVERED := ./internal/arguments,./internal/bridge,./internal/lane,./internal/page,./internal/plans,./internal/scan,./internal/sqlite,./internal/tap,./internal/terminal,./internal/watch,./internal/wire,./dberr,./migrate,./native,./pool,./pool/debug,./pooltest,./repo,./schema,./cmd/repogen,./cmd/sqlane
+COVERED := ./internal/arguments,./internal/bridge,./internal/lane,./internal/nodes,./internal/page,./internal/plans,./internal/scan,./internal/sqlite,./internal/tap,./internal/terminal,./internal/watch,./internal/wire,./dberr,./migrate,./native,./pool,./pool/debug,./pooltest,./repo,./schema,./cmd/repogen,./cmd/sqlane
 COVERAGE := 95
 GENERATED := gen repo/repo_gen.go
 
@@ -157,6 +157,14 @@ cluster: ## run three nodes on 127.0.0.1:9001-9003 until Ctrl-C (CLUSTER_DIR=bui
 	@cd cluster && CGO_ENABLED=1 go build -o ../build/cluster-node ./cmd/node
 	@exec cluster/three build/cluster-node '$(CLUSTER_DIR)'
 
+# What runs on any Store does on a cluster too where SQLANE_CLUSTER names one.
+SUITES := ./repo ./queries ./cmd/repogen ./cmd/fileindex ./cmd/sqlane
+
+cluster-suites: ## run the suites of generated code and of the programs on three nodes as well, if there is dqlite
+	@.ci/dqlite || { code=$$?; test $$code = 3 && exit 0 || exit $$code; }; \
+	  mkdir -p build && (cd cluster && CGO_ENABLED=1 go build -o ../build/cluster-node ./cmd/node) && \
+	  dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && cluster/three build/cluster-node "$$dir" go test -timeout $(TIMEOUT) $(TESTFLAGS) $(SUITES)
+
 screenshots: export SQLANE_SCREENSHOTS := $(CURDIR)/docs/screenshots
 screenshots: ## renew the pictures of pages in docs/screenshots
 	@$(MAKE) --no-print-directory browser-check TESTFLAGS='-count=1 -run WellMade'
@@ -225,7 +233,7 @@ ci: lint generate-check check-queries build sqlc-check release-check platforms #
 	@$(MAKE) --no-print-directory bench-check
 	@$(MAKE) --no-print-directory torture-check
 	@$(MAKE) --no-print-directory examples-check browser-check
-	@$(MAKE) --no-print-directory cluster-check
+	@$(MAKE) --no-print-directory cluster-check cluster-suites
 
 compat-check: ## vet compat/, and run other people's programs on a pool and on the driver alone
 	cd compat && go vet ./... && go test $(RACE) -timeout $(TIMEOUT) ./...

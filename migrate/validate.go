@@ -13,10 +13,10 @@ import (
 
 // Validate compares the database with what the migrations make of an empty one, in
 // memory, by the database's own driver: every table, column, index, foreign key,
-// view and trigger, but for goose's table and SQLite's own. Functions of
-// GoMigrations run there too. The error, ErrDrift, lists every difference. Space
-// and comments are none. A database at an older version differs too. It changes
-// nothing.
+// view and trigger, but for goose's table, SQLite's own, and Litestream's, whose
+// names begin with _litestream_. Functions of GoMigrations run there too. The error,
+// ErrDrift, lists every difference. Space and comments are none. A database at an
+// older version differs too. It changes nothing.
 func (m *Migrator) Validate(ctx context.Context, d Database) error {
 	if err := m.given(ctx, d); err != nil {
 		return err
@@ -87,10 +87,15 @@ var facts = []string{
 	`SELECT t.type || ' ' || t.name, t.sql FROM sqlite_schema AS t WHERE t.sql IS NOT NULL AND ours(t)`,
 }
 
+// others matches what belongs to SQLite and to Litestream, which puts tables of its own
+// into each database that it replicates. See
+// https://github.com/benbjohnson/litestream#source-database-changes.
+const others = `(t.name LIKE 'sqlite\_%' ESCAPE '\' OR t.tbl_name LIKE '\_litestream\_%' ESCAPE '\')`
+
 func (m *Migrator) describe(ctx context.Context, db *sql.DB) (map[string]string, error) {
 	found := make(map[string]string)
 	for _, query := range facts {
-		query = strings.ReplaceAll(query, "ours(t)", `t.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND t.tbl_name <> '`+m.table+"' COLLATE NOCASE")
+		query = strings.ReplaceAll(query, "ours(t)", "NOT "+others+" AND t.tbl_name <> '"+m.table+"' COLLATE NOCASE")
 		if err := collect(ctx, db, query, found); err != nil {
 			return nil, err
 		}

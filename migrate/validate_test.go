@@ -49,6 +49,20 @@ func TestValidateNamesEveryDifference(t *testing.T) {
 	})
 }
 
+// TestWhatLitestreamMakesIsNoDrift: it makes these tables in each database beside which
+// it runs, and they are in what it restores.
+func TestWhatLitestreamMakesIsNoDrift(t *testing.T) {
+	everywhere(t, func(t *testing.T, d migrate.Database) {
+		m := migrator(t, files(family))
+		require.NoError(t, m.Up(t.Context(), d))
+		run(t, d, "CREATE TABLE IF NOT EXISTS _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)")
+		run(t, d, "CREATE TABLE IF NOT EXISTS _litestream_lock (id INTEGER)")
+		require.NoError(t, m.Validate(t.Context(), d))
+		run(t, d, "CREATE TABLE xlitestream_seq (id INTEGER)")
+		require.ErrorContains(t, m.Validate(t.Context(), d), "table xlitestream_seq is not the migrations'")
+	})
+}
+
 func TestMigrationsThatCannotBeAppliedMakeNoReference(t *testing.T) {
 	d := openPlain(t, newPath(t), "")
 	err := migrator(t, files("CREATE TABLE a (x);\nBROKEN;"), migrate.Backup("anywhere")).Validate(t.Context(), d)

@@ -103,3 +103,21 @@ func TestAFunctionOfSQLThatPanicsOrExitsLeavesNothingBehind(t *testing.T) {
 		}
 	}
 }
+
+func TestAFunctionOfSQLThatPanicsLosesTheTransactionIfThereIsOne(t *testing.T) {
+	const update = "UPDATE n SET v = 100 + leave(id, 'panic')"
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		run(t, p, "INSERT INTO n VALUES (2, 0), (3, 0)")
+		l := acquire(t, p)
+		require.PanicsWithValue(t, "ours", func() { _ = do(t.Context(), l, update) })
+		l.Release()
+		require.Zero(t, p.Stats().Lost)
+		require.ErrorIs(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
+			require.PanicsWithValue(t, "ours", func() { _ = do(ctx, tx, update) })
+			return nil
+		}), pool.ErrTxLost)
+		require.EqualValues(t, 1, p.Stats().Lost)
+		require.Zero(t, get(t, p, "SELECT sum(v) FROM n"))
+		requireAtRest(t, p)
+	})
+}

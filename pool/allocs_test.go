@@ -77,6 +77,7 @@ func TestAThousandRowsAllocateTheirTextsAndTheirDestinations(t *testing.T) {
 	}
 	require.LessOrEqual(t, read("SELECT id, name, size FROM files"), 2*1000.0+1, "two a row: its text, and the caller's list of destinations")
 	require.LessOrEqual(t, read("SELECT id, name, size FROM files LIMIT 0"), 1.0, "the rows with their call")
+	require.LessOrEqual(t, read("SELECT id, name, size, size FROM files LIMIT 0"), 1.0, "and with a row of four columns")
 }
 
 func TestAnExecAllocatesItsArgumentsACallAndAResult(t *testing.T) {

@@ -320,6 +320,7 @@ func TestAttachingAFileThatTheWriterHasLockedWaitsInItsLane(t *testing.T) {
 	go func() {
 		defer close(done)
 		assert.NoError(t, do(t.Context(), l, "ATTACH ? AS other", path))
+		assert.NoError(t, do(t.Context(), l, "SELECT v FROM other.o"), "it is attached")
 	}()
 	waitFor(t, "it queues", func() bool { return p.Stats().WriteQueue == 1 || isDone(done) })
 	require.False(t, isDone(done), "what was written has spilled: the file is locked")

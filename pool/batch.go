@@ -318,7 +318,7 @@ func (b *batch) serve(w *lane.Waiter) {
 			return
 		}
 		b.behind = append(b.behind, w)
-		if m.err != nil && recover() != nil { // the panic comes again where it belongs
+		if recover() != nil { // the panic comes again where it belongs
 			b.broken = true
 		}
 	}()

@@ -21,7 +21,7 @@ func (c *conn) patiently(cl *call, s *sqlite.Stmt, f func() error) error {
 		}
 		err = c.interruptible(cl, s, f)
 	}
-	if !isForeignLock(err) || c.guard.writing(c) || c.bars() {
+	if !isForeignLock(err) || c.bars() {
 		return err
 	}
 	limit := c.busyLimit()
@@ -78,13 +78,6 @@ func (c *conn) withBusyTimeout(f func() error) error {
 // process cannot commit before this connection's read is over.
 func (c *conn) bars() bool {
 	return c.pool.excluding && c.db.Transaction() == sqlite.ReadTransaction
-}
-
-// writing reports that the connection has the write lock already, so that there
-// is nothing to wait for. Outside WAL mode the commit waits for readers, and each
-// attached file has a lock of its own.
-func (g *guard) writing(c *conn) bool {
-	return c.locks.slot && !c.pool.excluding && len(g.attached.databases) == 0 && !g.committing && len(g.serials) > 0 && c.db.Transaction() == sqlite.WriteTransaction
 }
 
 // isForeignLock reports a lock that goes away by waiting. A stale snapshot,

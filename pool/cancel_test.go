@@ -172,6 +172,37 @@ func TestAWriteThatIsNotToBeInterruptedGoesOnThoughItsContextHasEnded(t *testing
 	requireAtRest(t, p)
 }
 
+// TestAWritersStatementIsInterruptedUnlessOthersWorkIsPending: an interrupted write takes
+// its whole transaction along.
+func TestAWritersStatementIsInterruptedUnlessOthersWorkIsPending(t *testing.T) {
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		const endless = "INSERT OR IGNORE INTO texts WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT ?) SELECT iif(x = 9, ?, x) FROM c"
+		run(t, p, texts)
+		know(t, p, endless, 1, "")
+		ctx, cancel := context.WithCancel(t.Context())
+		require.ErrorIs(t, send(ctx, p, endless, -1, onSignal(t, cancel)), context.Canceled)
+		require.EqualValues(t, 2, get(t, p, "SELECT count(*) FROM texts"))
+		requireAtRest(t, p)
+	})
+
+	p := open(t, pool.Config{})
+	run(t, p, texts)
+	know(t, p, insertTexts, "known")
+	m := &members{t: t, p: p}
+	ctx, cancel := context.WithCancel(t.Context())
+	name := onSignal(t, func() {
+		cancel()
+		beLooked(t, p)
+	})
+	lineUp(t, p, m.fine(0), m.with(1, func(context.Context, *pool.Tx) error { return errOurs }), func() {
+		assert.NoError(t, send(ctx, p, insertTexts, name), "in its own goroutine, since the one before has failed")
+	})
+	require.EqualValues(t, 1, m.runs[0].Load(), "it did not have to run again")
+	m.requireKept(0)
+	require.EqualValues(t, 3, get(t, p, "SELECT count(*) FROM texts"))
+	requireAtRest(t, p)
+}
+
 func TestACancelledContextEndsAWaitForTheWriteLane(t *testing.T) {
 	everywhere(t, pool.Config{MaxConns: 9, MinConns: 9}, func(t *testing.T, p *pool.Pool) {
 		gate, err := p.Begin(t.Context(), pool.Immediate)

@@ -98,6 +98,17 @@ func TestWhatWouldWaitForItsOwnTransactionIsNoNewWorkUnlessItIs(t *testing.T) {
 	require.NoError(t, <-shut)
 }
 
+func TestAContextThatOutlivesItsTransactionMayShutThePoolDown(t *testing.T) {
+	p := open(t, pool.Config{})
+	var kept context.Context
+	require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, _ *pool.Tx) error {
+		require.ErrorIs(t, p.Shutdown(ctx), pool.ErrDeadlock)
+		kept = ctx
+		return nil
+	}))
+	require.NoError(t, p.Shutdown(kept))
+}
+
 func TestShutdownWaitsForWhatRunsAndWakesWhatWaits(t *testing.T) {
 	everywhere(t, pool.Config{MaxConns: 2, MinConns: 2}, func(t *testing.T, p *pool.Pool) {
 		var wg sync.WaitGroup

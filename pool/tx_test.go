@@ -154,6 +154,17 @@ func TestCommitWithAnEndedContextRollsBack(t *testing.T) {
 	requireAtRest(t, p)
 }
 
+func TestARollbackNeedsNoContext(t *testing.T) {
+	p := open(t, pool.Config{})
+	tx, err := p.Begin(t.Context(), pool.Immediate)
+	require.NoError(t, err)
+	require.NoError(t, do(t.Context(), tx, insert, 2))
+	var none context.Context
+	require.NoError(t, tx.Rollback(none))
+	require.EqualValues(t, 1, get(t, p, "SELECT count(*) FROM n"))
+	requireAtRest(t, p)
+}
+
 func TestOnlyATransactionFromBeginIsEndedByHand(t *testing.T) {
 	p := open(t, pool.Config{})
 	require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {

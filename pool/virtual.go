@@ -45,9 +45,7 @@ func (v *virtualTables) since(number uint64) *virtualOnes {
 func (v *virtualTables) keep(known *virtualOnes, at uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.known == nil || v.at <= at {
-		v.known, v.at = known, at
-	}
+	v.known, v.at = known, at
 }
 
 // SQLite's own modules read their own tables alone, but for those with content

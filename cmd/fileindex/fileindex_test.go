@@ -75,7 +75,7 @@ func (b bench) opened() *app {
 	p, err := pool.Open(b.t.Context(), pool.Config{Path: b.db, ReadOnly: true, MaxConns: 2})
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { require.NoError(b.t, p.Close()) })
-	return &app{pool: p, repo: repo.New(p), json: true}
+	return &app{store: p, repo: repo.New(p), json: true}
 }
 
 // entries are what a command prints.
@@ -100,7 +100,7 @@ func (b bench) rows(dir string) map[string]fileJSON {
 			}
 		}
 	}
-	require.NoError(b.t, a.pool.Close())
+	require.NoError(b.t, a.store.Close())
 	return all
 }
 

@@ -43,6 +43,7 @@ func (n *tally) soFar(took time.Duration) string {
 // indexer is one indexing run.
 type indexer struct {
 	repo    *repo.Repo
+	loses   func(err error) bool // place's
 	now     column.Time
 	n       tally
 	said    io.Writer // what could not be read
@@ -92,7 +93,7 @@ func trees(a *app) error {
 
 func indexTree(ctx context.Context, a *app, root string) (report, error) {
 	start := time.Now()
-	x := &indexer{repo: a.repo, now: column.At(start), said: a.err}
+	x := &indexer{repo: a.repo, loses: a.at.loses, now: column.At(start), said: a.err}
 	a.line.Watch(func() string { return x.n.soFar(time.Since(start)) })
 	err := x.walk(ctx, root)
 	if err == nil {
@@ -121,6 +122,17 @@ func indexTree(ctx context.Context, a *app, root string) (report, error) {
 	return x.report(root, time.Since(start)), err
 }
 
+// surely runs fn, and again if its transaction was lost through no fault of its own: all
+// that an indexer writes is the same when it is written twice.
+func (x *indexer) surely(ctx context.Context, fn func() error) error {
+	const enough = 10 // Something else is wrong then.
+	for i := 1; ; i++ {
+		if err := fn(); err == nil || i == enough || ctx.Err() != nil || !x.loses(err) {
+			return err
+		}
+	}
+}
+
 // say tells of what is left out.
 func (x *indexer) say(err error) { fmt.Fprintln(x.said, oneLine(err.Error())) }
 
@@ -128,7 +140,8 @@ func isTooLong(err error) bool { return errors.Is(err, syscall.ENAMETOOLONG) }
 
 // walk takes up a tree with many goroutines, each with some directories at a time.
 func (x *indexer) walk(ctx context.Context, root string) error {
-	if _, err := x.repo.UpsertDirectory(ctx, gen.UpsertDirectoryParams{Path: encode(root), ParentID: x.parentOf(ctx, root)}); err != nil {
+	top := gen.UpsertDirectoryParams{Path: encode(root), ParentID: x.parentOf(ctx, root)}
+	if err := x.surely(ctx, func() error { _, err := x.repo.UpsertDirectory(ctx, top); return err }); err != nil {
 		return err
 	}
 	info, err := os.Lstat(root)
@@ -182,8 +195,7 @@ func (x *indexer) sumUp(ctx context.Context, root string) error {
 	if len(above) > 0 {
 		top = above[len(above)-1].Directory.Path
 	}
-	_, err = x.repo.SetFolderSizes(ctx, top)
-	return err
+	return x.surely(ctx, func() error { _, err := x.repo.SetFolderSizes(ctx, top); return err })
 }
 
 // directories takes up some directories: what is in them is compared with what is
@@ -222,21 +234,31 @@ func (x *indexer) directory(ctx context.Context, met folder, isRoot bool) (chang
 	}
 	var known []gen.ListEntriesRow
 	var self gen.Directory
-	err = x.repo.View(ctx, func(ctx context.Context, q repo.Reader) (err error) {
-		if self, err = q.GetDirectoryByPath(ctx, encode(dir)); err != nil {
+	err = x.surely(ctx, func() error {
+		return x.repo.View(ctx, func(ctx context.Context, q repo.Reader) (err error) {
+			if self, err = q.GetDirectoryByPath(ctx, encode(dir)); err != nil {
+				return err
+			}
+			known, err = q.ListEntries(ctx, self.ID)
 			return err
-		}
-		known, err = q.ListEntries(ctx, self.ID)
-		return err
+		})
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	changes, below = x.compare(dir, self.ID, found, known)
 	if self.PermissionState == column.PermissionDenied {
-		_, err = x.repo.SetDirectoryPermission(ctx, gen.SetDirectoryPermissionParams{ID: self.ID, PermissionState: column.PermissionGranted})
+		err = x.permit(ctx, self.ID, column.PermissionGranted)
 	}
 	return changes, below, err
+}
+
+// permit notes whether a directory could be read.
+func (x *indexer) permit(ctx context.Context, id int64, state column.PermissionState) error {
+	return x.surely(ctx, func() error {
+		_, err := x.repo.SetDirectoryPermission(ctx, gen.SetDirectoryPermissionParams{ID: id, PermissionState: state})
+		return err
+	})
 }
 
 // entries reads a directory, if it is still the one that was met. A link that was
@@ -362,7 +384,7 @@ func (x *indexer) apply(ctx context.Context, changes []change) error {
 	if err != nil {
 		return err
 	}
-	if err := x.repo.Batch(ctx, b.write); err != nil {
+	if err := x.surely(ctx, func() error { return x.repo.Batch(ctx, b.write) }); err != nil {
 		return err
 	}
 	for _, c := range changes {
@@ -403,6 +425,5 @@ func (x *indexer) unreadable(ctx context.Context, dir string, isRoot bool, err e
 		return nil
 	}
 	x.n.unreadable.Add(1)
-	_, err = x.repo.SetDirectoryPermission(ctx, gen.SetDirectoryPermissionParams{ID: self.ID, PermissionState: column.PermissionDenied})
-	return err
+	return x.permit(ctx, self.ID, column.PermissionDenied)
 }

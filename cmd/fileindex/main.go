@@ -2,20 +2,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
-	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
 
+	"github.com/sqlane/sqlane/internal/nodes"
 	"github.com/sqlane/sqlane/internal/terminal"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/repo"
@@ -40,10 +39,10 @@ const (
 // app is one run of the program.
 type app struct {
 	repo     *repo.Repo
-	pool     *pool.Pool
+	at       place
+	store    store // nil until at is open
 	out, err io.Writer
 	line     *terminal.Line // It shows on a terminal what is being done.
-	db       string         // the database's path
 	terminal bool           // out can be drawn on
 	json     bool
 	limit    int64
@@ -61,8 +60,8 @@ type command struct {
 	limit  int64 // default of -n; 0: it has none
 	min    int   // fewest arguments
 	max    int   // most arguments; -1: any number
-	// check looks at the arguments before the database is opened, or made; nil: there
-	// is nothing to look at.
+	// check looks at the arguments before the index is opened, or made; nil: there is
+	// nothing to look at.
 	check func(a *app) error
 	run   func(ctx context.Context, a *app) error
 }
@@ -83,16 +82,20 @@ func commands() map[string]command {
 }
 
 func usage(w io.Writer) {
-	fmt.Fprint(w, "fileindex indexes directory trees in a database and searches it.\n\nUsage: fileindex [-db FILE] [-json] [-stats] COMMAND [-n COUNT] ...\n\n")
+	fmt.Fprint(w, "fileindex indexes directory trees in a database and searches it.\n\nUsage: fileindex [-db FILE | -cluster HOST:PORT,...] [-json] [-stats] COMMAND [-n COUNT] ...\n\n")
 	all := commands()
 	for _, name := range order {
 		fmt.Fprintf(w, "  %-16s %s\n", name+" "+all[name].args, all[name].help)
 	}
 	fmt.Fprint(w, `
   -db FILE   the database; default: fileindex/index.db in the user's cache directory
-  -json      print one JSON document: an array of entries, or an object; watch
+  -cluster HOST:PORT,...
+             instead of a file: nodes of a dqlite cluster, which has the index
+  -database NAME
+             its name there; default: fileindex.db
+`+nodes.Help+`  -json      print one JSON document: an array of entries, or an object; watch
              prints one a line
-  -stats     print the connection pool's figures at the end
+  -stats     print the figures of the connections at the end
   -n COUNT   how many entries to print or show (search, largest, log, serve)
   -addr HOST:PORT
              where serve listens; default: 127.0.0.1:8080, which other machines
@@ -104,11 +107,16 @@ with \xHH for each such byte.
 
 What takes longer than a moment is shown on a terminal meanwhile, on standard error.
 On a terminal watch draws its summary anew after each change; elsewhere it prints
-another line. If the database is moved away, it says so and goes on when that is
-back.
+another line. If the database is moved away, or the cluster has no leader, it says so and goes on
+when that is back.
 
-serve shows, at /debug/pool/, what goes on in its connection pool. Whoever reaches
-its address sees the names of all that is indexed.
+serve shows, at /debug/pool/, what goes on in its connection pool, if it has one: not
+on a cluster. Whoever reaches its address sees the names of all that is indexed.
+
+A cluster needs -plaintext or the three -tls flags. Each command works while most of
+its nodes run, and waits some seconds for a leader where there is none; index goes on
+when the leader is another one. It is a failure that a command has no leader in time,
+or lost it in the midst and cannot know what was kept: it is safe to run it again.
 
 Exit codes: 0 done, which is how serve ends when it is interrupted, 1 failed,
 2 wrong usage, 130 interrupted, which is how watch ends.
@@ -119,7 +127,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return runWith(ctx, args, stdout, stderr, pool.Config{MaxConns: 8, WatchInterval: watchInterval})
 }
 
-// runWith runs a command on a pool that is configured so, but for the path.
+// runWith runs a command on a pool that is configured so, but for the path, or on a cluster
+// with as much patience.
 func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg pool.Config) int {
 	line := terminal.NewLine(stderr)
 	defer line.Stop()
@@ -128,7 +137,8 @@ func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg p
 	n := int64(-1) // not given
 	flags := flag.NewFlagSet("fileindex", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&a.db, "db", "", "")
+	var at where
+	at.flags(flags)
 	flags.BoolVar(&a.json, "json", false, "")
 	flags.BoolVar(&stats, "stats", false, "")
 	flags.StringVar(&a.addr, "addr", "", "")
@@ -170,29 +180,22 @@ func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg p
 	if a.limit = n; n < 0 {
 		a.limit = cmd.limit
 	}
-	if a.db == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return wrong("%v: name the database with -db", err)
-		}
-		a.db = filepath.Join(cache, "fileindex", "index.db")
+	if a.at, err = at.place(cfg); err != nil {
+		return wrong("%v", err)
 	}
-	cfg.Path, cfg.ReadOnly = a.db, !cmd.writes
-	if cmd.quiet {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	err = a.on(ctx, cfg, cmd)
+	err = a.on(ctx, cmd)
 	line.Stop()
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = errInterrupted
 	}
 	stopped := errors.Is(err, errInterrupted)
-	if stats && a.pool != nil && (err == nil || stopped) {
-		// The pool is closed; its counters stay.
+	if stats && a.store != nil && (err == nil || stopped) {
+		// It is closed; its counters stay.
+		title, figures := a.at.stats()
 		if !a.json {
-			fmt.Fprintln(stdout, "the connection pool:")
+			fmt.Fprintln(stdout, title)
 		}
-		printStats(stdout, a.pool.Stats(), a.json)
+		printStats(stdout, figures, a.json)
 	}
 	switch {
 	case err == nil:
@@ -201,7 +204,7 @@ func runWith(ctx context.Context, args []string, stdout, stderr io.Writer, cfg p
 		fmt.Fprintln(stderr, "fileindex:", err)
 		return interrupted
 	}
-	fmt.Fprintln(stderr, "fileindex:", explain(a.db, err))
+	fmt.Fprintln(stderr, "fileindex:", a.explain(err))
 	return failed
 }
 
@@ -219,31 +222,24 @@ func parse(flags *flag.FlagSet, args []string) (rest []string, err error) {
 	}
 }
 
-// on opens the database and runs a command on it.
-func (a *app) on(ctx context.Context, cfg pool.Config, cmd command) (err error) {
+// on opens the index and runs a command on it.
+func (a *app) on(ctx context.Context, cmd command) (err error) {
 	if cmd.check != nil {
 		if err := cmd.check(a); err != nil {
 			return err
 		}
 	}
-	if cmd.writes {
-		if err := os.MkdirAll(filepath.Dir(cfg.Path), 0o700); err != nil {
-			return fmt.Errorf("%w; name another database with -db", err)
-		}
-	} else if _, err := os.Stat(cfg.Path); err != nil {
-		return fmt.Errorf("there is no index at %s; make one with fileindex index", cfg.Path)
-	}
 	a.line.Doing("opening the index")
-	if a.pool, err = pool.Open(ctx, cfg); err != nil {
+	if a.store, err = a.at.open(ctx, cmd); err != nil {
 		return err
 	}
 	defer func() {
 		a.line.Doing("closing the index")
-		if closing := a.pool.Close(); err == nil {
+		if closing := a.store.Close(); err == nil {
 			err = closing
 		}
 	}()
-	a.repo = repo.New(a.pool)
+	a.repo = repo.New(a.store)
 	if err := a.prepare(ctx, cmd.writes); err != nil {
 		return err
 	}
@@ -253,7 +249,7 @@ func (a *app) on(ctx context.Context, cfg pool.Config, cmd command) (err error) 
 
 // prepare brings the schema up to date, or sees that it is.
 func (a *app) prepare(ctx context.Context, writes bool) error {
-	db := a.pool.DB()
+	db := a.store.DB()
 	defer db.Close()
 	if writes {
 		err := schema.Up(ctx, db)
@@ -263,34 +259,15 @@ func (a *app) prepare(ctx context.Context, writes bool) error {
 		runtime.GC()
 		return err
 	}
-	if err := schema.Validate(ctx, db); err != nil {
+	err := schema.Validate(ctx, db)
+	if errors.Is(err, schema.ErrDrift) {
+		if version, err := schema.Version(ctx, db); err == nil && version == 0 {
+			return fmt.Errorf("there is no index at %s; make one with fileindex index", a.at)
+		}
 		return fmt.Errorf("%w; bring it up to date with fileindex index", err)
 	}
-	return nil
+	return err
 }
 
 // explain says what an error means for the user, in one line.
-func explain(db string, err error) string {
-	switch {
-	case pool.IsFull(err):
-		return fmt.Sprintf("the disk is full, %s could not grow; what was indexed before is kept", db)
-	case errors.Is(err, pool.ErrMoved):
-		return fmt.Sprintf("%s was moved or replaced; move it back, or run this again with what is there now", db)
-	case errors.Is(err, pool.ErrReadOnly):
-		return fmt.Sprintf("%s cannot be written; give it write permission or name another with -db", db)
-	case cannotOpen(err):
-		return fmt.Sprintf("%s cannot be opened; see its permissions and its directory's, or name another with -db", db)
-	case errors.Is(err, pool.ErrBusy):
-		return fmt.Sprintf("%s is locked by another program; try again when that has finished", db)
-	case pool.IsCorrupt(err):
-		return fmt.Sprintf("%s is damaged or no database; name another with -db, or delete it if it was an index, and index again", db)
-	}
-	return oneLine(err.Error())
-}
-
-// cannotOpen is SQLITE_CANTOPEN, or what the pool says when it makes the file.
-func cannotOpen(err error) bool {
-	code, ok := pool.Code(err)
-	var e *pool.Error
-	return ok && code&0xff == 14 || errors.As(err, &e) && errors.Is(err, fs.ErrPermission)
-}
+func (a *app) explain(err error) string { return oneLine(cmp.Or(a.at.explain(err), err.Error())) }

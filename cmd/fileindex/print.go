@@ -15,7 +15,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/sqlane/sqlane/gen"
-	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/repo"
 )
 
@@ -279,8 +278,8 @@ func runs(ctx context.Context, a *app) error {
 	return w.Flush()
 }
 
-// printStats prints every figure of the pool that is not zero.
-func printStats(out io.Writer, s pool.Stats, asJSON bool) {
+// printStats prints every figure of a struct that is not zero.
+func printStats(out io.Writer, s any, asJSON bool) {
 	if asJSON {
 		_ = printJSON(out, s)
 		return

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/sqlane/sqlane/pool/debug"
 )
 
 // defaultAddr is where serve listens unless it is told otherwise.
@@ -42,8 +40,12 @@ func serve(ctx context.Context, a *app) error {
 	case <-watched:
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/debug/pool/", debug.Pool(a.pool))
 	mux.Handle("/", index)
+	at := servedAt{Index: "http://" + listener.Addr().String() + "/"}
+	if index.debug != nil {
+		mux.Handle("/debug/pool/", index.debug)
+		at.Pool = at.Index + "debug/pool/"
+	}
 	server := &http.Server{
 		Handler:           onlyFor(listener.Addr(), mux),
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // what goes on for long ends with it
@@ -52,11 +54,10 @@ func serve(ctx context.Context, a *app) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	at := servedAt{"http://" + listener.Addr().String() + "/", "http://" + listener.Addr().String() + "/debug/pool/"}
 	if a.json {
 		err = printJSON(a.out, at)
 	} else {
-		_, err = fmt.Fprintf(a.out, "the index: %s\nits pool:  %s\n", at.Index, at.Pool)
+		_, err = fmt.Fprint(a.out, at)
 	}
 	if err != nil {
 		stop() // nobody knows where it is
@@ -80,7 +81,15 @@ func serve(ctx context.Context, a *app) error {
 // servedAt is where serve is to be found.
 type servedAt struct {
 	Index string `json:"index"`
-	Pool  string `json:"pool"`
+	Pool  string `json:"pool,omitempty"` // "" if there is none
+}
+
+func (at servedAt) String() string {
+	text := fmt.Sprintf("the index: %s\n", at.Index)
+	if at.Pool != "" {
+		text += fmt.Sprintf("its pool:  %s\n", at.Pool)
+	}
+	return text
 }
 
 // onlyFor refuses requests that name another host than this machine, where no other one

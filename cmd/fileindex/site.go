@@ -41,7 +41,8 @@ var sitePages = template.Must(template.New("page").Funcs(template.FuncMap{
 // site is the page to search the index with. It needs no script; with it, it searches
 // while somebody types, and again when the index has changed.
 type site struct {
-	app *app
+	app   *app
+	debug http.Handler // nil if there is none
 
 	mu      sync.Mutex    // It guards the fields below.
 	summary summaryOfAll  // It is what the index held when it was looked at last.
@@ -57,7 +58,7 @@ type summaryOfAll struct {
 	LastRun      *runLine
 }
 
-func newSite(a *app) *site { return &site{app: a, changed: make(chan struct{})} }
+func newSite(a *app) *site { return &site{app: a, debug: a.at.debug(), changed: make(chan struct{})} }
 
 // watch follows the index until the context ends.
 func (s *site) watch(ctx context.Context) {
@@ -67,7 +68,7 @@ func (s *site) watch(ctx context.Context) {
 		}
 		s.mu.Lock()
 		if s.trouble = ""; err != nil {
-			s.trouble = explain(s.app.db, err)
+			s.trouble = s.app.explain(err)
 		} else {
 			s.summary = now
 		}
@@ -151,6 +152,7 @@ func (s *site) serveEvents(w http.ResponseWriter, r *http.Request) {
 // resultPage is what the page shows.
 type resultPage struct {
 	Database string
+	Debug    bool // There is a page of what goes on in it.
 	Text     string
 	Category string
 	Choices  []choice
@@ -180,7 +182,7 @@ type entryLine struct {
 }
 
 func (s *site) servePage(w http.ResponseWriter, r *http.Request) {
-	v := resultPage{Database: s.app.db, Limit: s.app.limit, Text: r.URL.Query().Get("q"), Category: r.URL.Query().Get("category")}
+	v := resultPage{Database: s.app.at.String(), Debug: s.debug != nil, Limit: s.app.limit, Text: r.URL.Query().Get("q"), Category: r.URL.Query().Get("category")}
 	v.summaryOfAll, v.Trouble, v.Number, _ = s.now()
 	status := http.StatusOK
 	found, err := s.search(r.Context(), v.Text, v.Category)
@@ -188,7 +190,7 @@ func (s *site) servePage(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Err() != nil && errors.Is(err, r.Context().Err()) {
 			return // nobody waits for it any more
 		}
-		status, v.Trouble = http.StatusServiceUnavailable, explain(s.app.db, err)
+		status, v.Trouble = http.StatusServiceUnavailable, s.app.explain(err)
 	}
 	for _, f := range found {
 		v.Entries = append(v.Entries, newEntryLine(f))

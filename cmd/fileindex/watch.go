@@ -3,14 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/repo"
 )
 
@@ -42,8 +40,8 @@ func watch(ctx context.Context, a *app) error {
 		switch {
 		case err == nil:
 			err = d.show(w)
-		case errors.Is(err, pool.ErrMoved): // Watch goes on when it is back
-			err = d.complain(explain(a.db, err))
+		case a.at.passes(err): // Watch goes on when it has
+			err = d.complain(a.explain(err))
 		}
 		if err != nil {
 			return err

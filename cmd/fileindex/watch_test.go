@@ -291,7 +291,7 @@ func TestOnATerminalWatchDrawsInPlace(t *testing.T) {
 	out := drawing{make(chan string), ctx.Done()}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- watch(ctx, &app{pool: p, repo: repo.New(p), db: b.db, out: out, err: io.Discard, terminal: true, args: []string{root}})
+		ended <- watch(ctx, &app{at: &file{path: b.db, pool: p}, repo: repo.New(p), out: out, err: io.Discard, terminal: true, args: []string{root}})
 	}()
 	screen := &emulator{rows: []string{"$ fileindex watch"}, row: 1}
 	until := func(text string) []string {

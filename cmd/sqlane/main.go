@@ -1,4 +1,4 @@
-// Command sqlane begins a project, checks it, and looks at databases:
+// Command sqlane begins a project, checks it, and looks at databases and clusters:
 //
 //	go run github.com/sqlane/sqlane/cmd/sqlane@latest init notes
 //
@@ -42,6 +42,21 @@
 // while doctor reads, its log stays for the next one, since only a connection that may
 // write takes it into the file (https://www.sqlite.org/wal.html#the_wal_file).
 //
+// # cluster status
+//
+// sqlane cluster status HOST:PORT,HOST:PORT asks the nodes of a dqlite cluster, those at the
+// addresses and those of which they know, and prints a line for each member: its ID, address
+// and role, and whether it leads, follows, or does not answer within three seconds and
+// why. A line that begins with "fault:" is what is wrong: a member that does not
+// answer, a voter that follows another leader or none, fewer voters behind the
+// leader than make a majority, without which nothing can be written, or a leader
+// that does not lead. Without any the last line tells how many more may fail. An address
+// that is no member's, such as another name of one, is shown, and is no fault. With -json
+// it is one object, with IDs as texts.
+//
+// Nodes show and are shown certificates by -tls-cert, -tls-key and -tls-ca, or speak in the
+// clear by -plaintext; it has to be said which.
+//
 // # Exit codes
 //
 // 0 done and nothing found, or advice alone; 1 failed, or something was found; 2 wrong
@@ -56,9 +71,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
+	"github.com/sqlane/sqlane/internal/nodes"
 	"github.com/sqlane/sqlane/internal/terminal"
 )
 
@@ -88,9 +105,12 @@ var (
 type app struct {
 	out    io.Writer
 	line   *terminal.Line // It shows on a terminal what is being done.
-	arg    string         // DIR or DB
+	arg    string         // DIR, DB or addresses
 	module string
 	sqlc   string
+	json   bool
+	// security is how nodes are spoken to.
+	security nodes.Security
 }
 
 func newApp(stdout, stderr io.Writer) *app {
@@ -105,24 +125,25 @@ func (a *app) say(format string, args ...any) {
 
 // command is one of the program's commands.
 type command struct {
-	name, arg, help string
-	byDefault       string // instead of the argument; "": it is needed
-	flag            string // the one that it takes
+	name, arg, help string   // The name is one word or two.
+	byDefault       string   // instead of the argument; "": it is needed
+	flags           []string // that it takes
 	run             func(ctx context.Context, a *app) error
 }
 
 func commands() []command {
 	return []command{
-		{name: "init", arg: "DIR", help: "write a new project, over no file that is there", flag: "module", run: initialize},
-		{name: "check", arg: "[DIR]", byDefault: ".", help: "find what has drifted apart: migrations, queries, generated code, plans", flag: "sqlc", run: check},
+		{name: "init", arg: "DIR", help: "write a new project, over no file that is there", flags: []string{"module"}, run: initialize},
+		{name: "check", arg: "[DIR]", byDefault: ".", help: "find what has drifted apart: migrations, queries, generated code, plans", flags: []string{"sqlc"}, run: check},
 		{name: "doctor", arg: "DB", help: "look at a database file without changing it", run: doctor},
+		{name: "cluster status", arg: "HOST:PORT,...", help: "ask the nodes of a dqlite cluster how they are", flags: append(nodes.Names(), "json"), run: clusterStatus},
 	}
 }
 
 func usage(w io.Writer) {
-	fmt.Fprint(w, "sqlane begins a project on package pool, checks it, and looks at databases.\n\nUsage: sqlane COMMAND [flags] ...\n\n")
+	fmt.Fprint(w, "sqlane begins a project on package pool, checks it, and looks at databases and clusters.\n\nUsage: sqlane COMMAND [flags] ...\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-14s %s\n", c.name+" "+c.arg, c.help)
+		fmt.Fprintf(w, "  %-28s %s\n", c.name+" "+c.arg, c.help)
 	}
 	fmt.Fprint(w, `
   -module PATH   init: the path of a new module; default: example.org/ and the
@@ -130,9 +151,15 @@ func usage(w io.Writer) {
   -sqlc COMMAND  check: how sqlc is run in DIR, such as 'go tool sqlc', a word with
                  spaces in double quotes; default: as the go:generate lines say
 
+cluster status needs the three -tls flags or -plaintext:
+
+  -json      print one JSON object
+`+nodes.Help+`
 check and doctor print one line for each thing that they find. For check that is a
-failure; for doctor damage is, which its lines call fault, but advice is not. What
-takes longer than a moment is shown on a terminal meanwhile, on standard error.
+failure; for doctor damage is, which its lines call fault, but advice is not. cluster
+status prints a line for each member, and calls fault one that does not answer, a
+voter that does not follow the leader, and that a majority does not. What takes
+longer than a moment is shown on a terminal meanwhile, on standard error.
 
 Exit codes: 0 done, 1 failed or something was found, 2 wrong usage, 130 interrupted.
 `)
@@ -171,6 +198,8 @@ func (a *app) command(ctx context.Context, args []string) error {
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&a.module, "module", "", "")
 	flags.StringVar(&a.sqlc, "sqlc", "", "")
+	flags.BoolVar(&a.json, "json", false, "")
+	a.security.Flags(flags)
 	var rest []string
 	for len(args) > 0 { // flags and arguments may mix
 		err := flags.Parse(args)
@@ -190,27 +219,35 @@ func (a *app) command(ctx context.Context, args []string) error {
 		return flag.ErrHelp
 	}
 	for _, c := range commands() {
-		if c.name != rest[0] {
+		words := strings.Fields(c.name)
+		switch {
+		case words[0] != rest[0]:
 			continue
+		case len(words) > 1 && (len(rest) < 2 || rest[1] != words[1]):
+			return wrong("%s is followed by %s", words[0], words[1])
 		}
-		var err error
-		flags.Visit(func(f *flag.Flag) {
-			if f.Name != c.flag {
-				err = wrong("%s takes no -%s", c.name, f.Name)
-			}
-		})
-		switch a.arg = c.byDefault; {
-		case err != nil:
-			return err
-		case len(rest) > 2:
-			return wrong("%s does not take %q", c.name, rest[2])
-		case len(rest) == 2:
-			a.arg = rest[1]
-		}
-		if a.arg == "" {
-			return wrong("%s needs %s", c.name, strings.Trim(c.arg, "[]"))
-		}
-		return c.run(ctx, a)
+		return a.run(ctx, c, flags, rest[len(words):])
 	}
 	return wrong("there is no command %q", rest[0])
+}
+
+// run runs a command, if the flags and arguments are its own.
+func (a *app) run(ctx context.Context, c command, flags *flag.FlagSet, args []string) (err error) {
+	flags.Visit(func(f *flag.Flag) {
+		if !slices.Contains(c.flags, f.Name) {
+			err = wrong("%s takes no -%s", c.name, f.Name)
+		}
+	})
+	switch a.arg = c.byDefault; {
+	case err != nil:
+		return err
+	case len(args) > 1:
+		return wrong("%s does not take %q", c.name, args[1])
+	case len(args) == 1:
+		a.arg = args[0]
+	}
+	if a.arg == "" {
+		return wrong("%s needs %s", c.name, strings.Trim(c.arg, "[]"))
+	}
+	return c.run(ctx, a)
 }
