@@ -1,6 +1,9 @@
 package sqlite
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Split cuts SQL text into its statements, without the semicolons, comments and
 // space around them. It follows sqlite3_complete
@@ -181,6 +184,19 @@ func (t *trigger) read(kind tokenKind, text string) {
 		t.body = t.create && word == "TRIGGER"
 	}
 	t.tokens++
+}
+
+// HasWord reports whether one of the words, in upper case, stands in the text: as a keyword
+// or a name, not within quotes or a comment.
+func HasWord(text string, words ...string) bool {
+	for i := 0; i < len(text); {
+		kind, next := token(text, i)
+		if kind == wordToken && slices.Contains(words, strings.ToUpper(text[i:next])) {
+			return true
+		}
+		i = next
+	}
+	return false
 }
 
 // FirstWord is the first word of a statement, in upper case.
