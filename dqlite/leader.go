@@ -32,7 +32,9 @@ type leader struct {
 	members []string            // These addresses are known, those of nodes that are gone perhaps among them.
 	current string              // The leader is there, as far as is known; "" if none is.
 	failure error               // It is why none was found the last time, and nil once one is.
+	last    string              // The leader was there last, or is.
 	changes uint64              // The leader was so often another one than before.
+	over    bool                // No connection is opened any more.
 	open    map[*guarded]string // These connections are open, and lead to these addresses.
 }
 
@@ -62,6 +64,9 @@ func (l *leader) dial(ctx context.Context, address string) (net.Conn, error) {
 	g := &guarded{c, l}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.over {
+		return nil, errors.Join(net.ErrClosed, c.Close())
+	}
 	l.open[g] = address
 	return g, nil
 }
@@ -149,13 +154,13 @@ func (l *leader) enter(ctx context.Context, address string) (*wire.Conn, error) 
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.current != address {
-		l.cfg.Logger.Info("the cluster's leader was found", "database", l.cfg.Database, "leader", address, "before", l.current)
-		if l.current != "" {
+	if l.last != address {
+		l.cfg.Logger.Info("the cluster's leader was found", "database", l.cfg.Database, "leader", address, "before", l.last)
+		if l.last != "" {
 			l.changes++
 		}
 	}
-	l.current, l.failure = address, nil
+	l.current, l.last, l.failure = address, address, nil
 	l.members = slices.Clone(l.cfg.Members)
 	for _, node := range members {
 		if !slices.Contains(l.members, node.Address) {
@@ -165,8 +170,13 @@ func (l *leader) enter(ctx context.Context, address string) (*wire.Conn, error) 
 	return c, nil
 }
 
+// opened opens the database, has it look at foreign keys, which no node but the leader does
+// (any node opens one, and knows the members), and returns the members.
 func (l *leader) opened(ctx context.Context, c *wire.Conn) ([]wire.Node, error) {
 	if err := c.Open(ctx, l.cfg.Database); err != nil {
+		return nil, err
+	}
+	if _, err := c.Exec(ctx, "PRAGMA foreign_keys=1", nil); err != nil {
 		return nil, err
 	}
 	return c.Members(ctx)
@@ -249,9 +259,10 @@ func (l *leader) giveUp(address, why string) {
 	}
 }
 
-// endAll ends all connections.
+// endAll ends all connections, those that are being opened too.
 func (l *leader) endAll() {
 	l.mu.Lock()
+	l.over = true
 	all := make([]*guarded, 0, len(l.open))
 	for g := range l.open {
 		all = append(all, g)
@@ -272,6 +283,7 @@ func (l *leader) watch(ctx context.Context) {
 	for before := ""; rest(ctx, l.cfg.HeartbeatInterval); {
 		current, members := l.known()
 		if current == "" {
+			before = ""
 			continue
 		}
 		if current != before {

@@ -3,11 +3,11 @@ package dqlite
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"io"
 	"slices"
 
 	"github.com/sqlane/sqlane/internal/wire"
+	"github.com/sqlane/sqlane/pool"
 )
 
 // rows are what a query returns, until they are closed. Whatever else is run on their
@@ -27,6 +27,11 @@ type rows struct {
 
 // closeWith has them closed when the context ends.
 func (r *rows) closeWith(ctx context.Context) {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	if r.over { // their transaction has ended already
+		return
+	}
 	r.unwatch = context.AfterFunc(ctx, func() {
 		r.conn.mu.Lock()
 		defer r.conn.mu.Unlock()
@@ -49,11 +54,11 @@ func (r *rows) Next(dest []driver.Value) error {
 	case r.from == nil:
 		return errOr(r.err, io.EOF)
 	}
-	err := r.from.Next(dest)
-	if err != nil {
+	if err := r.from.Next(dest); err != nil {
 		r.stop(err)
+		return errOr(r.err, io.EOF)
 	}
-	return err
+	return nil
 }
 
 func errOr(err, otherwise error) error {
@@ -68,9 +73,10 @@ func (r *rows) stop(why error) {
 	if why == io.EOF {
 		why = nil
 	}
-	r.err = why
-	r.err = errors.Join(r.err, r.from.Close())
-	r.from = nil
+	r.err, r.from = errOr(why, r.from.Close()), nil
+	if r.owner != nil && isGone(r.err) {
+		r.err = r.owner.store.fail("rows", pool.ErrTxLost, r.err)
+	}
 }
 
 // readAhead reads what is still to come. The caller holds mu.

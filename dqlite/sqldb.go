@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
 	"sync"
 
 	"github.com/sqlane/sqlane/internal/lane"
@@ -17,39 +16,78 @@ import (
 // on, which is BEGIN IMMEDIATE then, and a statement outside of one that may write for
 // itself. Its connections come on top of MaxConns. BeginTx with ReadOnly is a view;
 // sql.LevelDefault, LevelSerializable and LevelLinearizable are the same, other levels are
-// refused, which dqlite would accept without a word. Closing it does not close the Store.
-func (s *Store) DB() *sql.DB { return s.sqldb.get(s) }
+// refused, which dqlite would accept without a word. Of BEGIN, COMMIT, ROLLBACK and
+// SAVEPOINT as text, those are pool.ErrTxControl that stand among other statements, or have no
+// transaction to be in. A statement or a commit that was not answered is ErrCommitUnknown.
+// Closing it does not close the Store: DB returns another one then.
+func (s *Store) DB() *sql.DB {
+	if s.given("acquire", context.Background(), true) != nil {
+		return (&face{over: true}).get(s)
+	}
+	return s.sqldb.get(s)
+}
 
 // face is what DB returns.
 type face struct {
 	mu   sync.Mutex // It guards the fields below.
-	db   *sql.DB
+	db   *sql.DB    // nil if there is none, or it was closed
 	over bool
 }
 
 func (f *face) get(s *Store) *sql.DB {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.db == nil || errors.Is(f.db.PingContext(context.Background()), sql.ErrConnDone) {
-		f.db = sql.OpenDB(connector{s})
-		f.db.SetMaxIdleConns(2)
+	if f.db != nil {
+		return f.db
 	}
+	c := &connector{store: s}
+	c.db = sql.OpenDB(c)
+	if f.over {
+		_ = c.db.Close()
+		return c.db
+	}
+	f.db, c.face = c.db, f
 	return f.db
 }
 
 func (f *face) end() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.db != nil {
-		_ = f.db.Close()
+	db := f.db
+	f.over = true
+	f.mu.Unlock()
+	if db != nil {
+		_ = db.Close()
 	}
 }
 
-type connector struct{ store *Store }
+// connector is the driver behind DB.
+type connector struct {
+	store *Store
+	db    *sql.DB // It is behind this one,
+	face  *face   // which is to be found there; nil if it was closed from the start.
+}
 
-func (c connector) Driver() driver.Driver { return nil }
+// Close implements io.Closer: the *sql.DB was closed, and who asks again gets another.
+func (c *connector) Close() error {
+	if c.face == nil {
+		return nil
+	}
+	c.face.mu.Lock()
+	defer c.face.mu.Unlock()
+	if c.face.db == c.db {
+		c.face.db = nil
+	}
+	return nil
+}
 
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+// Driver implements driver.Connector.
+func (c *connector) Driver() driver.Driver { return c }
+
+// Open implements driver.Driver: a name has no meaning.
+func (c *connector) Open(string) (driver.Conn, error) { return c.Connect(context.Background()) }
+
+// Connect implements driver.Connector.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if c.store.life.Err() != nil {
 		return nil, c.store.closed("acquire")
 	}
@@ -64,7 +102,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 type session struct {
 	store *Store
 	conn  *conn
-	inTx  bool
+	tx    *tx  // The one that is open on it, or nil.
 	slot  bool // It has the write lane.
 }
 
@@ -88,16 +126,11 @@ func (c *session) Close() error {
 
 // IsValid implements driver.Validator: what a PRAGMA has changed, or a transaction that was
 // left open, the next user does not meet.
-func (c *session) IsValid() bool { return !c.conn.broken() && !c.conn.marked && !c.inTx }
+func (c *session) IsValid() bool { return !c.conn.broken() && !c.conn.marked && c.tx == nil }
 
-// Ping implements driver.Pinger.
-func (c *session) Ping(ctx context.Context) error {
-	if c.store.life.Err() != nil {
-		return c.store.closed("ping")
-	}
-	_, err := c.ExecContext(ctx, "SELECT 1", nil)
-	return err
-}
+// Ping implements driver.Pinger. database/sql does not ask on another connection if this one
+// is bad, which says nothing of the cluster.
+func (c *session) Ping(ctx context.Context) error { return c.store.HealthCheck(ctx) }
 
 // Begin implements driver.Conn.
 func (c *session) Begin() (driver.Tx, error) {
@@ -111,18 +144,9 @@ func (c *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	default:
 		return nil, c.store.fail("begin", pool.ErrConfig, saying("the isolation level is %v: transactions are serializable", level))
 	}
-	if opts.ReadOnly {
-		if err := c.conn.setReadOnly(ctx, true); err != nil {
-			return nil, err
-		}
-		if err := c.plain(ctx, "BEGIN"); err != nil {
-			return nil, err
-		}
-		c.inTx = true
-		return c, nil
-	}
-	_, err := c.ExecContext(ctx, "BEGIN", nil)
-	return c, err
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	return c, c.begin(ctx, opts.ReadOnly)
 }
 
 // Commit implements driver.Tx.
@@ -137,17 +161,9 @@ func (c *session) Rollback() error {
 	return err
 }
 
-func (c *session) plain(ctx context.Context, text string) error {
-	_, err := c.conn.exec(ctx, text, nil)
-	return err
-}
-
 // takeSlot waits for the write lane.
 func (c *session) takeSlot(ctx context.Context) error {
-	switch {
-	case c.slot:
-		return nil
-	case c.store.txOf(ctx) != nil:
+	if c.store.txOf(ctx) != nil {
 		return c.store.fail("acquire", pool.ErrDeadlock, saying("the context carries a transaction"))
 	}
 	err := c.store.acquire(ctx, c.store.write, lane.Exclusive, "acquire")
@@ -164,8 +180,9 @@ func (c *session) giveSlot() {
 
 // ExecContext implements driver.ExecerContext.
 func (c *session) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (res driver.Result, err error) {
-	err = c.run(ctx, query, args, func(text string, values []driver.Value) error {
-		res, err = c.conn.exec(ctx, text, values)
+	res = changed{}
+	err = c.run(ctx, query, args, (*statement).each, func(st *statement) error {
+		res, err = c.conn.run(ctx, st)
 		return err
 	})
 	return res, err
@@ -173,13 +190,18 @@ func (c *session) ExecContext(ctx context.Context, query string, args []driver.N
 
 // QueryContext implements driver.QueryerContext.
 func (c *session) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (out driver.Rows, err error) {
-	err = c.run(ctx, query, args, func(text string, values []driver.Value) error {
-		got, err := c.conn.query(ctx, nil, &statement{text: text, args: values}, nil)
+	out = new(read)
+	err = c.run(ctx, query, args, (*statement).whole, func(st *statement) error {
+		got, err := c.conn.query(ctx, nil, st, func(err error) {
+			if c.tx != nil {
+				c.tx.note(err)
+			}
+		})
 		if err != nil {
 			return err
 		}
 		out = got
-		if c.slot && !c.inTx { // the lane is given back when this returns
+		if c.slot && c.tx == nil { // the lane is given back when this returns
 			return got.readAhead()
 		}
 		return nil
@@ -188,48 +210,63 @@ func (c *session) QueryContext(ctx context.Context, query string, args []driver.
 }
 
 // run runs a statement as what it is: one that begins or ends a transaction, or one of one,
-// or one for itself.
-func (c *session) run(ctx context.Context, query string, args []driver.NamedValue, do func(string, []driver.Value) error) error {
+// or one for itself, or several of these, one after another.
+func (c *session) run(ctx context.Context, query string, args []driver.NamedValue, split func(*statement) []*statement, do func(*statement) error) error {
 	values, err := c.store.named(args)
 	if err != nil {
 		return err
 	}
+	st := parse(query, values)
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
-	writes, words := false, []string{}
-	for _, one := range sqlite.Split(query) {
-		word := sqlite.FirstWord(one)
-		words = append(words, word)
-		writes = writes || !reads(one, word)
-		c.conn.marked = c.conn.marked || word == "PRAGMA" && !reads(one, word) || word == "ATTACH" || word == "DETACH" || word == "CREATE" && hasWord(one, "TEMP", "TEMPORARY")
+	if word := st.controls; word != "" {
+		switch alone := !st.several; {
+		case alone && word == "BEGIN" && c.tx == nil:
+			return c.begin(ctx, false)
+		case alone && (word == "COMMIT" || word == "END") && c.tx != nil:
+			return c.commit()
+		case alone && word == "ROLLBACK" && c.tx != nil && !sqlite.HasWord(query, "TO"):
+			return c.rollback(ctx)
+		case !alone, word == "BEGIN", c.tx == nil:
+			return c.store.fail("query", pool.ErrTxControl, saying("%s where it does not begin or end one transaction by itself", word))
+		}
 	}
-	if len(words) != 1 {
-		words = []string{""}
+	c.conn.marked = c.conn.marked || st.marks
+	if c.tx != nil {
+		if err := c.tx.alive("query"); err != nil {
+			return err
+		}
+		err := c.patiently(ctx, func() error { return do(st) })
+		c.tx.note(err)
+		return c.tx.failed(ctx, "query", err)
 	}
-	switch word := words[0]; {
-	case word == "BEGIN" && !c.inTx:
-		return c.begin(ctx)
-	case (word == "COMMIT" || word == "END") && c.inTx:
-		return c.commit()
-	case word == "ROLLBACK" && c.inTx && !hasWord(query, "TO"):
-		return c.rollback()
-	case c.inTx || !writes || word == "PRAGMA":
-		return c.store.meaning("query", c.patiently(ctx, func() error { return do(query, values) }))
+	if !st.reads {
+		if err := c.takeSlot(ctx); err != nil {
+			return err
+		}
+		defer c.giveSlot()
 	}
-	if err := c.takeSlot(ctx); err != nil {
-		return err
+	for i, one := range split(st) {
+		err := c.conn.setReadOnly(ctx, false) // as a transaction that only reads has left it
+		if err == nil {
+			err = c.patiently(ctx, func() error { return do(one) })
+		}
+		switch {
+		case err == nil:
+			if !one.reads {
+				c.store.news.tell()
+			}
+			continue
+		case i == 0 && isGone(err) && isRefused(err) && ctx.Err() == nil:
+			return driver.ErrBadConn // nothing was done: database/sql takes another connection
+		case !one.reads && !isRefused(err) && (isGone(err) || isUndecided(err)):
+			c.conn.close()
+			c.store.counts.unknown.Add(1)
+			return c.store.fail("commit", ErrCommitUnknown, err)
+		}
+		return c.store.meaning("query", err)
 	}
-	defer c.giveSlot()
-	err = c.patiently(ctx, func() error { return do(query, values) })
-	switch {
-	case err == nil:
-		c.store.news.tell()
-	case isRefused(err):
-	case isGone(err):
-		c.store.counts.unknown.Add(1)
-		return c.store.fail("commit", ErrCommitUnknown, err)
-	}
-	return c.store.meaning("query", err)
+	return nil
 }
 
 func (c *session) patiently(ctx context.Context, do func() error) error {
@@ -241,53 +278,55 @@ func (c *session) patiently(ctx context.Context, do func() error) error {
 	}
 }
 
-// begin begins a transaction that holds the write lane until its end.
-func (c *session) begin(ctx context.Context) error {
-	if err := c.takeSlot(ctx); err != nil {
+// The caller of each method below holds conn.mu.
+
+// begin begins a transaction, which holds the write lane until its end unless it only reads.
+func (c *session) begin(ctx context.Context, readOnly bool) error {
+	text, level := "BEGIN IMMEDIATE", pool.Immediate
+	if readOnly {
+		text, level = "BEGIN", pool.Deferred
+	} else if err := c.takeSlot(ctx); err != nil {
 		return err
 	}
-	if err := c.patiently(ctx, func() error { return c.plain(ctx, "BEGIN IMMEDIATE") }); err != nil {
-		c.giveSlot()
-		if isGone(err) {
-			return driver.ErrBadConn // nothing was begun: database/sql takes another connection
-		}
-		return c.store.meaning("begin", err)
+	err := c.conn.setReadOnly(ctx, readOnly)
+	if err == nil {
+		err = c.patiently(ctx, func() error {
+			_, err := c.conn.exec(ctx, text, nil)
+			return err
+		})
 	}
-	c.inTx = true
+	if err == nil {
+		c.tx = &tx{store: c.store, conn: c.conn, level: level, readOnly: readOnly}
+		return nil
+	}
+	c.over()
+	if isGone(err) && ctx.Err() == nil {
+		c.conn.close()
+		return driver.ErrBadConn // nothing was begun: database/sql takes another connection
+	}
+	return c.store.meaning("begin", err)
+}
+
+func (c *session) commit() (err error) {
+	defer c.over()
+	if err := c.tx.alive("commit"); err != nil {
+		c.tx.undo(context.Background())
+		return err
+	}
+	return c.tx.commit()
+}
+
+func (c *session) rollback(ctx context.Context) error {
+	c.store.counts.rolledBack.Add(1)
+	c.tx.undo(ctx)
+	c.over()
 	return nil
 }
 
-func (c *session) commit() error {
-	t := &tx{store: c.store, conn: c.conn, level: pool.Immediate, readOnly: c.conn.readOnly}
-	err := t.commit()
-	if there, failed := c.stillOpen(err); failed == nil && there {
-		return err
-	}
-	c.inTx = false
+// over is after a transaction.
+func (c *session) over() {
+	c.tx = nil
 	c.giveSlot()
-	return err
-}
-
-// stillOpen reports that a failed commit has left the transaction open, which database/sql
-// rolls back.
-func (c *session) stillOpen(err error) (bool, error) {
-	if err == nil || c.conn.broken() {
-		return false, nil
-	}
-	return c.conn.inTransaction(context.Background())
-}
-
-func (c *session) rollback() error {
-	err := c.plain(context.Background(), "ROLLBACK")
-	if err != nil {
-		c.conn.close()
-	}
-	c.inTx = false
-	c.giveSlot()
-	if isGone(err) {
-		return nil // it is undone
-	}
-	return err
 }
 
 // named are arguments of database/sql as a node takes them.

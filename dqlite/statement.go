@@ -2,7 +2,6 @@ package dqlite
 
 import (
 	"database/sql/driver"
-	"slices"
 	"strings"
 
 	"github.com/sqlane/sqlane/internal/arguments"
@@ -15,8 +14,13 @@ type statement struct {
 	text  string
 	args  []driver.Value
 	reads bool // It certainly writes nothing, as far as its text tells.
-	rows  bool // It returns rows, as far as its text tells, which dqlite must know before.
+	rows  bool // It, or one of several, returns rows, as far as its text tells, which dqlite must know before.
 	marks bool // It changes the connection, which nobody else gets then.
+
+	several  bool   // It is more than one.
+	inserts  bool   // The last one inserts,
+	changes  bool   // or updates or deletes.
+	controls string // This word in it begins or ends a transaction or a savepoint.
 }
 
 // timeLayout is how the pool writes a time by default.
@@ -28,21 +32,64 @@ func (s *Store) newStatement(text string, args []any) (*statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &statement{text: text, args: values, reads: true}
-	for _, one := range sqlite.Split(text) {
-		word := sqlite.FirstWord(one)
-		switch word {
-		case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE":
-			return nil, s.fail("query", pool.ErrTxControl, saying("%s as text", word))
-		case "PRAGMA", "ATTACH", "DETACH":
-			st.marks = true
-		case "CREATE":
-			st.marks = st.marks || hasWord(one, "TEMP", "TEMPORARY")
-		}
-		st.reads = st.reads && reads(one, word)
-		st.rows = st.reads || hasWord(one, "RETURNING")
+	st := parse(text, values)
+	if st.controls != "" {
+		return nil, s.fail("query", pool.ErrTxControl, saying("%s as text", st.controls))
 	}
 	return st, nil
+}
+
+// parse finds out what can be told of a text.
+func parse(text string, values []driver.Value) *statement {
+	st := &statement{text: text, args: values, reads: true}
+	all := sqlite.Split(text)
+	st.several = len(all) > 1
+	st.rows = len(all) == 0 // so that a node is not asked for nothing
+	for _, one := range all {
+		word := sqlite.FirstWord(one)
+		reads := reads(one, word)
+		switch word {
+		case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE":
+			st.controls = word
+		case "PRAGMA":
+			st.marks = st.marks || !reads
+		case "ATTACH", "DETACH":
+			st.marks = true
+		case "CREATE":
+			st.marks = st.marks || sqlite.HasWord(one, "TEMP", "TEMPORARY")
+		}
+		st.inserts = word == "INSERT" || word == "REPLACE" || word == "WITH" && sqlite.HasWord(one, "INSERT", "REPLACE")
+		st.changes = st.inserts || word == "UPDATE" || word == "DELETE" || word == "WITH" && !reads
+		st.reads = st.reads && reads
+		st.rows = st.rows || reads || sqlite.HasWord(one, "RETURNING")
+	}
+	return st
+}
+
+// each are the statements of one that is several. Several have no arguments.
+func (st *statement) each() (all []*statement) {
+	for _, one := range sqlite.Split(st.text) {
+		all = append(all, parse(one, st.args))
+	}
+	return all
+}
+
+func (st *statement) whole() []*statement { return []*statement{st} }
+
+// changed is the result of a statement without what the connection remembers of others.
+func (st *statement) changed(res driver.Result) driver.Result {
+	if res == nil {
+		return changed{}
+	}
+	id, _ := res.LastInsertId() // a node's has no errors
+	n, _ := res.RowsAffected()
+	if !st.changes {
+		n = 0
+	}
+	if n == 0 || !st.inserts {
+		id = 0
+	}
+	return changed{id, n}
 }
 
 // reads reports whether a statement certainly writes nothing. What it does not know, such
@@ -52,18 +99,24 @@ func reads(one, word string) bool {
 	case "SELECT", "VALUES", "EXPLAIN":
 		return true
 	case "PRAGMA":
-		return !strings.Contains(one, "=")
+		return readsPragma(one)
 	case "WITH":
-		return !hasWord(one, "INSERT", "UPDATE", "DELETE", "REPLACE")
+		return !sqlite.HasWord(one, "INSERT", "UPDATE", "DELETE", "REPLACE")
 	}
 	return false
 }
 
-// hasWord reports whether one of the words stands in the text, quoted ones included.
-func hasWord(text string, words ...string) bool {
-	return slices.ContainsFunc(strings.FieldsFunc(strings.ToUpper(text), func(r rune) bool {
-		return r < 'A' || r > 'Z'
-	}), func(word string) bool { return slices.Contains(words, word) })
+// readsPragma reports whether a PRAGMA changes nothing: one without a value, or whose value
+// is an argument (https://www.sqlite.org/pragma.html).
+func readsPragma(text string) bool {
+	switch {
+	case strings.Contains(text, "="):
+		return false
+	case strings.Contains(text, "("):
+		return sqlite.HasWord(text, "TABLE_INFO", "TABLE_XINFO", "TABLE_LIST", "INDEX_INFO", "INDEX_XINFO", "INDEX_LIST",
+			"FOREIGN_KEY_LIST", "FOREIGN_KEY_CHECK", "INTEGRITY_CHECK", "QUICK_CHECK")
+	}
+	return !sqlite.HasWord(text, "OPTIMIZE", "INCREMENTAL_VACUUM", "WAL_CHECKPOINT", "SHRINK_MEMORY")
 }
 
 // values are arguments as a node takes them.
@@ -93,3 +146,5 @@ func (s *Store) values(args []any) ([]driver.Value, error) {
 	}
 	return values, nil
 }
+
+func hasWord(text string, words ...string) bool { return sqlite.HasWord(text, words...) }
