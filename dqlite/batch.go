@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/internal/lane"
+	"github.com/sqlane/sqlane/internal/sqlite"
 	"github.com/sqlane/sqlane/pool"
 	lib "modernc.org/sqlite/lib"
 )
@@ -16,8 +17,8 @@ import (
 // counts: again if the transaction is lost through another's fault, or with a leader that
 // had not been sent the commit.
 func (s *Store) StoreBatch(ctx context.Context, fn func(ctx context.Context, tx pool.StoreTx) error) error {
-	if ctx == nil || fn == nil {
-		return s.absent("batch", ctx)
+	if err := s.given("batch", ctx, fn != nil); err != nil {
+		return err
 	}
 	if outer := s.txOf(ctx); outer != nil {
 		return outer.Savepoint(ctx, fn)
@@ -73,16 +74,21 @@ func (s *Store) join(ctx context.Context, m *member) error {
 		if !errors.Is(err, errAgain) {
 			return err
 		}
-		s.counts.retries.Add(1)
 		switch {
 		case isGone(m.cause):
-			if !patience.again(ctx, m.cause) {
+			switch {
+			case patience.again(ctx, m.cause):
+			case patience.met > 1:
+				return s.fail("batch", pool.ErrTxLost, m.cause)
+			default:
 				return s.began(ctx, "batch", m.cause)
 			}
 		case m.alone:
 			return s.meaning("batch", m.cause)
+		default:
+			m.alone = true
+			s.counts.retries.Add(1)
 		}
-		m.alone = m.alone || !isGone(m.cause)
 	}
 }
 
@@ -234,12 +240,16 @@ func (b *batch) runSingle(ctx context.Context, m *member) error {
 // undidItself reports that SQLite has undone a statement that failed, and nothing else. The
 // caller holds conn.mu.
 func (b *batch) undidItself(ctx context.Context, m *member, err error) bool {
-	if primary(err) != lib.SQLITE_CONSTRAINT || hasWord(m.st.text, "FAIL", "ROLLBACK") {
+	if isUnsent(err) && !m.st.several {
+		return true
+	}
+	if primary(err) != lib.SQLITE_CONSTRAINT || m.st.several || sqlite.HasWord(m.st.text, "FAIL", "ROLLBACK") {
 		return false
 	}
 	// A constraint or a trigger of the schema may say so too.
 	got, err := b.tx.conn.query(context.WithoutCancel(ctx), nil, &statement{
 		text: "SELECT 1 FROM sqlite_schema WHERE sql LIKE '%FAIL%' OR sql LIKE '%ROLLBACK%' LIMIT 1",
+		rows: true,
 	}, nil)
 	if err != nil {
 		return false

@@ -148,5 +148,3 @@ func (s *Store) limited(ctx context.Context) (context.Context, context.CancelFun
 	}
 	return context.WithTimeout(ctx, s.cfg.AcquireTimeout)
 }
-
-func (s *Store) absent(op string, ctx context.Context) error { return s.given(op, ctx, false) }

@@ -146,5 +146,3 @@ func (s *Store) values(args []any) ([]driver.Value, error) {
 	}
 	return values, nil
 }
-
-func hasWord(text string, words ...string) bool { return sqlite.HasWord(text, words...) }
