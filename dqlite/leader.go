@@ -283,7 +283,6 @@ func (l *leader) watch(ctx context.Context) {
 	for before := ""; rest(ctx, l.cfg.HeartbeatInterval); {
 		current, members := l.known()
 		if current == "" {
-			before = ""
 			continue
 		}
 		if current != before {
@@ -296,15 +295,20 @@ func (l *leader) watch(ctx context.Context) {
 			heard = time.Now()
 			continue
 		}
+		why := ""
 		if err == nil { // it knows another one itself
-			l.giveUp(current, "it follows "+named)
-			continue
+			why = "it follows " + named
+		} else {
+			others := slices.DeleteFunc(members, func(address string) bool { return address == current })
+			if elected, failed := l.find(ctx, others); failed == nil && elected != current && l.leads(ctx, elected) {
+				why = "it does not answer, and " + elected + " was elected"
+			} else if ctx.Err() == nil && time.Since(heard) > silence {
+				why = "it does not answer: " + err.Error()
+			}
 		}
-		others := slices.DeleteFunc(members, func(address string) bool { return address == current })
-		if elected, failed := l.find(ctx, others); failed == nil && elected != current && l.leads(ctx, elected) {
-			l.giveUp(current, "it does not answer, and "+elected+" was elected")
-		} else if ctx.Err() == nil && time.Since(heard) > silence {
-			l.giveUp(current, "it does not answer: "+err.Error())
+		if why != "" {
+			l.giveUp(current, why)
+			before = "" // if it comes back, it has not been silent yet
 		}
 	}
 }

@@ -133,6 +133,29 @@ func TestWhoWaitsInTheLaneForALeaderIsToldSo(t *testing.T) {
 	})
 }
 
+// TestTheWaitForALeaderInTheMidstOfABeginIsErrNoQuorum: the leader is found when the time for
+// the beginning as a whole is over.
+func TestTheWaitForALeaderInTheMidstOfABeginIsErrNoQuorum(t *testing.T) {
+	inCluster(t, func(t *testing.T, c *cluster) {
+		s := c.open(quiet, func(cfg *dqlite.Config) { cfg.AcquireTimeout = 3 * time.Second })
+		c.on(func(a asked) verdict {
+			if a.text != "BEGIN IMMEDIATE" {
+				return verdict{}
+			}
+			time.Sleep(2 * time.Second)
+			return verdict{dies: true}
+		})
+		time.AfterFunc(4*time.Second, func() { c.elect(c.nodes[1]) })
+		err := work["in a transaction"](t.Context(), s)
+		require.ErrorIs(t, err, dqlite.ErrNoQuorum)
+		require.NotErrorIs(t, err, context.DeadlineExceeded)
+		c.on(nil)
+		require.NoError(t, work["in a transaction"](t.Context(), s))
+		require.Equal(t, []int{1}, c.values())
+		atRest(t, s)
+	})
+}
+
 func TestASilentLeaderIsGivenUpOnceOthersElectedAnother(t *testing.T) {
 	for way, run := range some(all()) {
 		t.Run(way, func(t *testing.T) {
@@ -197,6 +220,26 @@ func TestALeaderThatIsSilentAloneIsGivenUpAfterAWhile(t *testing.T) {
 	})
 }
 
+// TestALeaderThatCameBackIsGivenUpForItsLastSilenceAlone: it is silent again before it was
+// asked whether it leads.
+func TestALeaderThatCameBackIsGivenUpForItsLastSilenceAlone(t *testing.T) {
+	inCluster(t, func(t *testing.T, c *cluster) {
+		var log strings.Builder
+		s := c.open(func(cfg *dqlite.Config) {
+			cfg.HeartbeatInterval = 5 * time.Second
+			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		})
+		c.nodes[0].pause()
+		time.Sleep(19 * time.Second)
+		c.nodes[0].resume()
+		require.NoError(t, reading["by itself"](t.Context(), s))
+		c.nodes[0].pause()
+		time.Sleep(7 * time.Second)
+		require.NoError(t, s.Close())
+		require.Equal(t, 1, strings.Count(log.String(), "it does not answer"), log.String())
+	})
+}
+
 func TestALeaderThatFollowsAnotherIsGivenUp(t *testing.T) {
 	inCluster(t, func(t *testing.T, c *cluster) {
 		s := c.open()
@@ -220,6 +263,16 @@ func TestTheMajoritySaysWhoLeads(t *testing.T) {
 		c.elect(c.nodes[1])
 		require.NoError(t, work["by itself"](t.Context(), s))
 		require.Equal(t, c.nodes[1].address, s.Stats().Leader)
+
+		// Nor does it count that it goes on to answer, for whoever asks all of them.
+		c.nodes[0].lost = true
+		for range 10 {
+			fresh, err := dqlite.Open(t.Context(), c.config())
+			require.NoError(t, err)
+			require.Equal(t, c.nodes[1].address, fresh.Stats().Leader)
+			require.NoError(t, fresh.Close())
+		}
+		c.nodes[0].lost = false
 
 		// One that was removed, and one that is down, are among those that are asked.
 		c.nodes[0].named, c.nodes[2].named = c.nodes[2], nil
