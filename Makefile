@@ -8,7 +8,7 @@ export GOWORK := off
 TOOL := go tool -modfile=tools/go.mod
 GOOSE := $(TOOL) goose -dir schema -table schema_version sqlite3
 # What must be covered, and by how much. Generated code is left out.
-COVERED := ./internal/arguments,./internal/bridge,./internal/lane,./internal/nodes,./internal/page,./internal/plans,./internal/scan,./internal/sqlite,./internal/tap,./internal/terminal,./internal/watch,./internal/wire,./dberr,./migrate,./native,./pool,./pool/debug,./pooltest,./repo,./schema,./cmd/repogen,./cmd/sqlane
+COVERED := ./internal/arguments,./internal/bridge,./internal/lane,./internal/nodes,./internal/page,./internal/plans,./internal/scan,./internal/sqlite,./internal/tap,./internal/terminal,./internal/watch,./internal/wire,./dberr,./dqlite,./migrate,./native,./pool,./pool/debug,./pooltest,./repo,./schema,./cmd/repogen,./cmd/sqlane
 COVERAGE := 95
 GENERATED := gen repo/repo_gen.go
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/dberr"
+	"github.com/sqlane/sqlane/dqlite"
 	"github.com/sqlane/sqlane/internal/request"
 	"github.com/sqlane/sqlane/migrate"
 	"github.com/sqlane/sqlane/native"
@@ -115,6 +116,17 @@ func TestNoMethodPanicsOverNil(t *testing.T) {
 		for _, on := range []any{p.Reader(), p.Writer(), p.StoreReader(), p.StoreWriter()} {
 			methods(t, on, append(ours, new(request.Request)))
 		}
+	}
+
+	for _, s := range []*dqlite.Store{nil, new(dqlite.Store)} {
+		methods(t, s, nil, silent...)
+		methods(t, s, ours, silent...)
+		require.Error(t, s.DB().Ping())
+		for _, on := range []any{s.StoreReader(), s.StoreWriter()} {
+			methods(t, on, nil, "PrepareContext")
+			methods(t, on, ours, "PrepareContext")
+		}
+		require.ErrorIs(t, repo.New(s).InTx(ctx, pool.Deferred, func(context.Context, *repo.Tx) error { return nil }), fs.ErrInvalid)
 	}
 
 	p := pooltest.New(t, pooltest.Migrations(schema.FS, migrate.Table(schema.VersionTable)))
@@ -281,6 +293,11 @@ func TestNoFunctionPanicsOverNil(t *testing.T) {
 		"dberr.Kind": {"", func() error { return dberr.Kind(nil) }},
 		"dberr.Wrap": {"", func() error { return dberr.Wrap("", nil) }},
 
+		"dqlite.Open": {"ctx is nil", func() error {
+			_, err := dqlite.Open(nobody, dqlite.Config{Members: []string{"127.0.0.1:1"}, Plaintext: true})
+			return err
+		}},
+
 		"migrate.New":          {"opts[1] is nil", func() error { _, err := migrate.New(schema.FS, migrate.Table("t"), nil); return err }},
 		"migrate.Backup":       {"path is empty", func() error { _, err := migrate.New(schema.FS, migrate.Backup("")); return invalid(err) }},
 		"migrate.GoMigrations": {"is nil", func() error { _, err := migrate.New(nil, migrate.GoMigrations(nil)); return invalid(err) }},
@@ -341,7 +358,7 @@ func TestNoFunctionPanicsOverNil(t *testing.T) {
 		require.ErrorIs(t, err, fs.ErrInvalid, name)
 		require.ErrorContains(t, err, test.says, name)
 	}
-	for _, dir := range []string{"pool", "native", "repo", "migrate", "pooltest", "dberr"} {
+	for _, dir := range []string{"pool", "native", "repo", "migrate", "pooltest", "dberr", "dqlite"} {
 		for _, name := range functions(t, dir) {
 			require.Contains(t, all, dir+"."+name, "it belongs into the table")
 		}

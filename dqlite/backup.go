@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/sqlane/sqlane/internal/wire"
 	"github.com/sqlane/sqlane/pool"
 )
 
@@ -16,24 +17,20 @@ import (
 // that fit there. A path that exists already is fs.ErrExist; nothing is left behind by
 // what fails.
 func (s *Store) Backup(ctx context.Context, path string) (err error) {
-	if ctx == nil {
-		return s.absent("backup", ctx)
+	if err := s.given("backup", ctx, true); err != nil {
+		return err
 	}
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
 		if _, err := os.Lstat(path + suffix); !errors.Is(err, fs.ErrNotExist) {
 			return s.fail("backup", nil, errOr(err, &fs.PathError{Op: "backup", Path: path + suffix, Err: fs.ErrExist}))
 		}
 	}
-	c, err := s.lend(ctx, "backup", true)
-	if err != nil {
+	var files []wire.File
+	if err := s.onReader(ctx, "backup", func(c *conn) (_ bool, err error) {
+		files, err = c.wire.Dump(ctx, s.cfg.Database)
+		return false, err
+	}); err != nil {
 		return err
-	}
-	c.mu.Lock()
-	files, err := c.wire.Dump(ctx, s.cfg.Database)
-	c.mu.Unlock()
-	s.giveBack(c)
-	if err != nil {
-		return s.fail("backup", nil, err)
 	}
 	folder, err := os.MkdirTemp(filepath.Dir(path), filepath.Base(path)+".partial-")
 	if err != nil {

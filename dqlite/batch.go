@@ -17,8 +17,8 @@ import (
 // counts: again if the transaction is lost through another's fault, or with a leader that
 // had not been sent the commit.
 func (s *Store) StoreBatch(ctx context.Context, fn func(ctx context.Context, tx pool.StoreTx) error) error {
-	if ctx == nil || fn == nil {
-		return s.absent("batch", ctx)
+	if err := s.given("batch", ctx, fn != nil); err != nil {
+		return err
 	}
 	if outer := s.txOf(ctx); outer != nil {
 		return outer.Savepoint(ctx, fn)
@@ -42,7 +42,6 @@ type member struct {
 	fn     func(context.Context, pool.StoreTx) error
 	single func(context.Context, *conn) error // If there is one, it is instead of fn, and others may run it.
 	st     *statement                         // the single one's
-	lone   bool                               // It is one statement that needs no transaction around it.
 	alone  bool                               // It shares a transaction with nobody.
 	handed *batch                             // Its transaction was handed to the member together with the lane.
 	err    error                              // It is what became of the statement that another one ran.
@@ -75,16 +74,21 @@ func (s *Store) join(ctx context.Context, m *member) error {
 		if !errors.Is(err, errAgain) {
 			return err
 		}
-		s.counts.retries.Add(1)
 		switch {
 		case isGone(m.cause):
-			if !patience.again(ctx, m.cause) {
+			switch {
+			case patience.again(ctx, m.cause):
+			case patience.met > 1:
+				return s.fail("batch", pool.ErrTxLost, m.cause)
+			default:
 				return s.began(ctx, "batch", m.cause)
 			}
 		case m.alone:
 			return s.meaning("batch", m.cause)
+		default:
+			m.alone = true
+			s.counts.retries.Add(1)
 		}
-		m.alone = m.alone || !isGone(m.cause)
 	}
 }
 
@@ -105,10 +109,6 @@ func (s *Store) takePart(ctx context.Context, m *member) error {
 	case outcome == lane.Handed:
 		return m.handed.turn(m)
 	}
-	if m.lone && s.write.Queued() == 0 {
-		defer s.write.Unlock(lane.Exclusive)
-		return s.runLone(ctx, m)
-	}
 	c, err := s.beginWriting(ctx, "batch")
 	if err != nil {
 		s.write.Unlock(lane.Exclusive)
@@ -116,42 +116,6 @@ func (s *Store) takePart(ctx context.Context, m *member) error {
 	}
 	b := &batch{tx: &tx{store: s, conn: c, level: pool.Immediate}, began: time.Now(), done: make(chan struct{})}
 	return b.turn(m)
-}
-
-// runLone runs a statement behind which nobody waits, which is a transaction of its own: a
-// third of the messages that BEGIN and COMMIT would make of it. The end of the context does
-// not stop it, as it stops no commit.
-func (s *Store) runLone(ctx context.Context, m *member) error {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	defer cancel()
-	for patience := s.patience(); ; {
-		c, err := s.writing(ctx, "batch")
-		if err != nil {
-			return err
-		}
-		c.mu.Lock()
-		err = m.single(bounded, c)
-		c.mu.Unlock()
-		s.keepWriter(c)
-		switch {
-		case err == nil:
-			s.counts.committed.Add(1)
-			s.counts.batches.Add(1)
-			s.counts.batchMembers.Add(1)
-			s.news.tell()
-			return nil
-		case (isRefused(err) || isBusy(err)) && patience.again(ctx, err):
-			continue
-		case isRefused(err):
-			return s.began(ctx, "batch", err)
-		case isDoubtful(err):
-			c.close()
-			s.writer = nil
-			s.counts.unknown.Add(1)
-			return s.fail("commit", ErrCommitUnknown, err)
-		}
-		return s.meaning("batch", err)
-	}
 }
 
 // turn is one member's: do its work, see to it that somebody carries on, and wait.
@@ -281,12 +245,16 @@ func (b *batch) runSingle(ctx context.Context, m *member) error {
 // undidItself reports that SQLite has undone a statement that failed, and nothing else. The
 // caller holds conn.mu.
 func (b *batch) undidItself(ctx context.Context, m *member, err error) bool {
-	if primary(err) != lib.SQLITE_CONSTRAINT || sqlite.HasWord(m.st.text, "FAIL", "ROLLBACK") {
+	if isUnsent(err) && !m.st.several {
+		return true
+	}
+	if primary(err) != lib.SQLITE_CONSTRAINT || m.st.several || sqlite.HasWord(m.st.text, "FAIL", "ROLLBACK") {
 		return false
 	}
 	// A constraint or a trigger of the schema may say so too.
 	got, err := b.tx.conn.query(context.WithoutCancel(ctx), nil, &statement{
 		text: "SELECT 1 FROM sqlite_schema WHERE sql LIKE '%FAIL%' OR sql LIKE '%ROLLBACK%' LIMIT 1",
+		rows: true,
 	}, nil)
 	if err != nil {
 		return false

@@ -49,9 +49,9 @@ type Config struct {
 	// BusyTimeout is how long to wait for the lock that another process holds, as a writer
 	// of another node does: pool.ErrBusy then. Default: 5s. Negative: not at all.
 	BusyTimeout time.Duration
-	// HeartbeatInterval is how often the leader is asked whether it still is, while there
-	// are connections to it: one that is paused or cut off is found so, and given up once
-	// others have elected a new one. Default: 500ms. Negative: never.
+	// HeartbeatInterval is how often the leader is asked whether it still is: one that is
+	// paused or cut off is found so, and given up once others have elected a new one, or
+	// after 10s of silence. Default: 500ms. Negative: never.
 	HeartbeatInterval time.Duration
 	// WatchInterval is how often other processes' commits are looked for while somebody
 	// watches. Default: 1s. Negative: never.

@@ -27,28 +27,17 @@ func (s *Store) connect(ctx context.Context, op string) (*conn, error) {
 	defer cancel()
 	stop := context.AfterFunc(s.life, cancel) // the Store may end meanwhile
 	defer stop()
-	for {
-		w, address, err := s.leader.connect(limited)
-		switch {
-		case err == nil:
-		case s.life.Err() != nil:
-			return nil, s.closed(op)
-		case ctx.Err() != nil:
-			return nil, s.fail(op, nil, err)
-		default:
-			return nil, s.fail(op, ErrNoQuorum, err)
-		}
-		c := &conn{wire: w, address: address}
-		_, err = w.Exec(limited, "PRAGMA foreign_keys=1", nil)
-		if err == nil {
-			s.counts.connected.Add(1)
-			return c, nil
-		}
-		c.close()
-		if !isGone(err) || !rest(limited, firstPause) { // else the leader went away meanwhile
-			return nil, s.began(ctx, op, err)
-		}
+	w, address, err := s.leader.connect(limited)
+	switch {
+	case err == nil:
+		s.counts.connected.Add(1)
+		return &conn{wire: w, address: address}, nil
+	case ctx.Err() != nil:
+		return nil, s.fail(op, nil, errors.Join(ctx.Err(), err))
+	case s.life.Err() != nil:
+		return nil, s.closed(op)
 	}
+	return nil, s.noQuorum(op, err)
 }
 
 func (c *conn) close() { _ = c.wire.Close() }
@@ -60,27 +49,43 @@ func (c *conn) broken() bool { return c.wire.Lost() != nil }
 
 // exec runs a statement, or several without arguments.
 func (c *conn) exec(ctx context.Context, query string, args []driver.Value) (driver.Result, error) {
-	if err := c.makeRoom(); err != nil {
-		return nil, err
-	}
+	c.makeRoom()
 	res, err := c.wire.Exec(ctx, query, args)
 	c.marked = c.marked || isGone(err)
 	return res, err
 }
 
-// run runs a statement whose rows nobody wants.
-func (c *conn) run(ctx context.Context, st *statement) (driver.Result, error) {
+// run runs a statement whose rows nobody wants, or several. A node that was to execute one
+// that returns rows would refuse, or even end.
+func (c *conn) run(ctx context.Context, st *statement) (res driver.Result, err error) {
 	if !st.rows {
-		return c.exec(ctx, st.text, st.args)
+		res, err = c.exec(ctx, st.text, st.args)
+		return st.changed(res), err
 	}
+	res = changed{}
+	for _, one := range st.each() {
+		if !one.rows {
+			res, err = c.exec(ctx, one.text, one.args)
+		} else {
+			res, err = c.runRows(ctx, one)
+		}
+		if res = one.changed(res); err != nil {
+			return res, err
+		}
+	}
+	return res, nil
+}
+
+func (c *conn) runRows(ctx context.Context, st *statement) (driver.Result, error) {
 	got, err := c.query(ctx, nil, st, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(got.readAhead(), got.end(nil)); err != nil || st.reads {
-		return driver.RowsAffected(0), err
+	_ = got.readAhead()
+	if err := got.end(nil); err != nil || st.reads {
+		return changed{}, err
 	}
-	got, err = c.query(ctx, nil, &statement{text: "SELECT last_insert_rowid(), changes()"}, nil)
+	got, err = c.query(ctx, nil, &statement{text: "SELECT last_insert_rowid(), changes()", rows: true}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -102,35 +107,40 @@ func (c changed) RowsAffected() (int64, error) { return c.rows, nil }
 
 // control runs a statement of the Store's own, which the end of nobody's context stops.
 func (c *conn) control(ctx context.Context, text string) error {
-	_, err := c.exec(context.WithoutCancel(ctx), text, nil)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	_, err := c.exec(ctx, text, nil)
 	return err
 }
 
 // query runs a statement and returns its rows, of a transaction or of none. When they are
 // closed ended is called with what went wrong.
 func (c *conn) query(ctx context.Context, owner *tx, st *statement, ended func(error)) (*rows, error) {
-	if err := c.makeRoom(); err != nil {
-		return nil, err
+	r := &rows{conn: c, owner: owner, ended: ended}
+	if !st.rows { // which a node would not query
+		if _, err := c.exec(ctx, st.text, st.args); err != nil {
+			return nil, err
+		}
+		c.rows = append(c.rows, r)
+		return r, nil
 	}
+	c.makeRoom()
 	from, err := c.wire.Query(ctx, st.text, st.args)
 	if err != nil {
 		c.marked = c.marked || isGone(err)
 		return nil, err
 	}
-	r := &rows{conn: c, owner: owner, from: from, columns: from.Columns(), ended: ended}
+	r.from, r.columns = from, from.Columns()
 	c.rows = append(c.rows, r)
 	return r, nil
 }
 
 // makeRoom reads what is still to come of the rows that are open: a node answers one
-// request after the other.
-func (c *conn) makeRoom() error {
+// request after the other. What goes wrong is told to whom the rows belong.
+func (c *conn) makeRoom() {
 	for _, r := range c.rows {
-		if err := r.readAhead(); err != nil && c.broken() {
-			return err
-		}
+		_ = r.readAhead()
 	}
-	return nil
 }
 
 // endRows ends the rows that a transaction has open.
@@ -151,7 +161,7 @@ func (c *conn) setReadOnly(ctx context.Context, readOnly bool) error {
 	if readOnly {
 		text = "PRAGMA query_only=1"
 	}
-	if err := c.control(ctx, text); err != nil {
+	if _, err := c.exec(ctx, text, nil); err != nil {
 		return err
 	}
 	c.readOnly = readOnly

@@ -27,11 +27,44 @@
 //
 // A statement that a leader was sent before it died is sent to one more leader at most.
 //
+// # What became of it
+//
+// Whoever gets [ErrCommitUnknown] finds out by a row with a key of its own, written in the
+// same transaction: where the row is, the work is, and where it is not, nothing is. The key
+// is chosen once for each request, by whoever asks, and is the same when that is tried again.
+//
+//	CREATE TABLE done (key TEXT PRIMARY KEY) WITHOUT ROWID;
+//
+//	for {
+//		err := s.StoreInTx(ctx, pool.Immediate, func(ctx context.Context, tx pool.StoreTx) error {
+//			var done bool
+//			err := tx.QueryRowContext(ctx, "SELECT true FROM done WHERE key = ?", key).Scan(&done)
+//			if !errors.Is(err, sql.ErrNoRows) {
+//				return err // nil if it was done before
+//			}
+//			if _, err := tx.ExecContext(ctx, "INSERT INTO done (key) VALUES (?)", key); err != nil {
+//				return err
+//			}
+//			return work(ctx, tx)
+//		}, pool.Repeatable())
+//		if !errors.Is(err, dqlite.ErrCommitUnknown) {
+//			return err
+//		}
+//	}
+//
+// The next round asks the leader that there is then, who has what was committed before. It
+// needs an Immediate transaction: a StoreReader may reach one who has been replaced and does
+// not know yet.
+//
 // # What is different from a pool
 //
 //   - Exclusive is Immediate. Deferred is told from a text's words whether it writes.
 //   - A transaction's function whose context ends in the midst of a statement costs its
-//     connection.
+//     connection, and so the transaction.
+//   - Rows that were handed out when their leader went are not asked for again: their Err
+//     says so.
+//   - Several statements in one text take no arguments, and those of a StoreWriter are
+//     committed or undone together.
 //   - A StoreWriter's rows are read before they are committed, and handed out afterwards.
 //   - Rows that are open while their transaction does something else are read into memory.
 //   - Prepared statements, named arguments, more than 255 arguments, a NUL in a text and

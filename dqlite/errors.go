@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/sqlane/sqlane/internal/lane"
 	"github.com/sqlane/sqlane/internal/wire"
@@ -28,6 +29,25 @@ func (s *Store) fail(op string, sentinel, cause error) error {
 	return &pool.Error{Op: op, Path: s.cfg.Database, Err: sentinel, Cause: cause}
 }
 
+// given refuses a Store that Open did not make, and a nil context or function.
+func (s *Store) given(op string, ctx context.Context, fn bool) error {
+	switch {
+	case s == nil || s.leader == nil:
+		return &pool.Error{Op: op, Err: fs.ErrInvalid, Cause: errors.New("the *Store is nil or was not made by Open")}
+	case ctx == nil:
+		return s.fail(op, fs.ErrInvalid, errors.New("ctx is nil"))
+	case !fn:
+		return s.fail(op, fs.ErrInvalid, errors.New("fn is nil"))
+	}
+	return nil
+}
+
+// noQuorum says that there is no leader. The cause is words alone: the contexts that ended
+// on the way were not the caller's.
+func (s *Store) noQuorum(op string, cause error) error {
+	return s.fail(op, ErrNoQuorum, saying("%v", cause))
+}
+
 // saying makes a cause of words.
 func saying(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
@@ -42,9 +62,27 @@ func isGone(err error) bool {
 // isRefused reports that the request did nothing: it was not sent, or whom it reached was
 // no leader.
 func isRefused(err error) bool {
-	var lost *wire.Lost
-	return errors.As(err, &lost) && !lost.Sent || hasCode(err, wire.CodeNotLeader, wire.CodeNotFound)
+	return isUnsent(err) || hasCode(err, wire.CodeNotLeader, wire.CodeNotFound)
 }
+
+// isUnsent reports that the request was not sent: the connection was lost before, the
+// context had ended, or it cannot be said in the protocol.
+func isUnsent(err error) bool {
+	var lost *wire.Lost
+	if errors.As(err, &lost) {
+		return !lost.Sent
+	}
+	return !errors.As(err, new(*wire.Failure))
+}
+
+// isUndecided reports an error of the node's disk, or its end, while it writes: what it wrote
+// may be on its way to the others.
+func isUndecided(err error) bool {
+	return primary(err) == lib.SQLITE_IOERR || primary(err) == lib.SQLITE_ABORT
+}
+
+// isDoubtful reports that nobody knows whether what was to commit for itself took place.
+func isDoubtful(err error) bool { return !isRefused(err) && (isGone(err) || isUndecided(err)) }
 
 func hasCode(err error, codes ...int) bool {
 	var f *wire.Failure
@@ -94,7 +132,7 @@ func (s *Store) waitFailed(op string, err error) error {
 	case errors.Is(err, lane.ErrTimeout):
 		s.counts.timeouts.Add(1)
 		if why := s.leader.searching(); why != nil {
-			return s.fail(op, ErrNoQuorum, why)
+			return s.noQuorum(op, why)
 		}
 		return s.fail(op, pool.ErrAcquireTimeout, saying("after %v", s.cfg.AcquireTimeout))
 	case errors.Is(err, lane.ErrOverloaded):

@@ -194,12 +194,6 @@ func (c *cluster) count(begins string) (n int) {
 	return n
 }
 
-func (c *cluster) forget() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.asked = nil
-}
-
 // connections is how many are open.
 func (c *cluster) connections() int {
 	c.mu.Lock()
@@ -351,6 +345,7 @@ func (s *session) serve() {
 	defer s.end()
 	requests := make(chan []byte, 1000)
 	go func() {
+		defer s.end() // a client that is gone leaves no transaction
 		defer close(requests)
 		if _, err := io.ReadFull(s.net, make([]byte, 8)); err != nil {
 			return
@@ -524,12 +519,15 @@ func cmpOr(a, b string) string {
 
 // returnsRows reports whether a statement of these tests does.
 func returnsRows(text string) bool {
-	for _, begins := range []string{"SELECT", "WITH", "VALUES", "EXPLAIN", "PRAGMA data_version", "PRAGMA user_version", "PRAGMA query_only"} {
-		if strings.HasPrefix(text, begins) && !strings.Contains(text, "=") {
-			return true
-		}
+	switch strings.Fields(text + " ;")[0] {
+	case "SELECT":
+		return true
+	case "WITH":
+		return !strings.Contains(text, " INSERT ")
+	case "PRAGMA":
+		return !strings.Contains(text, "=")
 	}
-	return strings.HasPrefix(text, "SELECT") || strings.Contains(text, " RETURNING ")
+	return strings.Contains(text, " RETURNING ")
 }
 
 func (s *session) run(text string, query bool, args []any) [][]byte {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/sqlane/sqlane/internal/lane"
@@ -13,24 +14,20 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// absent refuses a nil context or function.
-func (s *Store) absent(op string, ctx context.Context) error {
-	if ctx == nil {
-		return s.fail(op, fs.ErrInvalid, saying("the context is nil"))
-	}
-	return s.fail(op, fs.ErrInvalid, saying("the function is nil"))
-}
-
 // StoreInTx runs fn in a transaction. Immediate and Exclusive are the same here, and wait
 // for the write lane; Deferred waits for it before the first statement that may write. A
 // transaction whose leader is gone is pool.ErrTxLost, or runs again if it is
 // pool.Repeatable; one whose commit was not answered is ErrCommitUnknown.
 func (s *Store) StoreInTx(ctx context.Context, level pool.Level, fn func(ctx context.Context, tx pool.StoreTx) error, opts ...pool.TxOption) error {
-	switch outer := s.txOf2(ctx); {
+	if err := s.given("begin", ctx, fn != nil); err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(opts, func(opt pool.TxOption) bool { return opt == nil }); i >= 0 {
+		return s.fail("begin", fs.ErrInvalid, saying("opts[%d] is nil", i))
+	}
+	switch outer := s.txOf(ctx); {
 	case level > pool.Exclusive:
 		return s.fail("begin", pool.ErrConfig, saying("%v", level))
-	case ctx == nil || fn == nil:
-		return s.absent("begin", ctx)
 	case outer != nil && level > outer.level:
 		return s.fail("begin", pool.ErrNestedLevel, saying("%v in %v", level, outer.level))
 	case outer != nil:
@@ -44,27 +41,19 @@ func (s *Store) StoreInTx(ctx context.Context, level pool.Level, fn func(ctx con
 		}
 		switch {
 		case first && errors.Is(err, pool.ErrConflict):
+			s.counts.retries.Add(1)
 		case t.lost != nil && isGone(t.lost) && patience.again(ctx, t.lost):
 		default:
 			return err
 		}
-		s.counts.retries.Add(1)
 	}
-}
-
-// txOf2 is txOf for a context that may be nil.
-func (s *Store) txOf2(ctx context.Context) *tx {
-	if ctx == nil {
-		return nil
-	}
-	return s.txOf(ctx)
 }
 
 // StoreView runs fn in a transaction that cannot write: one snapshot, from its first read
 // on.
 func (s *Store) StoreView(ctx context.Context, fn func(ctx context.Context, tx pool.StoreTx) error) error {
-	if ctx == nil || fn == nil {
-		return s.absent("view", ctx)
+	if err := s.given("view", ctx, fn != nil); err != nil {
+		return err
 	}
 	if outer := s.txOf(ctx); outer != nil {
 		return outer.view(ctx, fn)
@@ -73,7 +62,6 @@ func (s *Store) StoreView(ctx context.Context, fn func(ctx context.Context, tx p
 	if err != nil {
 		return err
 	}
-	defer s.giveBack(t.conn)
 	return s.finish(ctx, t, fn)
 }
 
@@ -85,12 +73,6 @@ func (s *Store) runTx(ctx context.Context, level pool.Level, slotFirst bool, fn 
 		if err != nil {
 			return nil, err
 		}
-		defer func() {
-			s.giveBack(t.conn)
-			if t.slot {
-				s.write.Unlock(lane.Exclusive)
-			}
-		}()
 		return t, s.finish(ctx, t, fn)
 	}
 	if err := s.acquire(ctx, s.write, lane.Exclusive, "begin"); err != nil {
@@ -118,9 +100,18 @@ func (s *Store) runTx(ctx context.Context, level pool.Level, slotFirst bool, fn 
 	return t, err
 }
 
-// finish runs fn in a transaction that was begun on a reading connection.
+// finish runs fn in a transaction that was begun on a reading connection, and gives back
+// what it has before it calls what waits for the commit.
 func (s *Store) finish(ctx context.Context, t *tx, fn func(context.Context, pool.StoreTx) error) error {
-	err := t.call(ctx, fn, t.end)
+	err := func() error {
+		defer func() {
+			s.giveBack(t.conn)
+			if t.slot {
+				s.write.Unlock(lane.Exclusive)
+			}
+		}()
+		return t.call(ctx, fn, t.end)
+	}()
 	if err == nil {
 		afterwards(t.after)
 	}
@@ -159,12 +150,16 @@ func (s *Store) beginWriting(ctx context.Context, op string) (*conn, error) {
 	limited, cancel := s.limited(ctx)
 	defer cancel()
 	for patience := s.patience(); ; {
-		c, err := s.writing(ctx, op)
-		if err != nil {
-			return nil, err
+		if c := s.writer; c == nil || c.broken() {
+			fresh, err := s.connect(ctx, op)
+			if err != nil {
+				return nil, err
+			}
+			s.writer = fresh
 		}
+		c := s.writer
 		c.mu.Lock()
-		_, err = c.exec(limited, "BEGIN IMMEDIATE", nil)
+		_, err := c.exec(limited, "BEGIN IMMEDIATE", nil)
 		c.mu.Unlock()
 		if err == nil {
 			return c, nil
@@ -176,18 +171,6 @@ func (s *Store) beginWriting(ctx context.Context, op string) (*conn, error) {
 	}
 }
 
-// writing is the connection that writes, for whoever has the write lane.
-func (s *Store) writing(ctx context.Context, op string) (*conn, error) {
-	if s.writer == nil || s.writer.broken() {
-		fresh, err := s.connect(ctx, op)
-		if err != nil {
-			return nil, err
-		}
-		s.writer = fresh
-	}
-	return s.writer, nil
-}
-
 // began is why a transaction could not begin.
 func (s *Store) began(ctx context.Context, op string, err error) error {
 	switch {
@@ -195,8 +178,8 @@ func (s *Store) began(ctx context.Context, op string, err error) error {
 		return s.fail(op, nil, errors.Join(ctx.Err(), err))
 	case s.life.Err() != nil:
 		return s.closed(op)
-	case isGone(err):
-		return s.fail(op, ErrNoQuorum, err)
+	case isGone(err), errors.Is(err, context.DeadlineExceeded): // which is AcquireTimeout's
+		return s.noQuorum(op, err)
 	}
 	return s.meaning(op, err)
 }
@@ -204,7 +187,7 @@ func (s *Store) began(ctx context.Context, op string, err error) error {
 // keepWriter keeps the writer for whoever has the write lane next, unless it is of no more
 // use.
 func (s *Store) keepWriter(c *conn) {
-	if c.broken() || c.marked || isLedAway(s, c) {
+	if c.broken() || c.marked || c.readOnly || isLedAway(s, c) {
 		c.close()
 		s.writer = nil
 	}
@@ -230,16 +213,14 @@ func (t *tx) undo(ctx context.Context) {
 	if t.conn.broken() {
 		return
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	defer cancel()
-	_, err := t.conn.exec(bounded, "ROLLBACK", nil)
+	err := t.conn.control(ctx, "ROLLBACK")
 	if err != nil && t.lost == nil || isGone(err) {
 		t.conn.close()
 	}
 }
 
-// commitTimeout is how long an answer to a commit is waited for from a leader that neither
-// answers nor is known to be gone.
+// commitTimeout is how long an answer to a commit, or to whatever else no context ends, is
+// waited for from a leader that neither answers nor is known to be gone.
 const commitTimeout = 30 * time.Second
 
 // commit commits. What is known to be undone is an error that says why; what nobody knows
@@ -251,14 +232,15 @@ func (t *tx) commit() error {
 	patience := s.patience()
 	for {
 		_, err := t.conn.exec(bounded, "COMMIT", nil)
+		var refused *wire.Failure
 		switch {
 		case err == nil:
 			s.counts.committed.Add(1)
-			if !t.readOnly {
+			if t.mayHaveWritten() {
 				s.news.tell()
 			}
 			return nil
-		case t.readOnly:
+		case !t.mayHaveWritten():
 			t.conn.close() // nothing was to be kept
 			return nil
 		case isRefused(err):
@@ -267,7 +249,7 @@ func (t *tx) commit() error {
 			return s.fail("commit", pool.ErrTxLost, err)
 		case isBusy(err) && patience.again(bounded, err):
 			continue
-		case !isDoubtful(err):
+		case errors.As(err, &refused) && isHarmless(refused):
 			t.undo(bounded)
 			return s.meaning("commit", err)
 		}
@@ -277,12 +259,15 @@ func (t *tx) commit() error {
 	}
 }
 
-// isDoubtful reports that nobody knows whether a commit took place that failed so: SQLite
-// has not said that it refuses, nor a node that it is no leader.
-func isDoubtful(err error) bool {
-	switch primary(err) {
-	case lib.SQLITE_CONSTRAINT, lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_ERROR, lib.SQLITE_READONLY, lib.SQLITE_MISMATCH, lib.SQLITE_TOOBIG, lib.SQLITE_RANGE:
-		return false
+// mayHaveWritten reports that there is something to commit: a Deferred transaction has the
+// write lane before it writes.
+func (t *tx) mayHaveWritten() bool { return !t.readOnly && (t.level != pool.Deferred || t.slot) }
+
+// isHarmless reports a refusal of SQLite's own, after which the transaction is as it was.
+func isHarmless(f *wire.Failure) bool {
+	switch f.Code & 0xff {
+	case lib.SQLITE_CONSTRAINT, lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_ERROR:
+		return true
 	}
-	return errors.As(err, new(*wire.Failure)) || errors.As(err, new(*wire.Lost))
+	return false
 }

@@ -32,7 +32,9 @@ type leader struct {
 	members []string            // These addresses are known, those of nodes that are gone perhaps among them.
 	current string              // The leader is there, as far as is known; "" if none is.
 	failure error               // It is why none was found the last time, and nil once one is.
+	last    string              // The leader was there last, or is.
 	changes uint64              // The leader was so often another one than before.
+	over    bool                // No connection is opened any more.
 	open    map[*guarded]string // These connections are open, and lead to these addresses.
 }
 
@@ -62,6 +64,9 @@ func (l *leader) dial(ctx context.Context, address string) (net.Conn, error) {
 	g := &guarded{c, l}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.over {
+		return nil, errors.Join(net.ErrClosed, c.Close())
+	}
 	l.open[g] = address
 	return g, nil
 }
@@ -142,20 +147,20 @@ func (l *leader) enter(ctx context.Context, address string) (*wire.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	members, err := l.opened(brief, c, address)
+	members, err := l.opened(brief, c)
 	if err != nil {
 		c.Close()
 		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.current != address {
-		l.cfg.Logger.Info("the cluster's leader was found", "database", l.cfg.Database, "leader", address, "before", l.current)
-		if l.current != "" {
+	if l.last != address {
+		l.cfg.Logger.Info("the cluster's leader was found", "database", l.cfg.Database, "leader", address, "before", l.last)
+		if l.last != "" {
 			l.changes++
 		}
 	}
-	l.current, l.failure = address, nil
+	l.current, l.last, l.failure = address, address, nil
 	l.members = slices.Clone(l.cfg.Members)
 	for _, node := range members {
 		if !slices.Contains(l.members, node.Address) {
@@ -165,17 +170,13 @@ func (l *leader) enter(ctx context.Context, address string) (*wire.Conn, error) 
 	return c, nil
 }
 
-// opened opens the database at whoever leads: one that does not would open it too, and
-// refuse the first statement.
-func (l *leader) opened(ctx context.Context, c *wire.Conn, address string) ([]wire.Node, error) {
-	node, err := c.Leader(ctx)
-	if err != nil {
+// opened opens the database, has it look at foreign keys, which no node but the leader does
+// (any node opens one, and knows the members), and returns the members.
+func (l *leader) opened(ctx context.Context, c *wire.Conn) ([]wire.Node, error) {
+	if err := c.Open(ctx, l.cfg.Database); err != nil {
 		return nil, err
 	}
-	if node.Address != address {
-		return nil, fmt.Errorf("%s is not the leader, as far as it knows that is %q", address, node.Address)
-	}
-	if err := c.Open(ctx, l.cfg.Database); err != nil {
+	if _, err := c.Exec(ctx, "PRAGMA foreign_keys=1", nil); err != nil {
 		return nil, err
 	}
 	return c.Members(ctx)
@@ -258,9 +259,10 @@ func (l *leader) giveUp(address, why string) {
 	}
 }
 
-// endAll ends all connections.
+// endAll ends all connections, those that are being opened too.
 func (l *leader) endAll() {
 	l.mu.Lock()
+	l.over = true
 	all := make([]*guarded, 0, len(l.open))
 	for g := range l.open {
 		all = append(all, g)
@@ -293,15 +295,20 @@ func (l *leader) watch(ctx context.Context) {
 			heard = time.Now()
 			continue
 		}
+		why := ""
 		if err == nil { // it knows another one itself
-			l.giveUp(current, "it follows "+named)
-			continue
+			why = "it follows " + named
+		} else {
+			others := slices.DeleteFunc(members, func(address string) bool { return address == current })
+			if elected, failed := l.find(ctx, others); failed == nil && elected != current && l.leads(ctx, elected) {
+				why = "it does not answer, and " + elected + " was elected"
+			} else if ctx.Err() == nil && time.Since(heard) > silence {
+				why = "it does not answer: " + err.Error()
+			}
 		}
-		others := slices.DeleteFunc(members, func(address string) bool { return address == current })
-		if elected, failed := l.find(ctx, others); failed == nil && elected != current && l.leads(ctx, elected) {
-			l.giveUp(current, "it does not answer, and "+elected+" was elected")
-		} else if ctx.Err() == nil && time.Since(heard) > silence {
-			l.giveUp(current, "it does not answer: "+err.Error())
+		if why != "" {
+			l.giveUp(current, why)
+			before = "" // if it comes back, it has not been silent yet
 		}
 	}
 }

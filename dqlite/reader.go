@@ -23,7 +23,7 @@ func (r reader) ExecContext(ctx context.Context, query string, args ...any) (res
 	if t := r.store.txOf(ctx); t != nil {
 		return t.ExecContext(ctx, query, args...)
 	}
-	err = r.store.onReader(ctx, "exec", query, args, func(c *conn, st *statement) (bool, error) {
+	err = r.store.read1(ctx, "exec", query, args, func(c *conn, st *statement) (bool, error) {
 		res, err = c.run(ctx, st)
 		return false, err
 	})
@@ -54,7 +54,7 @@ func (r reader) PrepareContext(context.Context, string) (*sql.Stmt, error) {
 }
 
 func (r reader) rows(ctx context.Context, query string, args []any) (got *rows, err error) {
-	err = r.store.onReader(ctx, "query", query, args, func(c *conn, st *statement) (bool, error) {
+	err = r.store.read1(ctx, "query", query, args, func(c *conn, st *statement) (bool, error) {
 		got, err = c.query(ctx, nil, st, func(error) { r.store.giveBack(c) })
 		return err == nil, err
 	})
@@ -64,13 +64,24 @@ func (r reader) rows(ctx context.Context, query string, args []any) (got *rows, 
 	return got, err
 }
 
-// onReader runs a statement on a reading connection, again where its leader is gone or
-// another process has a lock. keep says that the connection stays with what came of it.
-func (s *Store) onReader(ctx context.Context, op, query string, args []any, run func(*conn, *statement) (keep bool, err error)) error {
+// read1 runs a statement on a reading connection.
+func (s *Store) read1(ctx context.Context, op, query string, args []any, run func(*conn, *statement) (keep bool, err error)) error {
+	if err := s.given(op, ctx, true); err != nil {
+		return err
+	}
 	st, err := s.newStatement(query, args)
 	if err != nil {
 		return err
 	}
+	return s.onReader(ctx, op, func(c *conn) (bool, error) {
+		c.marked = c.marked || st.marks
+		return run(c, st)
+	})
+}
+
+// onReader asks the leader something on a reading connection, again where it is gone or
+// another process has a lock. keep says that the connection stays with what came of it.
+func (s *Store) onReader(ctx context.Context, op string, ask func(*conn) (keep bool, err error)) error {
 	if err := s.acquire(ctx, s.read, lane.Shared, op); err != nil {
 		return err
 	}
@@ -81,17 +92,23 @@ func (s *Store) onReader(ctx context.Context, op, query string, args []any, run 
 			return err
 		}
 		c.mu.Lock()
-		c.marked = c.marked || st.marks
-		keep, err := run(c, st)
+		keep, err := ask(c)
 		c.mu.Unlock()
 		if keep {
 			return nil
 		}
-		if !patience.again(ctx, err) {
-			s.giveBack(c)
-			return s.began(ctx, op, err)
+		if patience.again(ctx, err) {
+			s.readers.give(c)
+			continue
 		}
-		s.readers.give(c)
+		s.giveBack(c)
+		switch {
+		case err == nil:
+			return nil
+		case patience.met > 1:
+			return s.fail(op, nil, err)
+		}
+		return s.began(ctx, op, err)
 	}
 }
 

@@ -3,7 +3,6 @@ package dqlite
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"io"
 	"slices"
 
@@ -30,7 +29,7 @@ type rows struct {
 func (r *rows) closeWith(ctx context.Context) {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
-	if r.over {
+	if r.over { // their transaction has ended already
 		return
 	}
 	r.unwatch = context.AfterFunc(ctx, func() {
@@ -55,11 +54,11 @@ func (r *rows) Next(dest []driver.Value) error {
 	case r.from == nil:
 		return errOr(r.err, io.EOF)
 	}
-	err := r.from.Next(dest)
-	if err != nil {
+	if err := r.from.Next(dest); err != nil {
 		r.stop(err)
+		return errOr(r.err, io.EOF)
 	}
-	return err
+	return nil
 }
 
 func errOr(err, otherwise error) error {
@@ -74,11 +73,10 @@ func (r *rows) stop(why error) {
 	if why == io.EOF {
 		why = nil
 	}
-	r.err = errors.Join(why, r.from.Close())
-	if isGone(r.err) { // the snapshot that they are of is lost
-		r.err = &pool.Error{Op: "query", Err: pool.ErrTxLost, Cause: r.err}
+	r.err, r.from = errOr(why, r.from.Close()), nil
+	if r.owner != nil && isGone(r.err) {
+		r.err = r.owner.store.fail("rows", pool.ErrTxLost, r.err)
 	}
-	r.from = nil
 }
 
 // readAhead reads what is still to come. The caller holds mu.

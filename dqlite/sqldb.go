@@ -18,58 +18,74 @@ import (
 // on, which is BEGIN IMMEDIATE then, and a statement outside of one that may write for
 // itself. Its connections come on top of MaxConns. BeginTx with ReadOnly is a view;
 // sql.LevelDefault, LevelSerializable and LevelLinearizable are the same, other levels are
-// refused, which dqlite would accept without a word. Closing it does not close the Store,
-// and DB returns another one then.
-func (s *Store) DB() *sql.DB { return s.sqldb.get(s) }
+// refused, which dqlite would accept without a word. Of BEGIN, COMMIT, ROLLBACK and
+// SAVEPOINT as text, those are pool.ErrTxControl that stand among other statements, or have no
+// transaction to be in. A statement or a commit that was not answered is ErrCommitUnknown.
+// Closing it does not close the Store: DB returns another one then.
+func (s *Store) DB() *sql.DB {
+	if s.given("acquire", context.Background(), true) != nil {
+		return (&face{over: true}).get(s)
+	}
+	return s.sqldb.get(s)
+}
 
 // face is what DB returns.
 type face struct {
-	mu   sync.Mutex // It guards the field below.
-	from *connector // The current one is made by it; nil if there is none.
+	mu   sync.Mutex // It guards the fields below.
+	db   *sql.DB    // nil if there is none, or it was closed
+	over bool
 }
 
 func (f *face) get(s *Store) *sql.DB {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.from == nil {
-		f.from = &connector{store: s}
-		f.from.db = sql.OpenDB(f.from)
-		f.from.db.SetMaxIdleConns(2)
+	if f.db != nil {
+		return f.db
 	}
-	return f.from.db
-}
-
-// forget has the next call of get make another one.
-func (f *face) forget(c *connector) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.from == c {
-		f.from = nil
+	c := &connector{store: s}
+	c.db = sql.OpenDB(c)
+	if f.over {
+		_ = c.db.Close()
+		return c.db
 	}
+	f.db, c.face = c.db, f
+	return f.db
 }
 
 func (f *face) end() {
 	f.mu.Lock()
-	last := f.from
+	db := f.db
+	f.over = true
 	f.mu.Unlock()
-	if last != nil {
-		_ = last.db.Close()
+	if db != nil {
+		_ = db.Close()
 	}
 }
 
+// connector is the driver behind DB.
 type connector struct {
 	store *Store
-	db    *sql.DB // what it connects
+	db    *sql.DB // It is behind this one,
+	face  *face   // which is to be found there; nil if it was closed from the start.
 }
 
-func (c *connector) Driver() driver.Driver { return scratch{} }
-
-// Close implements io.Closer, for database/sql's Close.
+// Close implements io.Closer: the *sql.DB was closed, and who asks again gets another.
 func (c *connector) Close() error {
-	c.store.sqldb.forget(c)
+	if c.face == nil {
+		return nil
+	}
+	c.face.mu.Lock()
+	defer c.face.mu.Unlock()
+	if c.face.db == c.db {
+		c.face.db = nil
+	}
 	return nil
 }
 
+// Driver implements driver.Connector.
+func (c *connector) Driver() driver.Driver { return scratch{} }
+
+// Connect implements driver.Connector.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if c.store.life.Err() != nil {
 		return nil, c.store.closed("acquire")
@@ -97,7 +113,7 @@ func (scratch) Open(name string) (driver.Conn, error) {
 type session struct {
 	store *Store
 	conn  *conn
-	tx    *tx  // It was begun; nil outside of one.
+	tx    *tx  // The one that is open on it, or nil.
 	slot  bool // It has the write lane.
 }
 
@@ -123,17 +139,9 @@ func (c *session) Close() error {
 // left open, the next user does not meet.
 func (c *session) IsValid() bool { return !c.conn.broken() && !c.conn.marked && c.tx == nil }
 
-// Ping implements driver.Pinger.
-func (c *session) Ping(ctx context.Context) error {
-	if c.store.life.Err() != nil {
-		return c.store.closed("ping")
-	}
-	rows, err := c.QueryContext(ctx, "SELECT 1", nil)
-	if err != nil {
-		return err
-	}
-	return rows.Close()
-}
+// Ping implements driver.Pinger. database/sql does not ask on another connection if this one
+// is bad, which says nothing of the cluster.
+func (c *session) Ping(ctx context.Context) error { return c.store.HealthCheck(ctx) }
 
 // Begin implements driver.Conn.
 func (c *session) Begin() (driver.Tx, error) {
@@ -147,23 +155,9 @@ func (c *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx
 	default:
 		return nil, c.store.fail("begin", pool.ErrConfig, saying("the isolation level is %v: transactions are serializable", level))
 	}
-	if opts.ReadOnly {
-		c.conn.mu.Lock()
-		defer c.conn.mu.Unlock()
-		err := c.outside(ctx, "begin", isGone, func() error {
-			if err := c.conn.setReadOnly(ctx, true); err != nil {
-				return err
-			}
-			return c.plain(ctx, "BEGIN")
-		})
-		if err != nil {
-			return nil, err
-		}
-		c.begun()
-		return c, nil
-	}
-	_, err := c.ExecContext(ctx, "BEGIN", nil)
-	return c, err
+	c.conn.mu.Lock()
+	defer c.conn.mu.Unlock()
+	return c, c.begin(ctx, opts.ReadOnly)
 }
 
 // Commit implements driver.Tx.
@@ -178,17 +172,9 @@ func (c *session) Rollback() error {
 	return err
 }
 
-func (c *session) plain(ctx context.Context, text string) error {
-	_, err := c.conn.exec(ctx, text, nil)
-	return err
-}
-
 // takeSlot waits for the write lane.
 func (c *session) takeSlot(ctx context.Context) error {
-	switch {
-	case c.slot:
-		return nil
-	case c.store.txOf(ctx) != nil:
+	if c.store.txOf(ctx) != nil {
 		return c.store.fail("acquire", pool.ErrDeadlock, saying("the context carries a transaction"))
 	}
 	err := c.store.acquire(ctx, c.store.write, lane.Exclusive, "acquire")
@@ -205,8 +191,9 @@ func (c *session) giveSlot() {
 
 // ExecContext implements driver.ExecerContext.
 func (c *session) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (res driver.Result, err error) {
-	err = c.run(ctx, query, args, func(text string, values []driver.Value) error {
-		res, err = c.conn.exec(ctx, text, values)
+	res = changed{}
+	err = c.run(ctx, query, args, (*statement).each, func(st *statement) error {
+		res, err = c.conn.run(ctx, st)
 		return err
 	})
 	return res, err
@@ -214,13 +201,18 @@ func (c *session) ExecContext(ctx context.Context, query string, args []driver.N
 
 // QueryContext implements driver.QueryerContext.
 func (c *session) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (out driver.Rows, err error) {
-	err = c.run(ctx, query, args, func(text string, values []driver.Value) error {
-		got, err := c.conn.query(ctx, nil, &statement{text: text, args: values}, nil)
+	out = new(read)
+	err = c.run(ctx, query, args, (*statement).whole, func(st *statement) error {
+		got, err := c.conn.query(ctx, nil, st, func(err error) {
+			if c.tx != nil {
+				c.tx.note(err)
+			}
+		})
 		if err != nil {
 			return err
 		}
 		out = got
-		if returns(text, sqlite.FirstWord(text)) || c.slot && c.tx == nil { // it may be committed when this returns
+		if c.slot && c.tx == nil { // the lane is given back when this returns
 			return got.readAhead()
 		}
 		return nil
@@ -229,113 +221,51 @@ func (c *session) QueryContext(ctx context.Context, query string, args []driver.
 }
 
 // run runs a statement as what it is: one that begins or ends a transaction, or one of one,
-// or one for itself.
-func (c *session) run(ctx context.Context, query string, args []driver.NamedValue, do func(string, []driver.Value) error) error {
+// or one for itself, or several of these, one after another.
+func (c *session) run(ctx context.Context, query string, args []driver.NamedValue, split func(*statement) []*statement, do func(*statement) error) error {
 	values, err := c.store.named(args)
 	if err != nil {
 		return err
 	}
+	st := parse(query, values)
+	if err := c.store.refuse(st); err != nil {
+		return err
+	}
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
-	writes, inside, words := false, false, []string{}
-	for _, one := range sqlite.Split(query) {
-		word := sqlite.FirstWord(one)
-		words = append(words, word)
-		writes = writes || !reads(one, word)
-		inside = inside || returns(one, word)
-		if word == "ATTACH" || word == "DETACH" {
-			return c.store.fail("query", errors.ErrUnsupported, saying("%s: a cluster's database stands alone", word))
+	if word := st.controls; word != "" {
+		switch alone := !st.several; {
+		case alone && word == "BEGIN" && c.tx == nil:
+			return c.begin(ctx, false)
+		case alone && (word == "COMMIT" || word == "END") && c.tx != nil:
+			return c.commit()
+		case alone && word == "ROLLBACK" && c.tx != nil && !sqlite.HasWord(query, "TO"):
+			return c.rollback(ctx)
+		case !alone, word == "BEGIN", c.tx == nil:
+			return c.store.fail("query", pool.ErrTxControl, saying("%s where it does not begin or end one transaction by itself", word))
 		}
-		c.conn.marked = c.conn.marked || word == "PRAGMA" && !reads(one, word) || word == "CREATE" && sqlite.HasWord(one, "TEMP", "TEMPORARY")
 	}
-	if len(words) != 1 {
-		words = []string{""}
-	}
-	switch word := words[0]; {
-	case word == "BEGIN" && c.tx == nil:
-		return c.begin(ctx)
-	case (word == "COMMIT" || word == "END") && c.tx != nil:
-		return c.commit()
-	case word == "ROLLBACK" && c.tx != nil && !sqlite.HasWord(query, "TO"):
-		return c.rollback()
-	case c.tx != nil:
-		if err := c.tx.alive("query"); err != nil { // or each statement would commit for itself
+	c.conn.marked = c.conn.marked || st.marks
+	if c.tx != nil {
+		if err := c.tx.alive("query"); err != nil {
 			return err
 		}
-		return c.tx.failed("query", c.patiently(ctx, func() error { return do(query, values) }))
-	case !writes || word == "PRAGMA":
-		return c.outside(ctx, "query", isRefused, func() error { return do(query, values) })
+		err := c.patiently(ctx, func() error { return do(st) })
+		c.tx.note(err)
+		return c.tx.failed(ctx, "query", err)
 	}
-	if inside {
-		return c.inTransaction(ctx, func() error { return do(query, values) })
+	if !st.reads {
+		if err := c.takeSlot(ctx); err != nil {
+			return err
+		}
+		defer c.giveSlot()
 	}
-	if err := c.takeSlot(ctx); err != nil {
-		return err
-	}
-	defer c.giveSlot()
-	var failed error
-	err = c.outside(ctx, "query", isRefused, func() error {
-		failed = do(query, values)
-		return failed
-	})
-	switch {
-	case err == nil:
-		c.store.news.tell()
-	case isGone(failed) && !isRefused(failed):
-		c.store.counts.unknown.Add(1)
-		return c.store.fail("commit", ErrCommitUnknown, failed)
-	}
-	return err
-}
-
-// outside does what is in no transaction yet: on a new connection where the leader of this
-// one is gone, and again says that it did nothing. database/sql would do so too, but not for
-// whoever has a connection of his own. The caller holds conn.mu.
-func (c *session) outside(ctx context.Context, op string, again func(error) bool, do func() error) error {
-	for patience := c.store.patience(); ; {
-		changed := c.conn.marked // by a PRAGMA, which a new one would not know
-		err := do()
-		switch {
-		case err == nil:
-			return nil
-		case isBusy(err) && patience.again(ctx, err):
-		case !isGone(err):
-			return c.store.meaning(op, err)
-		case !again(err):
-			return c.store.fail(op, pool.ErrTxLost, err)
-		case changed || !patience.again(ctx, err):
-			return c.store.began(ctx, op, err)
-		default:
-			if err := c.reconnect(ctx, op); err != nil {
-				return err
-			}
+	for _, one := range split(st) {
+		if err := c.runAlone(ctx, one, do); err != nil {
+			return err
 		}
 	}
-}
-
-func (c *session) reconnect(ctx context.Context, op string) error {
-	fresh, err := c.store.connect(ctx, op)
-	if err != nil {
-		return err
-	}
-	c.conn.close()
-	c.conn.wire, c.conn.address, c.conn.readOnly, c.conn.marked = fresh.wire, fresh.address, false, false
 	return nil
-}
-
-func (c *session) begun() {
-	c.tx = &tx{store: c.store, conn: c.conn, level: pool.Immediate, readOnly: c.conn.readOnly}
-}
-
-// inTransaction does it in a transaction.
-func (c *session) inTransaction(ctx context.Context, do func() error) error {
-	if err := c.begin(ctx); err != nil {
-		return err
-	}
-	if err := do(); err != nil {
-		return errors.Join(c.tx.failed("query", err), c.rollback())
-	}
-	return c.commit()
 }
 
 func (c *session) patiently(ctx context.Context, do func() error) error {
@@ -347,55 +277,122 @@ func (c *session) patiently(ctx context.Context, do func() error) error {
 	}
 }
 
-// begin begins a transaction that holds the write lane until its end.
-func (c *session) begin(ctx context.Context) error {
-	if err := c.takeSlot(ctx); err != nil {
-		return err
+// The caller of each method below holds conn.mu.
+
+// runAlone runs a statement outside of a transaction. One that writes and returns rows has a
+// transaction around it, without which it would end the node.
+func (c *session) runAlone(ctx context.Context, st *statement, do func(*statement) error) error {
+	if st.rows && !st.reads && !st.marks {
+		if err := c.open(ctx, false); err != nil {
+			return err
+		}
+		c.tx = &tx{store: c.store, conn: c.conn, level: pool.Immediate}
+		defer func() { c.tx = nil }()
+		if err := do(st); err != nil {
+			c.tx.note(err)
+			c.tx.undo(ctx)
+			return c.tx.failed(ctx, "query", err)
+		}
+		c.conn.makeRoom() // the rows are read before they are committed
+		return c.tx.commit()
 	}
-	if err := c.outside(ctx, "begin", isGone, func() error { return c.plain(ctx, "BEGIN IMMEDIATE") }); err != nil {
-		c.giveSlot()
+	err := c.onLeader(ctx, "query", isRefused, func() error {
+		if err := c.conn.setReadOnly(ctx, false); err != nil { // as a transaction that only reads has left it
+			return err
+		}
+		err := do(st)
+		if err != nil && !st.reads && isDoubtful(err) {
+			c.conn.close()
+			c.store.counts.unknown.Add(1)
+			return c.store.fail("commit", ErrCommitUnknown, err)
+		}
 		return err
+	})
+	if err == nil && !st.reads {
+		c.store.news.tell()
 	}
-	c.begun()
-	return nil
+	return err
 }
 
-func (c *session) commit() error {
-	var err error
-	if lost := c.tx.lost; lost != nil {
-		err = c.store.fail("commit", pool.ErrTxLost, lost)
-	} else {
-		err = c.tx.commit()
-		if there, failed := c.stillOpen(err); failed == nil && there {
+// onLeader does what is in no transaction yet: on a new connection where the leader of this
+// one is gone and the failure says that nothing was done. database/sql would do so too, but
+// not for whoever has a connection of his own.
+func (c *session) onLeader(ctx context.Context, op string, nothingDone func(error) bool, do func() error) error {
+	for patience := c.store.patience(); ; {
+		changed := c.conn.marked // by a PRAGMA, of which a new one would not know
+		err := do()
+		switch {
+		case err == nil || errors.Is(err, ErrCommitUnknown):
+			return err
+		case isBusy(err) && patience.again(ctx, err):
+		case !isGone(err):
+			return c.store.meaning(op, err)
+		case changed || !nothingDone(err):
+			return c.store.fail(op, pool.ErrTxLost, err)
+		case !patience.again(ctx, err):
+			return c.store.began(ctx, op, err)
+		default:
+			fresh, err := c.store.connect(ctx, op)
+			if err != nil {
+				return err
+			}
+			c.conn.close()
+			c.conn.wire, c.conn.address, c.conn.readOnly, c.conn.marked = fresh.wire, fresh.address, false, false
+		}
+	}
+}
+
+// begin begins a transaction, which holds the write lane until its end unless it only reads.
+func (c *session) begin(ctx context.Context, readOnly bool) error {
+	level := pool.Deferred
+	if !readOnly {
+		level = pool.Immediate
+		if err := c.takeSlot(ctx); err != nil {
 			return err
 		}
 	}
-	c.tx = nil
-	c.giveSlot()
-	return err
+	if err := c.open(ctx, readOnly); err != nil {
+		c.over()
+		return err
+	}
+	c.tx = &tx{store: c.store, conn: c.conn, level: level, readOnly: readOnly}
+	return nil
 }
 
-// stillOpen reports that a failed commit has left the transaction open, which database/sql
-// rolls back.
-func (c *session) stillOpen(err error) (bool, error) {
-	if err == nil || c.conn.broken() {
-		return false, nil
+func (c *session) open(ctx context.Context, readOnly bool) error {
+	text := "BEGIN IMMEDIATE"
+	if readOnly {
+		text = "BEGIN"
 	}
-	return c.conn.inTransaction(context.Background())
+	return c.onLeader(ctx, "begin", isGone, func() error {
+		if err := c.conn.setReadOnly(ctx, readOnly); err != nil {
+			return err
+		}
+		_, err := c.conn.exec(ctx, text, nil)
+		return err
+	})
 }
 
-func (c *session) rollback() error {
-	err := c.plain(context.Background(), "ROLLBACK")
-	if err != nil {
-		c.conn.close()
+func (c *session) commit() (err error) {
+	defer c.over()
+	if err := c.tx.alive("commit"); err != nil {
+		c.tx.undo(context.Background())
+		return err
 	}
-	lost := c.tx.lost != nil
+	return c.tx.commit()
+}
+
+func (c *session) rollback(ctx context.Context) error {
+	c.store.counts.rolledBack.Add(1)
+	c.tx.undo(ctx)
+	c.over()
+	return nil
+}
+
+// over is after a transaction.
+func (c *session) over() {
 	c.tx = nil
 	c.giveSlot()
-	if lost || isGone(err) {
-		return nil // it is undone
-	}
-	return err
 }
 
 // named are arguments of database/sql as a node takes them.

@@ -16,9 +16,14 @@ type statement struct {
 	text  string
 	args  []driver.Value
 	reads bool // It certainly writes nothing, as far as its text tells.
-	rows  bool // It returns rows, as far as its text tells, which dqlite must know before.
-	alone bool // It is one, not several.
+	rows  bool // It, or one of several, returns rows, as far as its text tells, which dqlite must know before.
 	marks bool // It changes the connection, which nobody else gets then.
+
+	several  bool   // It is more than one.
+	inserts  bool   // The last one inserts,
+	changes  bool   // or updates or deletes.
+	controls string // This word in it begins or ends a transaction or a savepoint.
+	attaches string // This word in it is about other databases.
 }
 
 // timeLayout is how the pool writes a time by default.
@@ -30,28 +35,75 @@ func (s *Store) newStatement(text string, args []any) (*statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := sqlite.Parameters(text); n != len(values) { // dqlite would take NULL for those that are missing
-		return nil, sqlite.ArgumentsError(fmt.Sprintf("%d arguments for a statement that takes %d", len(values), n))
+	st := parse(text, values)
+	if st.controls != "" {
+		return nil, s.fail("query", pool.ErrTxControl, saying("%s as text", st.controls))
 	}
+	return st, s.refuse(st)
+}
+
+// refuse says why a node is not to be sent a statement.
+func (s *Store) refuse(st *statement) error {
+	if st.attaches != "" {
+		return s.fail("query", errors.ErrUnsupported, saying("%s: a cluster's database stands alone", st.attaches))
+	}
+	if n := sqlite.Parameters(st.text); n != len(st.args) { // dqlite would take NULL for those that are missing
+		return sqlite.ArgumentsError(fmt.Sprintf("%d arguments for a statement that takes %d", len(st.args), n))
+	}
+	return nil
+}
+
+// parse finds out what can be told of a text.
+func parse(text string, values []driver.Value) *statement {
 	st := &statement{text: text, args: values, reads: true}
 	all := sqlite.Split(text)
-	st.alone = len(all) == 1
+	st.several = len(all) > 1
+	st.rows = len(all) == 0 // so that a node is not asked for nothing
 	for _, one := range all {
 		word := sqlite.FirstWord(one)
+		reads := reads(one, word)
 		switch word {
 		case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE":
-			return nil, s.fail("query", pool.ErrTxControl, saying("%s as text", word))
-		case "ATTACH", "DETACH":
-			return nil, s.fail("query", errors.ErrUnsupported, saying("%s: a cluster's database stands alone", word))
+			st.controls = word
 		case "PRAGMA":
-			st.marks = true
+			st.marks = st.marks || !reads
+		case "ATTACH", "DETACH":
+			st.attaches = word
 		case "CREATE":
 			st.marks = st.marks || sqlite.HasWord(one, "TEMP", "TEMPORARY")
 		}
-		st.reads = st.reads && reads(one, word)
-		st.rows = st.reads || returns(one, word)
+		st.inserts = word == "INSERT" || word == "REPLACE" || word == "WITH" && sqlite.HasWord(one, "INSERT", "REPLACE")
+		st.changes = st.inserts || word == "UPDATE" || word == "DELETE" || word == "WITH" && !reads
+		st.reads = st.reads && reads
+		st.rows = st.rows || reads || returns(one, word)
 	}
-	return st, nil
+	return st
+}
+
+// each are the statements of one that is several. Several have no arguments.
+func (st *statement) each() (all []*statement) {
+	for _, one := range sqlite.Split(st.text) {
+		all = append(all, parse(one, st.args))
+	}
+	return all
+}
+
+func (st *statement) whole() []*statement { return []*statement{st} }
+
+// changed is the result of a statement without what the connection remembers of others.
+func (st *statement) changed(res driver.Result) driver.Result {
+	if res == nil {
+		return changed{}
+	}
+	id, _ := res.LastInsertId() // a node's has no errors
+	n, _ := res.RowsAffected()
+	if !st.changes {
+		n = 0
+	}
+	if n == 0 || !st.inserts {
+		id = 0
+	}
+	return changed{id, n}
 }
 
 // reads reports whether a statement certainly writes nothing. What it does not know, such
@@ -61,7 +113,7 @@ func reads(one, word string) bool {
 	case "SELECT", "VALUES", "EXPLAIN":
 		return true
 	case "PRAGMA":
-		return !strings.Contains(one, "=")
+		return readsPragma(one)
 	case "WITH":
 		return !sqlite.HasWord(one, "INSERT", "UPDATE", "DELETE", "REPLACE")
 	}
@@ -77,6 +129,19 @@ func returns(one, word string) bool {
 		return sqlite.HasWord(one, "RETURNING")
 	}
 	return false
+}
+
+// readsPragma reports whether a PRAGMA changes nothing: one without a value, or whose value
+// is an argument (https://www.sqlite.org/pragma.html).
+func readsPragma(text string) bool {
+	switch {
+	case strings.Contains(text, "="):
+		return false
+	case strings.Contains(text, "("):
+		return sqlite.HasWord(text, "TABLE_INFO", "TABLE_XINFO", "TABLE_LIST", "INDEX_INFO", "INDEX_XINFO", "INDEX_LIST",
+			"FOREIGN_KEY_LIST", "FOREIGN_KEY_CHECK", "INTEGRITY_CHECK", "QUICK_CHECK")
+	}
+	return !sqlite.HasWord(text, "OPTIMIZE", "INCREMENTAL_VACUUM", "WAL_CHECKPOINT", "SHRINK_MEMORY")
 }
 
 // values are arguments as a node takes them.

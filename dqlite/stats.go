@@ -16,7 +16,7 @@ type counts struct {
 }
 
 // Stats is a snapshot of a Store: what is now, then what has happened since Open. The
-// figures are each right, but not taken at one instant.
+// figures are each right, but not taken at one instant. Those of a nil or zero Store are zero.
 type Stats struct {
 	Leader     string   // address of the leader; "" while there is none
 	Members    []string // addresses at which a leader is looked for
@@ -44,7 +44,13 @@ type Stats struct {
 
 // Stats returns the Store's figures.
 func (s *Store) Stats() Stats {
+	if s.given("stats", context.Background(), true) != nil {
+		return Stats{}
+	}
 	current, members := s.leader.known()
+	if s.leader.searching() != nil {
+		current = ""
+	}
 	n := &s.counts
 	return Stats{
 		Leader:        current,
@@ -80,20 +86,20 @@ type Member struct {
 
 // Members asks the leader which nodes there are: ErrNoQuorum without one.
 func (s *Store) Members(ctx context.Context) ([]Member, error) {
-	c, err := s.lend(ctx, "members", true)
-	if err != nil {
+	if err := s.given("members", ctx, true); err != nil {
 		return nil, err
 	}
-	defer s.giveBack(c)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	nodes, err := c.wire.Members(ctx)
+	var all []Member
+	err := s.onReader(ctx, "members", func(c *conn) (bool, error) {
+		nodes, err := c.wire.Members(ctx)
+		all = make([]Member, len(nodes))
+		for i, node := range nodes {
+			all[i] = Member{ID: node.ID, Address: node.Address, Role: node.Role.String(), Leader: node.Address == c.address}
+		}
+		return false, err
+	})
 	if err != nil {
-		return nil, s.fail("members", nil, err)
-	}
-	all := make([]Member, len(nodes))
-	for i, node := range nodes {
-		all[i] = Member{ID: node.ID, Address: node.Address, Role: node.Role.String(), Leader: node.Address == c.address}
+		return nil, err
 	}
 	return all, nil
 }
@@ -116,16 +122,16 @@ func (s *Store) Leader(ctx context.Context) (Member, error) {
 // of the schema. It is ErrNoQuorum, pool.ErrClosed, the context's error, or
 // pool.ErrUnhealthy with the cause.
 func (s *Store) HealthCheck(ctx context.Context) error {
-	if ctx == nil {
-		return s.absent("health check", ctx)
+	if err := s.given("health check", ctx, true); err != nil {
+		return err
 	}
 	var n int
 	err := reader{s}.QueryRowContext(context.WithValue(ctx, txKey{s}, nil), "SELECT count(*) FROM sqlite_schema").Scan(&n)
-	if err == nil {
-		return nil
-	}
-	if errors.As(err, new(*pool.Error)) {
+	switch {
+	case err == nil, errors.As(err, new(*pool.Error)):
 		return err
+	case ctx.Err() != nil:
+		return s.fail("health check", nil, err)
 	}
 	return s.fail("health check", pool.ErrUnhealthy, err)
 }

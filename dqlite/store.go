@@ -2,13 +2,16 @@ package dqlite
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"sync"
 
 	"github.com/sqlane/sqlane/internal/lane"
 	"github.com/sqlane/sqlane/pool"
 )
 
-// Store is a pool.Store on a cluster. [Open] makes one. It is safe for concurrent use.
+// Store is a pool.Store on a cluster. [Open] makes one. It is safe for concurrent use. What
+// is asked of a nil or zero one is fs.ErrInvalid, as are a nil context or function.
 type Store struct {
 	cfg    Config
 	leader *leader
@@ -39,6 +42,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	cfg, err := cfg.filled()
 	if err != nil {
 		return nil, err
+	}
+	if ctx == nil {
+		return nil, &pool.Error{Op: "open", Path: cfg.Database, Err: fs.ErrInvalid, Cause: errors.New("ctx is nil")}
 	}
 	s := &Store{cfg: cfg, leader: newLeader(cfg)}
 	s.life, s.die = context.WithCancel(context.Background())
@@ -114,19 +120,6 @@ func (s *Store) acquire(ctx context.Context, in *lane.Lane, want lane.Access, op
 
 func (s *Store) wait() lane.Wait {
 	return lane.Wait{Timeout: s.cfg.AcquireTimeout, Newcomer: true}
-}
-
-// lend waits for a reading connection.
-func (s *Store) lend(ctx context.Context, op string, readOnly bool) (*conn, error) {
-	if err := s.acquire(ctx, s.read, lane.Shared, op); err != nil {
-		return nil, err
-	}
-	c, err := s.reader(ctx, op, readOnly)
-	if err != nil {
-		s.read.Unlock(lane.Shared)
-		return nil, err
-	}
-	return c, nil
 }
 
 // reader is an idle connection or a new one, for whoever has a place in the read lane.

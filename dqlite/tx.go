@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/sqlane/sqlane/internal/bridge"
 	"github.com/sqlane/sqlane/internal/lane"
@@ -17,13 +18,15 @@ type tx struct {
 	store *Store
 	conn  *conn
 	level pool.Level
-	outer *tx // It is a part of this one.
+	outer *tx    // It is a part of this one.
+	name  string // the savepoint's, if it is one
 
 	// conn.mu guards the fields below.
 	readOnly bool
 	ended    bool
 	lost     error    // The outermost one's: why there is nothing to commit any more.
 	slot     bool     // The outermost one's: it took the write lane though it began without.
+	parts    int      // The outermost one's: so many savepoints were in it.
 	shared   bool     // The outermost one's: others' work is in it, and to stop a statement would end the connection.
 	after    []func() // They are called after the commit.
 }
@@ -32,6 +35,9 @@ type txKey struct{ store *Store }
 
 // txOf is the transaction that the context carries, or nil.
 func (s *Store) txOf(ctx context.Context) *tx {
+	if ctx == nil { // which whoever asked refuses
+		return nil
+	}
 	t, _ := ctx.Value(txKey{s}).(*tx)
 	return t
 }
@@ -63,7 +69,7 @@ func (t *tx) Level() pool.Level { return t.level }
 func (t *tx) AfterCommit(fn func()) {
 	t.conn.mu.Lock()
 	defer t.conn.mu.Unlock()
-	if t.alive("after commit") == nil {
+	if fn != nil && t.alive("after commit") == nil {
 		t.after = append(t.after, fn)
 	}
 }
@@ -110,6 +116,9 @@ func (t *tx) rows(ctx context.Context, query string, args []any) (got *rows, err
 
 // run runs a statement in the transaction.
 func (t *tx) run(ctx context.Context, op, query string, args []any, do func(context.Context, *statement) error) error {
+	if err := t.store.given(op, ctx, true); err != nil {
+		return err
+	}
 	st, err := t.store.newStatement(query, args)
 	if err != nil {
 		return err
@@ -128,9 +137,7 @@ func (t *tx) run(ctx context.Context, op, query string, args []any, do func(cont
 		}
 	}
 	t.conn.marked = t.conn.marked || st.marks
-	if t.root().shared {
-		ctx = context.WithoutCancel(ctx)
-	}
+	ctx = t.stoppable(ctx)
 	patience := t.store.patience()
 	for {
 		err = do(ctx, st)
@@ -138,13 +145,22 @@ func (t *tx) run(ctx context.Context, op, query string, args []any, do func(cont
 			break
 		}
 	}
-	return t.failed(op, err)
+	t.note(err)
+	return t.failed(ctx, op, err)
 }
 
-// failed notes what a failure has cost, and gives it a meaning: the end of the connection is
-// pool.ErrTxLost for the statement that met it too. The caller holds conn.mu.
-func (t *tx) failed(op string, err error) error {
-	if t.note(err); err != nil && isGone(err) {
+// stoppable is the context, without its end in a transaction of which others' work is a
+// part: what is stopped in the midst costs the connection.
+func (t *tx) stoppable(ctx context.Context) context.Context {
+	if t.root().shared {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
+}
+
+// failed is why a statement has failed: with a leader that is gone the transaction is lost.
+func (t *tx) failed(ctx context.Context, op string, err error) error {
+	if isGone(err) && ctx.Err() == nil {
 		return t.store.fail(op, pool.ErrTxLost, err)
 	}
 	return t.store.meaning(op, err)
@@ -156,8 +172,10 @@ func (t *tx) takeSlot(ctx context.Context, op string) error {
 	if root.level != pool.Deferred || root.slot {
 		return nil
 	}
-	if err := t.store.acquire(ctx, t.store.write, lane.Exclusive, op); err != nil {
-		return err
+	t.store.counts.acquires.Add(1)
+	// It has begun, and so Shutdown waits for it.
+	if err := t.store.write.Lock(ctx, lane.Exclusive, lane.Wait{Timeout: t.store.cfg.AcquireTimeout}); err != nil {
+		return t.store.waitFailed(op, err)
 	}
 	root.slot = true
 	return nil
@@ -184,8 +202,8 @@ func (t *tx) note(err error) {
 
 // Savepoint implements pool.StoreTx.
 func (t *tx) Savepoint(ctx context.Context, fn func(ctx context.Context, tx pool.StoreTx) error) error {
-	if fn == nil || ctx == nil {
-		return t.store.absent("savepoint", ctx)
+	if err := t.store.given("savepoint", ctx, fn != nil); err != nil {
+		return err
 	}
 	part, err := t.openSavepoint(ctx)
 	if err != nil {
@@ -194,6 +212,8 @@ func (t *tx) Savepoint(ctx context.Context, fn func(ctx context.Context, tx pool
 	return part.call(ctx, fn, part.closeSavepoint)
 }
 
+// openSavepoint opens a savepoint. Each has a name of its own: of two that goroutines open
+// side by side, one ends the other, and that one's end says so.
 func (t *tx) openSavepoint(ctx context.Context) (*tx, error) {
 	t.conn.mu.Lock()
 	defer t.conn.mu.Unlock()
@@ -203,21 +223,24 @@ func (t *tx) openSavepoint(ctx context.Context) (*tx, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, t.store.fail("savepoint", nil, err)
 	}
-	if err := t.conn.control(ctx, "SAVEPOINT part"); err != nil {
-		return nil, t.failed("savepoint", err)
+	root := t.root()
+	root.parts++
+	part := &tx{store: t.store, conn: t.conn, level: t.level, outer: t, name: fmt.Sprintf("part%d", root.parts), readOnly: t.readOnly}
+	if _, err := t.conn.exec(t.stoppable(ctx), "SAVEPOINT "+part.name, nil); err != nil {
+		t.note(err)
+		return nil, t.failed(ctx, "savepoint", err)
 	}
-	return &tx{store: t.store, conn: t.conn, level: t.level, outer: t, readOnly: t.readOnly}, nil
+	return part, nil
 }
 
 func (t *tx) closeSavepoint(ctx context.Context, keep bool) error {
-	text := "ROLLBACK TO part; RELEASE part"
-	if keep {
-		text = "RELEASE part"
+	text := "RELEASE " + t.name
+	if !keep {
+		text = "ROLLBACK TO " + t.name + "; " + text
 	}
-	if err := t.conn.control(ctx, text); err != nil {
-		return t.failed("savepoint", err)
-	}
-	return nil
+	err := t.conn.control(ctx, text)
+	t.note(err)
+	return t.failed(context.Background(), "savepoint", err)
 }
 
 // view runs fn in a part of the transaction that cannot write.
@@ -226,9 +249,9 @@ func (t *tx) view(ctx context.Context, fn func(context.Context, pool.StoreTx) er
 	err := t.alive("view")
 	before := t.conn.readOnly
 	if err == nil {
-		if err = t.conn.setReadOnly(ctx, true); err != nil {
-			err = t.failed("view", err)
-		}
+		err = t.conn.setReadOnly(t.stoppable(ctx), true)
+		t.note(err)
+		err = t.failed(ctx, "view", err)
 	}
 	t.conn.mu.Unlock()
 	if err != nil {
@@ -236,7 +259,11 @@ func (t *tx) view(ctx context.Context, fn func(context.Context, pool.StoreTx) er
 	}
 	part := &tx{store: t.store, conn: t.conn, level: t.level, outer: t, readOnly: true}
 	return part.call(ctx, fn, func(ctx context.Context, _ bool) error {
-		return t.failed("view", t.conn.setReadOnly(ctx, before))
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+		defer cancel()
+		err := t.conn.setReadOnly(bounded, before)
+		t.note(err)
+		return t.failed(bounded, "view", err)
 	})
 }
 

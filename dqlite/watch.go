@@ -42,12 +42,15 @@ func (n *commits) tell() {
 // tables were changed. It looks every WatchInterval, on a connection of its own.
 func (s *Store) StoreWatch(ctx context.Context, fn func(ctx context.Context, tx pool.StoreTx) error) iter.Seq[error] {
 	return func(yield func(error) bool) {
-		switch {
-		case ctx == nil || fn == nil:
-			yield(s.absent("watch", ctx))
+		if yield == nil {
 			return
-		case s.txOf(ctx) != nil:
-			yield(s.fail("watch", pool.ErrDeadlock, nil))
+		}
+		err := s.given("watch", ctx, fn != nil)
+		if err == nil && s.txOf(ctx) != nil {
+			err = s.fail("watch", pool.ErrDeadlock, saying("the context carries a transaction, which the loop would outlast"))
+		}
+		if err != nil {
+			yield(err)
 			return
 		}
 		ctx, cancel := context.WithCancel(ctx)
@@ -74,7 +77,7 @@ func (s *Store) StoreWatch(ctx context.Context, fn func(ctx context.Context, tx 
 			yield(s.closed("watch"))
 			return
 		}
-		yield(context.Cause(ctx))
+		yield(ctx.Err())
 	}
 }
 
@@ -127,7 +130,7 @@ func (o *others) version(ctx context.Context) version {
 	}
 	o.conn.mu.Lock()
 	defer o.conn.mu.Unlock()
-	got, err := o.conn.query(ctx, nil, &statement{text: "PRAGMA data_version"}, nil)
+	got, err := o.conn.query(ctx, nil, &statement{text: "PRAGMA data_version", rows: true}, nil)
 	if err == nil {
 		row := make([]driver.Value, 1)
 		err = errors.Join(got.from.Next(row), got.end(io.EOF))

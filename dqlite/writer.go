@@ -21,7 +21,7 @@ func (w writer) ExecContext(ctx context.Context, query string, args ...any) (res
 	if t := w.store.txOf(ctx); t != nil {
 		return t.ExecContext(ctx, query, args...)
 	}
-	err = w.store.runSingle(ctx, query, args, func(ctx context.Context, c *conn, st *statement) error {
+	err = w.store.runSingle(ctx, "exec", query, args, func(ctx context.Context, c *conn, st *statement) error {
 		res, err = c.run(ctx, st)
 		return err
 	})
@@ -55,15 +55,14 @@ func (w writer) PrepareContext(context.Context, string) (*sql.Stmt, error) {
 // first of them is seen.
 func (w writer) rows(ctx context.Context, query string, args []any) (driver.Rows, error) {
 	var all read
-	err := w.store.runSingle(ctx, query, args, func(ctx context.Context, c *conn, st *statement) error {
+	err := w.store.runSingle(ctx, "query", query, args, func(ctx context.Context, c *conn, st *statement) error {
 		got, err := c.query(ctx, nil, st, nil)
 		if err != nil {
 			return err
 		}
-		all = read{columns: got.columns}
-		err = got.readAhead()
-		all.rows = got.ahead
-		return errors.Join(err, got.end(nil))
+		_ = got.readAhead()
+		all = read{columns: got.columns, rows: got.ahead}
+		return got.end(nil)
 	})
 	return &all, err
 }
@@ -91,7 +90,10 @@ func (r *read) Next(dest []driver.Value) error {
 }
 
 // runSingle runs a statement as a member of a batch.
-func (s *Store) runSingle(ctx context.Context, query string, args []any, run func(context.Context, *conn, *statement) error) error {
+func (s *Store) runSingle(ctx context.Context, op, query string, args []any, run func(context.Context, *conn, *statement) error) error {
+	if err := s.given(op, ctx, true); err != nil {
+		return err
+	}
 	st, err := s.newStatement(query, args)
 	if err != nil {
 		return err

@@ -209,3 +209,17 @@ func requireWhole(t *testing.T, db *plain.DB, part string) {
 	require.NotEqual(t, plain.Stmt{}, stmt, "%q is no statement", part)
 	require.Empty(t, tail, "%q has a tail", part)
 }
+
+func TestAWordStandsOutsideOfQuotesAndComments(t *testing.T) {
+	for text, there := range map[string]bool{
+		"INSERT INTO t VALUES (1) returning a":  true,
+		"INSERT INTO t VALUES ('RETURNING')":    false,
+		"SELECT \"returning\", [returning]":     false,
+		"SELECT 1 -- returning":                 false,
+		"SELECT 1 /* returning */ + returnings": false,
+		"/* a */RETURNING":                      true,
+		"":                                      false,
+	} {
+		require.Equal(t, there, HasWord(text, "OTHER", "RETURNING"), text)
+	}
+}
