@@ -20,7 +20,7 @@ type statement struct {
 	several  bool   // It is more than one.
 	inserts  bool   // The last one inserts,
 	changes  bool   // or updates or deletes.
-	controls string // This word in it begins or ends a transaction or a savepoint.
+	controls string // This in it begins or ends a transaction or a savepoint, or lets a view write.
 }
 
 // timeLayout is how the pool writes a time by default.
@@ -39,6 +39,9 @@ func (s *Store) newStatement(text string, args []any) (*statement, error) {
 	return st, nil
 }
 
+// queryOnly is the Store's own: a view is one by it.
+const queryOnly = "PRAGMA query_only"
+
 // parse finds out what can be told of a text.
 func parse(text string, values []driver.Value) *statement {
 	st := &statement{text: text, args: values, reads: true}
@@ -53,6 +56,9 @@ func parse(text string, values []driver.Value) *statement {
 			st.controls = word
 		case "PRAGMA":
 			st.marks = st.marks || !reads
+			if !reads && sqlite.HasWord(one, "QUERY_ONLY") {
+				st.controls = queryOnly
+			}
 		case "ATTACH", "DETACH":
 			st.marks = true
 		case "CREATE":
