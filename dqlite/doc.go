@@ -67,6 +67,7 @@
 //     committed or undone together.
 //   - A StoreWriter's rows are read before they are committed, and handed out afterwards.
 //   - Rows that are open while their transaction does something else are read into memory.
+//   - PRAGMA query_only is pool.ErrTxControl, as BEGIN and COMMIT are.
 //   - Prepared statements, named arguments, more than 255 arguments, a NUL in a text and
 //     ATTACH are refused.
 //   - Watch runs again after every commit, whatever it changed.

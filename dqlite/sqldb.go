@@ -241,7 +241,7 @@ func (c *session) run(ctx context.Context, query string, args []driver.NamedValu
 			return c.commit()
 		case alone && word == "ROLLBACK" && c.tx != nil && !sqlite.HasWord(query, "TO"):
 			return c.rollback(ctx)
-		case !alone, word == "BEGIN", c.tx == nil:
+		case !alone, word == "BEGIN", word == queryOnly, c.tx == nil:
 			return c.store.fail("query", pool.ErrTxControl, saying("%s where it does not begin or end one transaction by itself", word))
 		}
 	}

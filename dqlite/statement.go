@@ -22,7 +22,7 @@ type statement struct {
 	several  bool   // It is more than one.
 	inserts  bool   // The last one inserts,
 	changes  bool   // or updates or deletes.
-	controls string // This word in it begins or ends a transaction or a savepoint.
+	controls string // This in it begins or ends a transaction or a savepoint, or lets a view write.
 	attaches string // This word in it is about other databases.
 }
 
@@ -53,6 +53,9 @@ func (s *Store) refuse(st *statement) error {
 	return nil
 }
 
+// queryOnly is the Store's own: a view is one by it.
+const queryOnly = "PRAGMA query_only"
+
 // parse finds out what can be told of a text.
 func parse(text string, values []driver.Value) *statement {
 	st := &statement{text: text, args: values, reads: true}
@@ -67,6 +70,9 @@ func parse(text string, values []driver.Value) *statement {
 			st.controls = word
 		case "PRAGMA":
 			st.marks = st.marks || !reads
+			if !reads && sqlite.HasWord(one, "QUERY_ONLY") {
+				st.controls = queryOnly
+			}
 		case "ATTACH", "DETACH":
 			st.attaches = word
 		case "CREATE":

@@ -165,8 +165,17 @@ func TestWhoMayNotWriteIsToldSo(t *testing.T) {
 			require.ErrorIs(t, s.StoreInTx(ctx, pool.Deferred, doing(insert)), pool.ErrReadOnly)
 			return s.StoreBatch(ctx, doing(insert))
 		}), pool.ErrReadOnly)
+		require.NoError(t, s.StoreView(ctx, func(ctx context.Context, tx pool.StoreTx) error {
+			for _, text := range []string{"PRAGMA query_only=0", "PRAGMA main.query_only(OFF)", "SELECT 1; pragma query_only = 0"} {
+				require.ErrorIs(t, do(ctx, tx, text), pool.ErrTxControl)
+			}
+			require.Equal(t, 1, get(t, ctx, tx, "PRAGMA query_only"))
+			return nil
+		}))
 		tx, err := s.DB().BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 		require.NoError(t, err)
+		_, err = tx.Exec("PRAGMA query_only=0")
+		require.ErrorIs(t, err, pool.ErrTxControl)
 		_, err = tx.Exec(insert)
 		require.ErrorIs(t, err, pool.ErrReadOnly)
 		require.NoError(t, tx.Commit())
