@@ -177,3 +177,20 @@ func TestATimeoutNamesTheLongestHolderFirstAndWhoViews(t *testing.T) {
 		return nil
 	}))
 }
+
+func TestRowsOfAWriteThatFoundNoneAreAnnouncedToNobody(t *testing.T) {
+	everywhere(t, pool.Config{}, func(t *testing.T, p *pool.Pool) {
+		require.NoError(t, p.InTx(t.Context(), pool.Immediate, doing("UPDATE n SET v = 1"))) // its connection has changed rows
+		w := watching(t, p, "SELECT count(*) FROM n")
+		w.expect("1")
+		before := pool.Announced(p)
+		require.NoError(t, p.InTx(t.Context(), pool.Immediate, func(ctx context.Context, tx *pool.Tx) error {
+			rows, err := tx.QueryContext(ctx, "UPDATE n SET v = 2 WHERE id = 99 RETURNING v")
+			require.NoError(t, err)
+			require.False(t, rows.Next())
+			require.NoError(t, rows.Err())
+			return rows.Close()
+		}))
+		require.Equal(t, before, pool.Announced(p))
+	})
+}
