@@ -163,7 +163,7 @@ func TestATimeoutNamesOnConnectThatWaitsForItsPoolInSecret(t *testing.T) {
 	l := acquire(t, p)
 	err := <-inner
 	require.ErrorIs(t, err, pool.ErrAcquireTimeout)
-	require.ErrorContains(t, err, "OnConnect")
+	require.ErrorContains(t, err, "; OnConnect has been setting up another for ")
 	l.Release()
 	held.Release()
 	_, err = number(t.Context(), p.DB(), "SELECT v FROM n")
