@@ -98,7 +98,11 @@ func (b *bankers) getOn(ctx context.Context, only ...int) error {
 		case b.ctx.Err() != nil:
 			return nil // end tells why
 		case time.Now().After(deadline):
-			return fmt.Errorf("the writers of Store %d did not get on for %v: %+v", behind, patience, b.stores[behind].Stats())
+			err := fmt.Errorf("the writers of Store %d did not get on for %v", behind, patience)
+			for i, store := range b.stores {
+				err = fmt.Errorf("%w; Store %d, %d more promises: %+v", err, i, b.acks[i].Load()-before[i], store.Stats())
+			}
+			return err
 		}
 		rest(ctx, 10*time.Millisecond)
 	}
