@@ -251,19 +251,37 @@ containers-check: ## the same of containers/
 # mattn's driver and ncruces' register under one name: the latter goes without.
 BENCH := cd bench && GOFLAGS='-tags=mattn -ldflags=-X=github.com/ncruces/go-sqlite3/driver.driverName='
 BENCH_BUILD = $(BENCH) go build -o ../build/sqlane-bench . && go build -o ../build/sqlane-bench-naive ./naive && go build -C .. -o build/fileindex ./cmd/fileindex
+# What uses a cluster takes dqlite's C library and go-dqlite. Without them it is not built,
+# and the results say that it was not measured. The tag has mattn's driver, of which
+# go-dqlite has a store of addresses, take Debian's SQLite.
+CLUSTER_BENCH := cd cluster/bench && export CGO_ENABLED=1 GOFLAGS=-tags=libsqlite3
+define cluster-bench-build
+	@mkdir -p build && rm -f build/sqlane-bench-cluster
+	@.ci/dqlite go-dqlite || { code=$$?; test $$code = 3 && exit 0 || exit $$code; }; set -x; \
+	  ($(CLUSTER_BENCH) && go build -o ../../build/sqlane-bench-cluster .) && cd cluster && CGO_ENABLED=1 go build -o ../build/cluster-node ./cmd/node
+endef
 
-bench: ## measure beside the peers and renew the figures in docs/comparison.md, twenty minutes (BENCHFLAGS='-only R1' for a part)
+bench: ## measure beside the peers and renew the figures in docs/comparison.md, half an hour (BENCHFLAGS='-only R1' for a part)
 	$(BENCH_BUILD)
+	$(cluster-bench-build)
 	build/sqlane-bench -tree '$(DIR)' -readme docs/comparison.md $(BENCHFLAGS)
 
 bench-quick: ## the same in two minutes, results to build/bench
 	$(BENCH_BUILD)
+	$(cluster-bench-build)
 	build/sqlane-bench -quick -tree '$(DIR)' $(BENCHFLAGS)
+
+bench-cluster: ## the part of it that a cluster of three is, ten minutes, results to build/bench
+	$(BENCH_BUILD)
+	$(cluster-bench-build)
+	build/sqlane-bench -only '^C1/' $(BENCHFLAGS)
 
 bench-check: ## vet, test and staticcheck the benchmarks
 	$(BENCH) go vet ./...
 	$(BENCH) go test -timeout $(TIMEOUT) ./...
 	cd bench && go tool -modfile=../tools/go.mod staticcheck -tags mattn ./...
+	@.ci/dqlite go-dqlite || { code=$$?; test $$code = 3 && exit 0 || exit $$code; }; set -x; $(CLUSTER_BENCH); \
+	  go vet ./... && go tool -modfile=../../tools/go.mod staticcheck ./... && go test -timeout $(TIMEOUT) ./...
 
 # Only up makes a database that is not there.
 define goose

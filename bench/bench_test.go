@@ -48,7 +48,9 @@ func inProcess(s scale) (all []workload) {
 		switch w.ID {
 		case "P1/memory", "I1", "R2/1000", "W1", "W1/upsert", "W3/full", "W4/write/full", "W4/tx/full":
 		default:
-			all = append(all, w)
+			if w.needs == nil {
+				all = append(all, w)
+			}
 		}
 	}
 	return all

@@ -53,7 +53,7 @@ func workloads(s scale) []workload {
 	if s.quick {
 		all = slices.DeleteFunc(all, func(w workload) bool { return strings.HasSuffix(w.ID, "/upsert") })
 	}
-	return slices.Concat(all, curves(s), indexing(s))
+	return slices.Concat(all, curves(s), indexing(s), onCluster(s))
 }
 
 // plan is what one run of the program measures.
@@ -117,6 +117,7 @@ func (p plan) run(ctx context.Context, dir, out, tree string, line *terminal.Lin
 		scale: p.scale, dir: dir, template: filepath.Join(dir, "template.db"),
 		cache: filepath.Dir(self), programs: filepath.Dir(self), self: self, tree: tree, sound: map[string]bool{},
 	}
+	defer b.endCluster()
 	line.Doing("making the database")
 	if err := makeDatabase(ctx, b.template, b.rows); err != nil {
 		return err
@@ -147,7 +148,17 @@ func (p plan) run(ctx context.Context, dir, out, tree string, line *terminal.Lin
 		}
 		results = append(results, r)
 	}
-	return report{plan: p, machine: where, results: results, took: time.Since(start)}.write(out)
+	return report{plan: p, machine: where, results: results, took: time.Since(start)}.write(ctx, out)
+}
+
+// missing says which of some programs is not there.
+func (b *bench) missing(programs []string) string {
+	for _, name := range programs {
+		if !exists(filepath.Join(b.programs, name)) {
+			return fmt.Sprintf("NOT MEASURED: there is no %s, which takes dqlite's C library and go-dqlite; make bench-cluster says more", name)
+		}
+	}
+	return ""
 }
 
 // measure lets the peers take turns within each round, so that whatever else
@@ -158,9 +169,9 @@ func (p plan) run(ctx context.Context, dir, out, tree string, line *terminal.Lin
 func (p plan) measure(ctx context.Context, b *bench, w workload, deadline time.Time) (*result, error) {
 	r := &result{workload: w}
 	if w.window != 0 {
-		changed := *b
-		changed.window = w.window
-		b = &changed
+		usual := b.window
+		b.window = w.window
+		defer func() { b.window = usual }()
 	}
 	contenders := p.peers
 	if w.others != nil {
@@ -170,7 +181,7 @@ func (p plan) measure(ctx context.Context, b *bench, w workload, deadline time.T
 	var into []*series
 	for _, peer := range contenders {
 		s := &series{Peer: peer.Name}
-		if w.skip != nil {
+		if s.Note = b.missing(w.needs); s.Note == "" && w.skip != nil {
 			s.Note = w.skip(peer)
 		}
 		if s.Note == "" {

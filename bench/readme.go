@@ -106,6 +106,9 @@ func (r report) figures() string {
 		j.times("W4/write/normal", "ops/s", j.logIs("W4/write/", false), "× the best one that does"))
 	line("indexing Go's source tree, durably", "I1", own("I1", "entries/s")+" entries a second in "+own("I1", "peak MB")+" MB", "entries/s",
 		j.times("I1", "entries/s", group{has: isPeer}, "× the same with one `database/sql` transaction an entry"))
+	line("a cluster of three, 100 goroutines, a durable row each", "C1/write/100", own("C1/write/100", "ops/s")+" a second", "ops/s",
+		j.times("C1/write/100", "ops/s", named("go-dqlite ad hoc"), "× go-dqlite as first written"),
+		j.times("C1/write/100", "ops/s", group{has: isPeer}, "× its best configuration"))
 	return out.String()
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,11 +34,8 @@ type document struct {
 	Results []*result `json:"results"`
 }
 
-func (r report) write(out string) error {
+func (r report) write(ctx context.Context, out string) error {
 	verdicts := targets(r.results, r.plan.peers)
-	if r.plan.whole {
-		verdicts = append(verdicts, unmeasured...)
-	}
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
@@ -46,7 +44,7 @@ func (r report) write(out string) error {
 	if err != nil {
 		return err
 	}
-	r.markdown(&text, verdicts, plots)
+	r.markdown(ctx, &text, verdicts, plots)
 	data, err := json.MarshalIndent(document{r.plan.scale.quick, r.took.Seconds(), r.machine, verdicts, r.results}, "", " ")
 	return errors.Join(err,
 		replace(filepath.Join(out, "RESULTS.md"), []byte(text.String())),
@@ -67,7 +65,7 @@ func replace(file string, text []byte) error {
 	return err
 }
 
-func (r report) markdown(w io.Writer, verdicts []verdict, plots []string) {
+func (r report) markdown(ctx context.Context, w io.Writer, verdicts []verdict, plots []string) {
 	say := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 	say("# sqlane beside its peers\n")
 	if r.plan.scale.quick {
@@ -118,9 +116,12 @@ func (r report) markdown(w io.Writer, verdicts []verdict, plots []string) {
 	for _, p := range r.plan.peers {
 		say("- **%s** (%s %s): %s. Source: %s.", p.Name, p.Module, r.machine.Versions[p.Module], p.Config, p.Source)
 	}
+	if slices.ContainsFunc(r.results, func(res *result) bool { return slices.Contains(res.needs, clusterBench) }) {
+		describeClients(ctx, say)
+	}
 	m := r.machine
 	say("\n## The machine\n")
-	say("%s, %d CPUs (%s), GOMAXPROCS %d, GOGC %s, %s of memory, %s; the databases on %s. Load before the run: %s. %s; took %v. The same for all peers: they ran in one process, one after the other, but for R4, P1/memory and I1, where each had one of its own. Point reads, but for S1/rows, read %d rows, which the page cache of one connection holds.",
+	say("%s, %d CPUs (%s), GOMAXPROCS %d, GOGC %s, %s of memory, %s; the databases on %s. Load before the run: %s. %s; took %v. The same for all peers: they ran in one process, one after the other, but for R4, P1/memory and I1, where each had one of its own, and C1, whose nodes are processes too. Point reads, but for S1/rows, read %d rows, which the page cache of one connection holds.",
 		m.OS, m.CPUs, m.CPU, m.GOMAXPROCS, m.GOGC, m.Memory, m.Go, m.FileSystem, m.Load, m.Date, r.took.Round(time.Second), hot)
 }
 

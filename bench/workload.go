@@ -27,6 +27,7 @@ type workload struct {
 	others  []peers.Peer              // who takes part, if not the peers
 	long    bool                      // starving takes longer than a moment
 	runs    int                       // rounds; 0: as many as the scale says
+	needs   []string                  // programs, beside this one, without which it is not measured
 	skip    func(p peers.Peer) string // why a peer does not take part; "" if it does
 	run     func(ctx context.Context, b *bench, p peers.Peer) (sample, error)
 }
@@ -54,7 +55,7 @@ type scale struct {
 
 func fullScale() scale {
 	return scale{
-		budget: 20 * time.Minute,
+		budget: 32 * time.Minute,
 		runs:   5, warm: 100 * time.Millisecond, window: 400 * time.Millisecond, rows: 10_000, stream: 1_000_000, watchers: []int{1, 100, 10_000},
 		curveRuns: 5, curveWindow: 200 * time.Millisecond,
 		goroutines: []int{1, 10, 100, 1000, 10_000}, conns: []int{1, 4, 16, 64},
@@ -84,6 +85,7 @@ type bench struct {
 	self     string // this program
 	tree     string // what is indexed
 	sound    map[string]bool
+	cluster  *program // It measures on a cluster; nil if none runs.
 }
 
 // on opens a peer on a database of its own, lets fn use it, closes it, and
