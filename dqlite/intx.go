@@ -197,6 +197,8 @@ func (s *Store) began(ctx context.Context, op string, err error) error {
 		return s.closed(op)
 	case isGone(err):
 		return s.fail(op, ErrNoQuorum, err)
+	case errors.Is(err, context.DeadlineExceeded): // that of the Store's own limit
+		return s.fail(op, pool.ErrAcquireTimeout, err)
 	}
 	return s.meaning(op, err)
 }

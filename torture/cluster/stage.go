@@ -43,7 +43,7 @@ func open(ctx context.Context, plan trial.Plan, node, name string, change ...fun
 	}
 	o := trio.Options{
 		Binary: node, Dir: dir, StartTimeout: patience,
-		Args: []string{"-plaintext", "-latency", "100ms"}, // a leader that is silent for 1.5 s is replaced
+		Args: []string{"-plaintext"}, // a leader that is silent for 3 s is replaced
 	}
 	for _, c := range change {
 		c(&o)
