@@ -105,8 +105,8 @@ func (s *Store) onReader(ctx context.Context, op string, ask func(*conn) (keep b
 		switch {
 		case err == nil:
 			return nil
-		case patience.met > 1:
-			return s.fail(op, nil, err)
+		case patience.met > 1: // it may be what ends them
+			return s.fail(op, pool.ErrUnhealthy, err)
 		}
 		return s.began(ctx, op, err)
 	}

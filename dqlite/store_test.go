@@ -119,7 +119,7 @@ func TestValuesGoThereAndBack(t *testing.T) {
 		c.sql("CREATE TABLE kinds (i INTEGER, f REAL, t TEXT, b BLOB, at DATETIME, no ANY)")
 		s := c.open()
 		at := time.Date(2026, 5, 4, 3, 2, 1, 987654321, time.FixedZone("there", 3600))
-		require.NoError(t, do(t.Context(), s.StoreWriter(), "INSERT INTO kinds VALUES (?, ?, ?, ?, ?, ?)", math.MinInt64, 0.5, "añb", []byte{}, at, nil))
+		require.NoError(t, do(t.Context(), s.StoreWriter(), "INSERT INTO kinds VALUES (?, ?, ?, ?, ?, ?)", int64(math.MinInt64), 0.5, "añb", []byte{}, at, nil))
 		var (
 			i    int64
 			f    float64
@@ -129,7 +129,7 @@ func TestValuesGoThereAndBack(t *testing.T) {
 			no   any
 		)
 		require.NoError(t, s.StoreReader().QueryRowContext(t.Context(), "SELECT * FROM kinds").Scan(&i, &f, &text, &b, &when, &no))
-		require.EqualValues(t, math.MinInt64, i)
+		require.EqualValues(t, int64(math.MinInt64), i)
 		require.Equal(t, 0.5, f)
 		require.Equal(t, "añb", text)
 		require.Equal(t, []byte{}, b)

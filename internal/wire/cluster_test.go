@@ -112,9 +112,9 @@ func TestAMalformedAnswerCostsTheConnection(t *testing.T) {
 	}
 	short := map[string][]byte{
 		"leader":   message(1, 7, raw("12345678")),
-		"members":  message(3, 1<<40, 0, 0, 0),
+		"members":  message(3, uint64(1<<40), 0, 0, 0),
 		"describe": message(10, 7),
-		"dump":     message(9, 1, "name", 1<<60),
+		"dump":     message(9, 1, "name", uint64(1<<60)),
 		"add":      nil,
 		"open":     message(2),
 		"exec":     message(6, 1),

@@ -253,11 +253,11 @@ func TestMalformedRowsCostTheConnection(t *testing.T) {
 		"nothing":                  {},
 		"no end":                   {1, "a", one, 5},
 		"no columns":               {0, lastPart},
-		"more columns than fit":    {1 << 40, "a", lastPart},
+		"more columns than fit":    {uint64(1 << 40), "a", lastPart},
 		"a name without end":       {1, raw("12345678"), lastPart},
 		"a type that is none":      {1, "a", raw{6, 0, 0, 0, 0, 0, 0, 0}, 5, lastPart},
 		"no value":                 {1, "a", one, lastPart},
-		"a BLOB that is too large": {1, "a", raw{4, 0, 0, 0, 0, 0, 0, 0}, 1 << 40, 0, lastPart},
+		"a BLOB that is too large": {1, "a", raw{4, 0, 0, 0, 0, 0, 0, 0}, uint64(1 << 40), 0, lastPart},
 		"a BLOB of the largest":    {1, "a", raw{4, 0, 0, 0, 0, 0, 0, 0}, -1, 0, lastPart},
 		"no types for two values":  {2, "a", "b", uint64(0), lastPart},
 	} {

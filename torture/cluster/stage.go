@@ -43,7 +43,7 @@ func open(ctx context.Context, plan trial.Plan, node, name string, change ...fun
 	}
 	o := trio.Options{
 		Binary: node, Dir: dir, StartTimeout: patience,
-		Args: []string{"-plaintext", "-latency", "100ms"}, // a leader that is silent for 1.5 s is replaced
+		Args: []string{"-plaintext"}, // a leader that is silent for 3 s is replaced
 	}
 	for _, c := range change {
 		c(&o)
@@ -175,7 +175,7 @@ func (s *stage) auditNode(ctx context.Context, i int, database string, run int, 
 // lostLeader reports what a Store may say when its leader is gone, or does not come, or
 // others are always before it.
 func lostLeader(err error) bool {
-	for _, is := range []error{pool.ErrTxLost, pool.ErrBusy, pool.ErrConflict, pool.ErrAcquireTimeout, dqlite.ErrCommitUnknown, dqlite.ErrNoQuorum} {
+	for _, is := range []error{pool.ErrTxLost, pool.ErrUnhealthy, pool.ErrBusy, pool.ErrConflict, pool.ErrAcquireTimeout, dqlite.ErrCommitUnknown, dqlite.ErrNoQuorum} {
 		if errors.Is(err, is) {
 			return true
 		}

@@ -165,7 +165,7 @@ func (w *workload) single(ctx context.Context, rng *rand.Rand, key int) error {
 
 // lostLeader reports what a Store says when its leader is gone, or does not come.
 func lostLeader(err error) bool {
-	for _, is := range []error{pool.ErrTxLost, pool.ErrAcquireTimeout, dqlite.ErrCommitUnknown, dqlite.ErrNoQuorum} {
+	for _, is := range []error{pool.ErrTxLost, pool.ErrUnhealthy, pool.ErrAcquireTimeout, dqlite.ErrCommitUnknown, dqlite.ErrNoQuorum} {
 		if errors.Is(err, is) {
 			return true
 		}
