@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/sqlane/sqlane/internal/lane"
 	"github.com/sqlane/sqlane/internal/wire"
@@ -42,11 +43,31 @@ func (s *Store) given(op string, ctx context.Context, fn bool) error {
 	return nil
 }
 
-// noQuorum says that there is no leader. The cause is words alone: the contexts that ended
-// on the way were not the caller's.
+// noQuorum says that there is no leader, and what was met while one was looked for.
 func (s *Store) noQuorum(op string, cause error) error {
-	return s.fail(op, ErrNoQuorum, saying("%v", cause))
+	return s.fail(op, ErrNoQuorum, met{cause})
 }
+
+// met is an error in whose chain no context has ended: those that did on the way were not
+// the caller's. A node that did not answer in time is os.ErrDeadlineExceeded.
+type met struct{ err error }
+
+// Error implements error.
+func (m met) Error() string { return m.err.Error() }
+
+// Is implements what errors.Is asks for.
+func (m met) Is(target error) bool {
+	switch target {
+	case context.Canceled, context.DeadlineExceeded:
+		return false
+	case os.ErrDeadlineExceeded:
+		return errors.Is(m.err, context.DeadlineExceeded) || errors.Is(m.err, target)
+	}
+	return errors.Is(m.err, target)
+}
+
+// As implements what errors.As asks for.
+func (m met) As(target any) bool { return errors.As(m.err, target) }
 
 // saying makes a cause of words.
 func saying(format string, args ...any) error { return fmt.Errorf(format, args...) }

@@ -3,10 +3,12 @@ package dqlite_test
 import (
 	"context"
 	"database/sql"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sqlane/sqlane/dqlite"
 	"github.com/sqlane/sqlane/internal/wire"
 	"github.com/sqlane/sqlane/pool"
 )
@@ -77,5 +79,18 @@ func TestAConnectionOfDatabaseSQLGoesOnWithTheNextLeader(t *testing.T) {
 			require.NoError(t, tx.Commit())
 		}
 		require.Equal(t, []int{0, 2}, c.values())
+	})
+}
+
+func TestWhyThereIsNoLeaderCanBeToldApart(t *testing.T) {
+	inCluster(t, func(t *testing.T, c *cluster) {
+		s := c.open()
+		c.elect(nil)
+		c.nodes[0].cutOff()
+		err := s.HealthCheck(t.Context())
+		require.ErrorIs(t, err, dqlite.ErrNoQuorum)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "AcquireTimeout is over")
+		require.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context is not")
+		require.NotErrorIs(t, err, context.Canceled)
 	})
 }
