@@ -1,6 +1,7 @@
 package dqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -22,7 +23,7 @@ func (s *Store) Backup(ctx context.Context, path string) (err error) {
 	}
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
 		if _, err := os.Lstat(path + suffix); !errors.Is(err, fs.ErrNotExist) {
-			return s.fail("backup", nil, errOr(err, &fs.PathError{Op: "backup", Path: path + suffix, Err: fs.ErrExist}))
+			return s.fail("backup", nil, cmp.Or[error](err, &fs.PathError{Op: "backup", Path: path + suffix, Err: fs.ErrExist}))
 		}
 	}
 	var files []wire.File

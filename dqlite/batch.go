@@ -1,6 +1,7 @@
 package dqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -322,7 +323,7 @@ func (b *batch) end() {
 	case keep && errors.Is(err, ErrCommitUnknown), keep && b.joined == 1:
 		b.err = err
 	default:
-		b.breakUp(errOr(t.lost, errOr(err, errUndone))) // each finds out for itself why
+		b.breakUp(cmp.Or(t.lost, cmp.Or(err, errUndone))) // each finds out for itself why
 	}
 	t.conn.mu.Unlock()
 	s.keepWriter(t.conn)

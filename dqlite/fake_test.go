@@ -2,6 +2,7 @@ package dqlite_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -488,7 +489,7 @@ func (s *session) statement(r *request, query bool) [][]byte {
 		case v.cut, v.dies:
 			return nil
 		case v.code != 0:
-			return one(message(0, uint64(v.code), cmpOr(v.message, "refused")))
+			return one(message(0, uint64(v.code), cmp.Or(v.message, "refused")))
 		}
 	}
 	c.mu.Lock()
@@ -505,16 +506,9 @@ func (s *session) statement(r *request, query bool) [][]byte {
 	case v.cut, v.dies:
 		return nil
 	case v.code != 0:
-		return one(message(0, uint64(v.code), cmpOr(v.message, "refused")))
+		return one(message(0, uint64(v.code), cmp.Or(v.message, "refused")))
 	}
 	return tell
-}
-
-func cmpOr(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 // returnsRows reports whether a statement of these tests does.

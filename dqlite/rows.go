@@ -1,6 +1,7 @@
 package dqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"io"
@@ -52,20 +53,13 @@ func (r *rows) Next(dest []driver.Value) error {
 		r.ahead = r.ahead[1:]
 		return nil
 	case r.from == nil:
-		return errOr(r.err, io.EOF)
+		return cmp.Or(r.err, io.EOF)
 	}
 	if err := r.from.Next(dest); err != nil {
 		r.stop(err)
-		return errOr(r.err, io.EOF)
+		return cmp.Or(r.err, io.EOF)
 	}
 	return nil
-}
-
-func errOr(err, otherwise error) error {
-	if err == nil {
-		return otherwise
-	}
-	return err
 }
 
 // stop says that nothing comes from the node any more.
@@ -73,7 +67,7 @@ func (r *rows) stop(why error) {
 	if why == io.EOF {
 		why = nil
 	}
-	r.err, r.from = errOr(why, r.from.Close()), nil
+	r.err, r.from = cmp.Or(why, r.from.Close()), nil
 	if r.owner != nil && isGone(r.err) {
 		r.err = r.owner.store.fail("rows", pool.ErrTxLost, r.err)
 	}
