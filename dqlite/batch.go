@@ -3,6 +3,7 @@ package dqlite
 import (
 	"cmp"
 	"context"
+	"database/sql/driver"
 	"errors"
 	"time"
 
@@ -41,8 +42,9 @@ var errAgain = errors.New("the shared transaction is lost")
 type member struct {
 	ctx    context.Context
 	fn     func(context.Context, pool.StoreTx) error
-	single func(context.Context, *conn) error // If there is one, it is instead of fn, and others may run it.
-	st     *statement                         // the single one's
+	st     *statement                         // If there is one, it is instead of fn, and others may run it,
+	single func(context.Context, *conn) error // by this, or among others' by what is sent for it.
+	res    driver.Result                      // It is what the statement has changed.
 	alone  bool                               // It shares a transaction with nobody.
 	handed *batch                             // Its transaction was handed to the member together with the lane.
 	err    error                              // It is what became of the statement that another one ran.
@@ -149,7 +151,7 @@ func (b *batch) run(m *member) error {
 	if err := m.ctx.Err(); err != nil { // it has ended at the moment of its turn
 		return t.store.fail("batch", nil, err)
 	}
-	if m.single != nil {
+	if m.st != nil {
 		ctx := m.ctx
 		if b.joined > 0 { // to stop a statement is to end the connection
 			ctx = context.WithoutCancel(ctx)
@@ -228,7 +230,14 @@ func (b *batch) runSingle(ctx context.Context, m *member) error {
 			break
 		}
 	}
-	if c.broken() || isGone(err) {
+	return b.failed(ctx, m, err)
+}
+
+// failed says what a member is told of its statement's failure, and breaks the transaction up
+// if the failure has cost it. The caller holds conn.mu.
+func (b *batch) failed(ctx context.Context, m *member, err error) error {
+	t := b.tx
+	if t.conn.broken() || isGone(err) {
 		t.lost = err
 		b.breakUp(err)
 		if m.ctx.Err() != nil {
@@ -288,20 +297,38 @@ func (b *batch) open() bool {
 	return b.broken == nil && b.tx.lost == nil && !c.marked && b.joined < maxBatchMembers && time.Since(b.began) < maxBatchTime
 }
 
-// serveNext runs the statement of the next in the queue, if that is a member who has one.
+// serveNext runs the statements of those who are next in the queue, if they are members who
+// have one.
 func (b *batch) serveNext() bool {
-	w := b.tx.store.write.Claim(func(payload any) bool { return payload.(*member).single != nil })
-	if w == nil {
-		return false
-	}
-	m := w.Payload().(*member)
-	if m.err = b.runSingle(context.WithoutCancel(m.ctx), m); m.err != nil {
-		w.Wake()
+	if all := b.claim(); len(all) > 0 {
+		for _, w := range b.pipeline(all) {
+			b.serve(w)
+		}
 		return true
 	}
-	b.joined++
-	b.behind = append(b.behind, w)
-	return true
+	w := b.tx.store.write.Claim(func(payload any) bool { return payload.(*member).st != nil })
+	if w != nil {
+		b.serve(w)
+	}
+	return w != nil
+}
+
+// serve runs a member's statement by itself.
+func (b *batch) serve(w *lane.Waiter) {
+	m := w.Payload().(*member)
+	if m.err = b.runSingle(context.WithoutCancel(m.ctx), m); m.err == nil {
+		b.joined++
+	}
+	b.told(w)
+}
+
+// told wakes a member whose statement has failed, and has another wait for the commit.
+func (b *batch) told(w *lane.Waiter) {
+	if w.Payload().(*member).err != nil {
+		w.Wake()
+	} else {
+		b.behind = append(b.behind, w)
+	}
 }
 
 // end commits the transaction, or undoes it, gives the lane back and tells everybody.

@@ -55,6 +55,16 @@ func (c *conn) exec(ctx context.Context, query string, args []driver.Value) (dri
 	return res, err
 }
 
+// execAll runs statements in one round trip.
+func (c *conn) execAll(ctx context.Context, all []wire.Request) []wire.Reply {
+	c.makeRoom()
+	replies := c.wire.ExecAll(ctx, all)
+	for i := range replies {
+		c.marked = c.marked || isGone(replies[i].Err)
+	}
+	return replies
+}
+
 // run runs a statement whose rows nobody wants, or several. A node that was to execute one
 // that returns rows would refuse, or even end.
 func (c *conn) run(ctx context.Context, st *statement) (res driver.Result, err error) {

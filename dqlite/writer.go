@@ -17,15 +17,20 @@ func (s *Store) StoreWriter() pool.DBTX { return writer{s} }
 
 type writer struct{ store *Store }
 
-func (w writer) ExecContext(ctx context.Context, query string, args ...any) (res sql.Result, err error) {
+func (w writer) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if t := w.store.txOf(ctx); t != nil {
 		return t.ExecContext(ctx, query, args...)
 	}
-	err = w.store.runSingle(ctx, "exec", query, args, func(ctx context.Context, c *conn, st *statement) error {
-		res, err = c.run(ctx, st)
+	m, err := w.store.newMember(ctx, "exec", query, args)
+	if err != nil {
+		return nil, err
+	}
+	m.single = func(ctx context.Context, c *conn) (err error) {
+		m.res, err = c.run(ctx, m.st)
 		return err
-	})
-	return res, err
+	}
+	err = w.store.join(ctx, m)
+	return m.res, err
 }
 
 func (w writer) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
@@ -55,15 +60,20 @@ func (w writer) PrepareContext(context.Context, string) (*sql.Stmt, error) {
 // first of them is seen.
 func (w writer) rows(ctx context.Context, query string, args []any) (driver.Rows, error) {
 	var all read
-	err := w.store.runSingle(ctx, "query", query, args, func(ctx context.Context, c *conn, st *statement) error {
-		got, err := c.query(ctx, nil, st, nil)
+	m, err := w.store.newMember(ctx, "query", query, args)
+	if err != nil {
+		return nil, err
+	}
+	m.single = func(ctx context.Context, c *conn) error {
+		got, err := c.query(ctx, nil, m.st, nil)
 		if err != nil {
 			return err
 		}
 		_ = got.readAhead()
 		all = read{columns: got.columns, rows: got.ahead}
 		return got.end(nil)
-	})
+	}
+	err = w.store.join(ctx, m)
 	return &all, err
 }
 
@@ -89,18 +99,14 @@ func (r *read) Next(dest []driver.Value) error {
 	return nil
 }
 
-// runSingle runs a statement as a member of a batch.
-func (s *Store) runSingle(ctx context.Context, op, query string, args []any, run func(context.Context, *conn, *statement) error) error {
+// newMember makes a member of a batch that has one statement.
+func (s *Store) newMember(ctx context.Context, op, query string, args []any) (*member, error) {
 	if err := s.given(op, ctx, true); err != nil {
-		return err
+		return nil, err
 	}
 	st, err := s.newStatement(query, args)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.join(ctx, &member{
-		ctx:    ctx,
-		st:     st,
-		single: func(ctx context.Context, c *conn) error { return run(ctx, c, st) },
-	})
+	return &member{ctx: ctx, st: st}, nil
 }

@@ -22,7 +22,7 @@ type DialFunc func(ctx context.Context, address string) (net.Conn, error)
 type Conn struct {
 	net  net.Conn
 	in   *bufio.Reader
-	out  request // the one on its way
+	out  request // what is on its way
 	body []byte  // of the answer read last
 	rows *Rows   // those that are open
 	lost *Lost   // why it cannot be used any more
@@ -114,6 +114,11 @@ func (c *Conn) ask(ctx context.Context, what, want byte, write func(*request), r
 	if err := c.send(ctx); err != nil {
 		return err
 	}
+	return c.answered(ctx, want, read)
+}
+
+// answered reads the next answer, which is of the kind wanted or a failure.
+func (c *Conn) answered(ctx context.Context, want byte, read func(*answer)) error {
 	a, err := c.receive(ctx)
 	if err == nil {
 		err = c.expect(ctx, &a, want)
@@ -127,12 +132,10 @@ func (c *Conn) ask(ctx context.Context, what, want byte, write func(*request), r
 	return nil
 }
 
-// send writes the request by one write.
+// send writes what is on its way by one write.
 func (c *Conn) send(ctx context.Context) error {
 	n, err := c.net.Write(c.out.bytes)
-	if cap(c.out.bytes) > keep {
-		c.out.bytes = nil
-	}
+	c.out.clear()
 	if err != nil {
 		return c.lose(ctx, n > 0, err)
 	}

@@ -71,22 +71,35 @@ const (
 	keep = 64 << 10
 )
 
-// request is a message on its way to the node. It begins with its header: the number
-// of words behind it, what is asked, two bytes for a schema and one for nothing.
+// request is a message on its way to the node, or several. Each begins with its header: the
+// number of words behind it, what is asked, two bytes for a schema and one for nothing.
 type request struct {
 	bytes []byte
-	err   error // the first thing that cannot be sent
+	start int   // of the last one
+	err   error // the first thing in it that cannot be sent
 }
 
+// begin begins a message behind those that are there.
 func (r *request) begin(what byte) {
-	r.bytes = append(r.bytes[:0], 0, 0, 0, 0, what, 0, 0, 0)
-	r.err = nil
+	r.start, r.err = len(r.bytes), nil
+	r.bytes = append(r.bytes, 0, 0, 0, 0, what, 0, 0, 0)
 }
 
-// finish fills in the length.
+// finish fills in the length, or takes back what cannot be sent.
 func (r *request) finish() error {
-	binary.LittleEndian.PutUint32(r.bytes, uint32((len(r.bytes)-word)/word))
-	return r.err
+	if r.err != nil {
+		r.bytes = r.bytes[:r.start]
+		return r.err
+	}
+	binary.LittleEndian.PutUint32(r.bytes[r.start:], uint32((len(r.bytes)-r.start-word)/word))
+	return nil
+}
+
+// clear forgets the messages, and keeps their memory if that is not much.
+func (r *request) clear() {
+	if r.bytes = r.bytes[:0]; cap(r.bytes) > keep {
+		r.bytes = nil
+	}
 }
 
 func (r *request) uint32(v uint32) {

@@ -65,12 +65,77 @@ func (c *Conn) Exec(ctx context.Context, query string, args []driver.Value) (res
 	if err != nil {
 		return res, err
 	}
-	err = c.ask(ctx, askExecSQL, tellResult, func(r *request) {
+	err = c.ask(ctx, askExecSQL, tellResult, statement(text, args), res.read)
+	return res, err
+}
+
+// statement writes one, with its arguments.
+func statement(text string, args []driver.Value) func(*request) {
+	return func(r *request) {
 		r.uint64(0)
 		r.text("the statement", text)
 		r.arguments(args)
-	}, res.read)
-	return res, err
+	}
+}
+
+// Request is a statement with its arguments.
+type Request struct {
+	Query string
+	Args  []driver.Value
+}
+
+// Reply is what became of a [Request].
+type Reply struct {
+	Result
+	Err error
+}
+
+// ExecAll sends statements, a single one each, and only then reads what became of them, in
+// their order: they take one round trip together. Each runs, whatever became of those before
+// it: a node takes the next request when it has answered the last
+// (https://github.com/canonical/dqlite/blob/v1.11.1/src/conn.c). One that waits for somebody
+// to read its answers takes none, so all of them, and all answers, have to fit into what the
+// two sockets hold: no more than some dozens of kilobytes. Otherwise they are as by
+// [Conn.Exec].
+func (c *Conn) ExecAll(ctx context.Context, all []Request) []Reply {
+	replies := make([]Reply, len(all))
+	err := c.ready(ctx)
+	for i, q := range all {
+		replies[i].Err = err
+		if err == nil {
+			replies[i].Err = c.put(q)
+		}
+	}
+	if len(c.out.bytes) == 0 {
+		return replies
+	}
+	w := watch(ctx, c.net)
+	defer w.end()
+	err = c.send(ctx)
+	for i := range replies {
+		reply := &replies[i]
+		switch {
+		case reply.Err != nil: // it was not sent
+		case err != nil:
+			reply.Err = err
+		default:
+			if reply.Err = c.answered(ctx, tellResult, reply.read); c.lost != nil {
+				err = reply.Err
+			}
+		}
+	}
+	return replies
+}
+
+// put puts a statement behind what is on its way.
+func (c *Conn) put(q Request) error {
+	text, err := statements(q.Query, false)
+	if err != nil {
+		return err
+	}
+	c.out.begin(askExecSQL)
+	statement(text, q.Args)(&c.out)
+	return c.out.finish()
 }
 
 // Query runs a statement that returns rows; one that has no columns is not run, and fails.
@@ -82,11 +147,7 @@ func (c *Conn) Query(ctx context.Context, query string, args []driver.Value) (*R
 	if err != nil {
 		return nil, err
 	}
-	return c.query(ctx, askQuerySQL, func(r *request) {
-		r.uint64(0)
-		r.text("the statement", text)
-		r.arguments(args)
-	})
+	return c.query(ctx, askQuerySQL, statement(text, args))
 }
 
 // statements returns the text without what surrounds its statements, and refuses what
@@ -98,8 +159,8 @@ func statements(query string, several bool) (string, error) {
 		return query, nil // which is refused
 	}
 	all := sqlite.Split(query)
-	for _, statement := range all {
-		if err := admit(statement); err != nil {
+	for _, one := range all {
+		if err := admit(one); err != nil {
 			return "", err
 		}
 	}
