@@ -302,7 +302,11 @@ func (b *batch) open() bool {
 func (b *batch) serveNext() bool {
 	if all := b.claim(); len(all) > 0 {
 		for _, w := range b.pipeline(all) {
-			b.serve(w)
+			if b.broken == nil { // or it would commit for itself
+				b.serve(w)
+			} else {
+				b.told(w)
+			}
 		}
 		return true
 	}

@@ -74,6 +74,7 @@ type verdict struct {
 	cut     bool   // The connection ends instead of an answer.
 	dies    bool   // The node ends.
 	mute    bool   // No answer comes.
+	undoes  bool   // What is open is undone before it is refused.
 }
 
 // inCluster runs a test with a cluster of three, the first of which leads.
@@ -480,6 +481,9 @@ func (s *session) statement(r *request, query bool) [][]byte {
 	v := c.judge(asked{s.node, s.client, text})
 	if v.dies {
 		defer s.node.kill()
+	}
+	if v.undoes {
+		s.rollback()
 	}
 	if !v.applied {
 		switch {

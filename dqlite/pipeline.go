@@ -83,6 +83,7 @@ func (b *batch) pipeline(all []*lane.Waiter) (busy []*lane.Waiter) {
 			b.joined++
 		case err == nil || b.broken != nil && !isGone(err): // it ran in what is not kept, and runs again
 		case isBusy(err):
+			b.tx.store.counts.busy.Add(1)
 			busy = append(busy, w)
 			continue
 		default:

@@ -81,6 +81,9 @@ func play(conn net.Conn, steps []step) error {
 		if s.ask != nil && !bytes.Equal(b, s.ask) {
 			return fmt.Errorf("request %d is\n% x, not\n% x", i, b, s.ask)
 		}
+		if s.tell == nil {
+			continue
+		}
 		if _, err := conn.Write(s.tell); err != nil {
 			return fmt.Errorf("answer %d: %w", i, err)
 		}
