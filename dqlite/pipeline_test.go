@@ -2,6 +2,7 @@ package dqlite_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -91,63 +92,58 @@ func TestTheStatementsOfABatchTakeOneRoundTrip(t *testing.T) {
 	})
 }
 
-// TestAPipelineIsBounded: by how many statements go, and by their bytes; one that is larger
-// goes by itself.
+// TestAPipelineIsBounded: by how many statements go at once, and by their bytes. One that is
+// larger goes by itself.
 func TestAPipelineIsBounded(t *testing.T) {
 	inCluster(t, func(t *testing.T, c *cluster) {
 		c.sql("CREATE TABLE m (v, label)")
-		s := c.open(quiet)
-		var mu sync.Mutex
-		var unanswered []int // how many bytes are under way at most, for each write
-		s2 := c.open(quiet, func(cfg *dqlite.Config) {
+		most, bytes := 0, 0 // written at once
+		s := c.open(quiet, func(cfg *dqlite.Config) {
 			cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {
 				conn, err := c.dial(ctx, address)
-				return counting{conn, func(n int) {
-					mu.Lock()
-					defer mu.Unlock()
-					unanswered = append(unanswered, n)
+				return counting{conn, func(requests, n int) {
+					if most = max(most, requests); requests > 1 {
+						bytes = max(bytes, n)
+					}
 				}}, err
 			}
 		})
 		var in []func() error
-		for i := range 300 {
+		for i := range 500 {
+			size := 0
+			switch {
+			case i == 350, i == 450:
+				size = 40_000
+			case i > 300:
+				size = i
+			}
 			in = append(in, func() error {
-				_, err := s2.StoreWriter().ExecContext(t.Context(), "INSERT INTO m VALUES (?, ?)", i+1, strings.Repeat("x", i))
-				return err
+				return do(t.Context(), s.StoreWriter(), "INSERT INTO m VALUES (?, ?)", i+1, make([]byte, size))
 			})
 		}
-		for _, size := range []int{40_000, 1, 40_000} {
-			in = append(in, func() error {
-				_, err := s2.StoreWriter().ExecContext(t.Context(), "INSERT INTO m VALUES (?, ?)", 1000, make([]byte, size))
-				return err
-			})
-		}
-		require.Equal(t, none(303), queue(t, s2, in...))
-		require.EqualValues(t, 303, s2.Stats().BatchMembers)
-		require.EqualValues(t, 1, s2.Stats().Batches)
-		large := 0
-		for _, n := range unanswered {
-			if n > 60_000 {
-				t.Error(n, "bytes at once")
-			}
-			if n > 39_000 {
-				large++
-			}
-		}
-		require.GreaterOrEqual(t, large, 2)
-		require.Less(t, len(unanswered), 30)
+		require.Equal(t, none(500), queue(t, s, in...))
+		require.Equal(t, once(500), c.written())
+		require.EqualValues(t, 500, s.Stats().BatchMembers)
+		require.EqualValues(t, 1, s.Stats().Batches)
+		require.Equal(t, 2*128-1, most, "with the guards")
+		require.Less(t, bytes, 50_000)
+		require.Greater(t, bytes, 25_000)
 		atRest(t, s)
-		atRest(t, s2)
 	})
 }
 
+// counting is a connection that tells how many requests are written at once, and their bytes.
 type counting struct {
 	net.Conn
-	wrote func(int)
+	wrote func(requests, n int)
 }
 
 func (c counting) Write(b []byte) (int, error) {
-	c.wrote(len(b))
+	requests := 0
+	for at := 0; at < len(b); requests++ {
+		at += 8 + 8*int(binary.LittleEndian.Uint32(b[at:]))
+	}
+	c.wrote(requests, len(b))
 	return c.Conn.Write(b)
 }
 
@@ -198,6 +194,7 @@ func TestAFailureInAPipelineCostsNobodyElse(t *testing.T) {
 		"out of memory":                {v: verdict{code: lib.SQLITE_NOMEM, undoes: true}, errors: "refused"},
 		"full":                         {v: verdict{code: lib.SQLITE_FULL, undoes: true}, errors: "refused"},
 		"an I/O error":                 {v: verdict{code: lib.SQLITE_IOERR, undoes: true}, errors: "refused"},
+		"a constraint that undoes all": {v: verdict{code: lib.SQLITE_CONSTRAINT, undoes: true}, errors: "refused"},
 		"full, and nothing was undone": {v: verdict{code: lib.SQLITE_FULL}, errors: "refused"},
 	}) {
 		t.Run(name, func(t *testing.T) {
@@ -353,6 +350,26 @@ func TestALockThatAPipelineMeetsIsWaitedFor(t *testing.T) {
 		require.EqualValues(t, 5, s.Stats().BatchMembers)
 		require.EqualValues(t, 3, s.Stats().Busy)
 		atRest(t, s)
+	})
+	t.Run("but not behind a transaction that is undone", func(t *testing.T) {
+		inCluster(t, func(t *testing.T, c *cluster) {
+			c.sql("CREATE TABLE m (v)")
+			s := c.open()
+			left := map[string]verdict{
+				"INSERT INTO m VALUES (3)": {code: wire.CodeBusy},
+				"INSERT INTO m VALUES (5)": {code: lib.SQLITE_FULL, undoes: true},
+			}
+			c.on(func(a asked) verdict {
+				v := left[a.text]
+				delete(left, a.text)
+				return v
+			})
+			errs := queue(t, s, writing(t.Context(), s, 5)...)
+			require.ErrorContains(t, errs[4], "refused")
+			require.Equal(t, none(4), errs[:4])
+			require.Equal(t, once(4), c.written())
+			atRest(t, s)
+		})
 	})
 }
 
