@@ -187,8 +187,8 @@ func TestAFailureInAPipelineCostsNobodyElse(t *testing.T) {
 		"a constraint":                 {text: "INSERT INTO n (v) VALUES (1000), (NULL)", errors: "NOT NULL"},
 		"OR FAIL":                      {text: "INSERT OR FAIL INTO n (v) VALUES (1000), (1000)", errors: "UNIQUE"},
 		"OR ROLLBACK":                  {text: "INSERT OR ROLLBACK INTO n (v) VALUES (1000), (1000)", errors: "UNIQUE"},
-		"a trigger's FAIL":             {text: "INSERT INTO failing VALUES (1000)", errors: "the trigger fails"},
-		"a trigger's ROLLBACK":         {text: "INSERT INTO rolling VALUES (1000)", errors: "the trigger undoes all"},
+		"a trigger's FAIL":             {text: "INSERT INTO first VALUES (1000)", errors: "the trigger fails"},
+		"a trigger's ROLLBACK":         {text: "INSERT INTO second VALUES (1000)", errors: "the trigger undoes all"},
 		"no such table":                {text: "INSERT INTO nowhere VALUES (1000)", errors: "no such table"},
 		"not to be sent":               {text: "INSERT INTO n (label) VALUES ('\x00')", errors: "NUL"},
 		"out of memory":                {v: verdict{code: lib.SQLITE_NOMEM, undoes: true}, errors: "refused"},
@@ -201,11 +201,11 @@ func TestAFailureInAPipelineCostsNobodyElse(t *testing.T) {
 			for at := range 5 {
 				inCluster(t, func(t *testing.T, c *cluster) {
 					c.sql("CREATE TABLE m (v)")
-					c.sql("CREATE TABLE failing (v)")
-					c.sql("CREATE TABLE rolling (v)")
+					c.sql("CREATE TABLE first (v)")
+					c.sql("CREATE TABLE second (v)")
 					if strings.HasPrefix(name, "a trigger") {
-						c.sql("CREATE TRIGGER fails AFTER INSERT ON failing BEGIN SELECT RAISE(FAIL, 'the trigger fails'); END")
-						c.sql("CREATE TRIGGER rolls AFTER INSERT ON rolling BEGIN SELECT RAISE(ROLLBACK, 'the trigger undoes all'); END")
+						c.sql("CREATE TRIGGER fails AFTER INSERT ON first BEGIN SELECT RAISE(FAIL, 'the trigger fails'); END")
+						c.sql("CREATE TRIGGER rolls AFTER INSERT ON second BEGIN SELECT RAISE(ROLLBACK, 'the trigger undoes all'); END")
 					}
 					s := c.open()
 					in := writing(t.Context(), s, 5)
@@ -224,7 +224,7 @@ func TestAFailureInAPipelineCostsNobodyElse(t *testing.T) {
 						}
 					}
 					require.Equal(t, want, c.written())
-					for _, table := range []string{"n", "failing", "rolling"} {
+					for _, table := range []string{"n", "first", "second"} {
 						require.Zero(t, get(t, t.Context(), s.StoreReader(), "SELECT count(*) FROM "+table), table)
 					}
 					require.Zero(t, s.Stats().CommitUnknown)
