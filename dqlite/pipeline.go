@@ -3,6 +3,7 @@ package dqlite
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"github.com/sqlane/sqlane/internal/lane"
 	"github.com/sqlane/sqlane/internal/wire"
@@ -10,8 +11,10 @@ import (
 )
 
 // A pipeline is bounded, so that what is sent and what is answered fits into the buffers of
-// two sockets: a node that waits for its answers to be read takes no requests meanwhile.
+// two sockets: a node that waits for its answers to be read takes no requests meanwhile. Of
+// slow statements it has the lesser number, so that the time of a batch stays bounded too.
 const (
+	minPipelined      = 16
 	maxPipelined      = 128
 	maxPipelinedBytes = 32 << 10
 )
@@ -42,9 +45,13 @@ func (st *statement) size() int {
 	return n
 }
 
-// claim takes those who wait next, and whose statements may go together, out of the queue.
+// claim takes those who wait next, and whose statements may go together, out of the queue: as
+// many as the batch has time for, if they take no longer than those before them.
 func (b *batch) claim() (all []*lane.Waiter) {
-	for room := maxPipelinedBytes; len(all) < min(maxPipelined, maxBatchMembers-b.joined); {
+	spent := time.Since(b.began)
+	limit := int((maxBatchTime - spent) / max(spent/time.Duration(b.joined), 1))
+	limit = min(max(limit, minPipelined), maxPipelined)
+	for room := maxPipelinedBytes; len(all) < limit; {
 		w := b.tx.store.write.Claim(func(payload any) bool {
 			st := payload.(*member).st
 			return st != nil && st.isPlain() && st.size() <= room

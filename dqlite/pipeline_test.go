@@ -53,11 +53,11 @@ func once(n int) map[int]int {
 	return times
 }
 
-// slow is a connection on which a word takes ten milliseconds to the other side.
+// slow is a connection on which words take 100 microseconds to the other side.
 type slow struct{ net.Conn }
 
 func (s slow) Write(b []byte) (int, error) {
-	time.Sleep(10 * time.Millisecond)
+	time.Sleep(100 * time.Microsecond)
 	return s.Conn.Write(b)
 }
 
@@ -83,7 +83,7 @@ func TestTheStatementsOfABatchTakeOneRoundTrip(t *testing.T) {
 		}
 		h.letGo()
 		over.Wait()
-		require.Equal(t, 50*time.Millisecond, time.Since(began), "COMMIT of the holder, BEGIN, the first, all others, COMMIT")
+		require.Equal(t, 500*time.Microsecond, time.Since(began), "COMMIT of the holder, BEGIN, the first, all others, COMMIT")
 		require.Equal(t, once(100), c.written())
 		require.EqualValues(t, 100, s.Stats().BatchMembers)
 		require.EqualValues(t, 1, s.Stats().Batches)
@@ -128,6 +128,23 @@ func TestAPipelineIsBounded(t *testing.T) {
 		require.Equal(t, 2*128-1, most, "with the guards")
 		require.Less(t, bytes, 50_000)
 		require.Greater(t, bytes, 25_000)
+		atRest(t, s)
+	})
+}
+
+func TestABatchOfSlowStatementsIsShort(t *testing.T) {
+	inCluster(t, func(t *testing.T, c *cluster) {
+		c.sql("CREATE TABLE m (v)")
+		s := c.open()
+		c.on(func(a asked) verdict {
+			if strings.HasPrefix(a.text, "INSERT") {
+				time.Sleep(30 * time.Millisecond)
+			}
+			return verdict{}
+		})
+		require.Equal(t, none(40), queue(t, s, writing(t.Context(), s, 40)...))
+		require.Equal(t, once(40), c.written())
+		require.EqualValues(t, 3, s.Stats().Batches, "17 each: one, and 16 behind it")
 		atRest(t, s)
 	})
 }
