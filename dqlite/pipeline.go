@@ -79,7 +79,7 @@ func (b *batch) pipeline(all []*lane.Waiter) (busy []*lane.Waiter) {
 	replies := c.execAll(context.Background(), requests[1:]) // the first one's transaction was there before
 	for i, w := range all {
 		m := w.Payload().(*member)
-		certain := i == 0 || b.isBehind(replies[2*i-1].Err)
+		certain := i == 0 || b.guarded(replies[2*i-1].Err)
 		reply := &replies[2*i]
 		m.res = m.st.changed(reply.Result)
 		switch err := reply.Err; {
@@ -101,9 +101,9 @@ func (b *batch) pipeline(all []*lane.Waiter) (busy []*lane.Waiter) {
 	return busy
 }
 
-// isBehind looks at what became of a guard, and reports whether what came behind it ran in a
+// guarded looks at what became of a guard, and reports whether what came behind it ran in a
 // transaction for certain.
-func (b *batch) isBehind(err error) bool {
+func (b *batch) guarded(err error) bool {
 	switch {
 	case err == nil: // there was none any more, and it began one that is not kept
 		b.breakUp(errUndone)
