@@ -97,11 +97,14 @@ func TestTheStatementsOfABatchTakeOneRoundTrip(t *testing.T) {
 func TestAPipelineIsBounded(t *testing.T) {
 	inCluster(t, func(t *testing.T, c *cluster) {
 		c.sql("CREATE TABLE m (v, label)")
+		var mu sync.Mutex
 		most, bytes := 0, 0 // written at once
 		s := c.open(quiet, func(cfg *dqlite.Config) {
 			cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {
 				conn, err := c.dial(ctx, address)
 				return counting{conn, func(requests, n int) {
+					mu.Lock()
+					defer mu.Unlock()
 					if most = max(most, requests); requests > 1 {
 						bytes = max(bytes, n)
 					}
