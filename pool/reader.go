@@ -87,7 +87,7 @@ func (r Reader) QueryRow(ctx context.Context, query string, args ...any) Row {
 	}
 	row := newReadRow(r.pool.bridge, query, args)
 	if row.err == nil {
-		row.err = r.one(ctx, &row.request)
+		row.err = storeReader{r}.RunOne(ctx, &row.request)
 	}
 	return row
 }
@@ -115,22 +115,6 @@ func (r Reader) exec(ctx context.Context, q *request.Request) (sql.Result, error
 	}
 	defer r.pool.give(g)
 	return result(g.conn.exec(g.call(ctx).reading(), q.Text, q.Args))
-}
-
-func (r Reader) one(ctx context.Context, q *request.Request) error {
-	if err := r.pool.given("query", ctx, true); err != nil {
-		return err
-	}
-	tx, free := r.pool.carried(ctx)
-	if tx != nil {
-		return tx.conn.one(tx.call(ctx).reading(), q)
-	}
-	g, err := r.take(ctx, q.Name, free)
-	if err != nil {
-		return err
-	}
-	defer r.pool.give(g) // also if a function of the program's panics
-	return g.conn.one(g.call(ctx).reading(), q)
 }
 
 // take takes a connection for one call, which gives it back.
