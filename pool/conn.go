@@ -112,9 +112,9 @@ func (c *conn) endInterrupted(why error) {
 
 // begin lets a call have the connection, until end: it is the connection's own, so
 // that a statement which ends with the call needs no memory for it.
-func (c *conn) begin(cl call) *call {
+func (c *conn) begin(cl *call) *call {
 	c.mu.Lock()
-	c.current = cl
+	c.current = *cl
 	return &c.current
 }
 
@@ -129,7 +129,7 @@ func (c *conn) exec(cl call, query string, args []sqlite.Argument) (_ sqlite.Res
 		cl.Context, cl.span = c.traced(cl.Context, query, args)
 		defer func() { cl.span.finish(err) }()
 	}
-	now := c.begin(cl)
+	now := c.begin(&cl)
 	defer c.end()
 	return c.execLocked(now, query, args)
 }
@@ -317,7 +317,7 @@ func (c *conn) one(cl call, r *request.Request) (err error) {
 		defer func() { cl.span.finish(err) }()
 	}
 	r.Found = false
-	now := c.begin(cl)
+	now := c.begin(&cl)
 	defer c.end()
 	s, args, holds, err := c.last(now, r.Text, r.Args)
 	if holds {
@@ -328,8 +328,7 @@ func (c *conn) one(cl call, r *request.Request) (err error) {
 	}
 	return c.through(now, s, args, false, func() (err error) {
 		r.Row, r.Found, err = s.One(args, r.Row)
-		header := s.Header()
-		r.Columns = header.Columns()
+		r.Columns = s.Columns()
 		return err
 	})
 }

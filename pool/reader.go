@@ -119,7 +119,8 @@ func (r Reader) exec(ctx context.Context, q *request.Request) (sql.Result, error
 
 // take takes a connection for one call, which gives it back.
 func (r Reader) take(ctx context.Context, name string, free bool) (grip, error) {
-	h := r.pool.holderOf(ctx, name)
+	h := holder{ctx: ctx, name: name}
+	h.locate(r.pool)
 	return r.pool.take(ctx, wish{op: "acquire", brief: true, free: free}, &h)
 }
 
@@ -141,7 +142,8 @@ func (r Reader) many(ctx context.Context, q *request.Request) (read cursor, b *b
 		read, err = tx.conn.query(tx.call(ctx).reading(), q.Text, q.Args)
 		return read, tx.conn.bridge, err
 	}
-	h := r.pool.holderOf(ctx, q.Name)
+	h := holder{ctx: ctx, name: q.Name}
+	h.locate(r.pool)
 	l, err := r.pool.acquire(ctx, wish{op: "acquire", tracked: true}, &h)
 	if err != nil {
 		return nil, nil, err
