@@ -70,7 +70,8 @@ func (c *Call) free() {
 	if cap(row) > kept {
 		row = nil
 	}
-	*c = Call{query: request.Request{Args: args, Row: row}, bridge: b}
+	*c = Call{}
+	c.query.Args, c.query.Row, c.bridge = args, row, b
 	spares.Put(c)
 }
 

@@ -9,13 +9,12 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// patiently runs f, and runs it again while a lock of another process keeps it
+// patiently runs f again while err is that a lock of another process keeps it
 // from starting, until BusyTimeout or the context ends. SQLite's own busy
 // timeout is zero meanwhile: its handler does not know the context, and it gives
 // up at once where a transaction has read before.
-func (c *conn) patiently(cl *call, s *sqlite.Stmt, f func() error) error {
-	err := c.interruptible(cl, s, f)
-	if isForeignLock(err) && s != nil && s.Effects.Attaches {
+func (c *conn) patiently(cl *call, s *sqlite.Stmt, f func() error, err error) error {
+	if s != nil && s.Effects.Attaches {
 		if stop := c.locks.takeToAttach(c, cl); stop != nil {
 			return stop
 		}

@@ -112,9 +112,9 @@ func (c *conn) endInterrupted(why error) {
 
 // begin lets a call have the connection, until end: it is the connection's own, so
 // that a statement which ends with the call needs no memory for it.
-func (c *conn) begin(cl call) *call {
+func (c *conn) begin(cl *call) *call {
 	c.mu.Lock()
-	c.current = cl
+	c.current = *cl
 	return &c.current
 }
 
@@ -129,7 +129,7 @@ func (c *conn) exec(cl call, query string, args []sqlite.Argument) (_ sqlite.Res
 		cl.Context, cl.span = c.traced(cl.Context, query, args)
 		defer func() { cl.span.finish(err) }()
 	}
-	now := c.begin(cl)
+	now := c.begin(&cl)
 	defer c.end()
 	return c.execLocked(now, query, args)
 }
@@ -197,7 +197,12 @@ func (c *conn) through(cl *call, s *sqlite.Stmt, args []sqlite.Argument, keep bo
 	before := c.db.TotalChanges()
 	cl.reset(c, s)
 	c.beginsRun(s)
-	err := c.run(cl, s, f)
+	var err error
+	if s.Effects.BusyTimeout {
+		err = c.withBusyTimeout(f)
+	} else if err = c.interruptible(cl, s, f); isForeignLock(err) {
+		err = c.patiently(cl, s, f, err)
+	}
 	if err != nil || !keep {
 		c.endsRun(s, err)
 	}
@@ -226,14 +231,6 @@ func (c *conn) accountForText(cl *call, s *sqlite.Stmt) {
 			c.guard.keys = keysUnsaid
 		}
 	}
-}
-
-// run runs a statement with patience for other processes' locks.
-func (c *conn) run(cl *call, s *sqlite.Stmt, f func() error) error {
-	if s.Effects.BusyTimeout {
-		return c.withBusyTimeout(f)
-	}
-	return c.patiently(cl, s, f)
 }
 
 // traced begins the span of a query.
@@ -296,13 +293,19 @@ func (c *conn) queryAt(r *rows, cl call, query string, args []sqlite.Argument) (
 	r.call = cl
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	found, err := c.last(&r.call, query, args, r)
+	s, args, holds, err := c.last(&r.call, query, args)
+	if holds {
+		defer c.locks.drop(c)
+	}
 	switch {
 	case err != nil:
 		return nil, err
-	case !found:
+	case s == nil:
 		cl.span.finish(nil)
 		return new(noRows), nil
+	}
+	if err := r.open(c, s, args); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -314,64 +317,74 @@ func (c *conn) one(cl call, r *request.Request) (err error) {
 		defer func() { cl.span.finish(err) }()
 	}
 	r.Found = false
-	now := c.begin(cl)
+	now := c.begin(&cl)
 	defer c.end()
-	_, err = c.last(now, r.Text, r.Args, (*firstRow)(r))
-	return err
+	s, args, holds, err := c.last(now, r.Text, r.Args)
+	if holds {
+		defer c.locks.drop(c)
+	}
+	if s == nil {
+		return err
+	}
+	return c.through(now, s, args, false, func() (err error) {
+		r.Row, r.Found, err = s.One(args, r.Row)
+		r.Columns = s.Columns()
+		return err
+	})
 }
 
-// taker takes what it wants of a statement, and leaves it with the connection.
-type taker interface {
-	take(c *conn, cl *call, s *sqlite.Stmt, args []sqlite.Argument) error
-}
-
-// last has to take of a statement, or of a script's last one when the others have
-// run. It reports false if there is no statement. The caller holds mu.
-func (c *conn) last(cl *call, query string, args []sqlite.Argument, to taker) (found bool, err error) {
+// last is a statement, or a script's last one when the others have run, with its
+// arguments; nil if there is none. The caller holds mu, and drops the locks that were
+// taken for a script, if holds is true.
+func (c *conn) last(cl *call, query string, args []sqlite.Argument) (s *sqlite.Stmt, _ []sqlite.Argument, holds bool, err error) {
 	if ended, err := c.endLostText(cl, query); ended {
-		return false, err
+		return nil, nil, false, err
 	}
 	if err := c.admit(cl); err != nil {
-		return false, err
+		return nil, nil, false, err
 	}
 	if err := sqlite.TimeFormat(c.pool.cfg.TimeFormat).Check(args); err != nil {
-		return false, err
+		return nil, nil, false, err
 	}
-	s := c.cached(query)
-	if s == nil {
-		parts := sqlite.Split(query)
-		var shares [][]sqlite.Argument
-		if len(parts) != 1 {
-			if shares, err = sqlite.Share(parts, args); err != nil {
-				return false, err
-			}
-		}
-		if len(parts) == 0 {
-			return false, nil
-		}
-		if n := len(parts) - 1; n > 0 {
-			if err := c.locks.hold(c, cl); err != nil {
-				return false, err
-			}
-			defer c.locks.drop(c)
-			if _, err := c.execScript(cl, parts[:n], shares); err != nil {
-				return false, err
-			}
-			if err := c.admit(cl); err != nil {
-				return false, err
-			}
-			query, parts, args = "", parts[n:], shares[n]
-		}
-		if s, err = c.prepare(cl, query, parts[0]); err != nil {
-			return false, err
-		}
+	if s := c.cached(query); s != nil {
+		return s, args, false, nil
 	}
-	return true, to.take(c, cl, s, args)
+	parts := sqlite.Split(query)
+	if len(parts) != 1 {
+		return c.lastOfScript(cl, parts, args)
+	}
+	s, err = c.prepare(cl, query, parts[0])
+	return s, args, false, err
 }
 
-// take implements taker: the rows go on.
-func (r *rows) take(c *conn, cl *call, s *sqlite.Stmt, args []sqlite.Argument) error {
-	err := c.through(cl, s, args, true, func() error {
+// lastOfScript is last for a text that is no single statement.
+func (c *conn) lastOfScript(cl *call, parts []string, args []sqlite.Argument) (s *sqlite.Stmt, _ []sqlite.Argument, holds bool, err error) {
+	shares, err := sqlite.Share(parts, args)
+	if err != nil || len(parts) == 0 {
+		return nil, nil, false, err
+	}
+	if err := c.locks.hold(c, cl); err != nil {
+		return nil, nil, false, err
+	}
+	defer func() {
+		if !holds { // or a function of the program's panics
+			c.locks.drop(c)
+		}
+	}()
+	n := len(parts) - 1
+	if _, err := c.execScript(cl, parts[:n], shares); err != nil {
+		return nil, nil, false, err
+	}
+	if err := c.admit(cl); err != nil {
+		return nil, nil, false, err
+	}
+	s, err = c.prepare(cl, "", parts[n])
+	return s, shares[n], err == nil, err
+}
+
+// open runs a statement up to its first row. The caller holds mu.
+func (r *rows) open(c *conn, s *sqlite.Stmt, args []sqlite.Argument) error {
+	err := c.through(&r.call, s, args, true, func() error {
 		r.before = c.db.TotalChanges()
 		return s.Open(args)
 	})
@@ -382,19 +395,6 @@ func (r *rows) take(c *conn, cl *call, s *sqlite.Stmt, args []sqlite.Argument) e
 	return err
 }
 
-// firstRow is a request for one row.
-type firstRow request.Request
-
-// take implements taker.
-func (r *firstRow) take(c *conn, cl *call, s *sqlite.Stmt, args []sqlite.Argument) error {
-	return c.through(cl, s, args, false, func() (err error) {
-		r.Row, r.Found, err = s.One(args, r.Row)
-		header := s.Header()
-		r.Columns = header.Columns()
-		return err
-	})
-}
-
 // word runs one of the pool's own statements and returns its first column as text.
 func (c *conn) word(cl *call, text string) (string, error) {
 	s, err := c.prepare(cl, "", text)
@@ -402,7 +402,7 @@ func (c *conn) word(cl *call, text string) (string, error) {
 		return "", err
 	}
 	r := &rows{call: *cl}
-	if err := r.take(c, &r.call, s, nil); err != nil {
+	if err := r.open(c, s, nil); err != nil {
 		return "", err
 	}
 	value := make([]sqlite.Value, 1)

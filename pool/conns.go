@@ -104,7 +104,8 @@ func (s *conns) takeIdle() (c *conn) {
 }
 
 func (c *conn) lend(h *holder) {
-	c.life.status, c.life.holder = connLeased, *h
+	c.life.status = connLeased
+	c.life.holder = *h
 	c.life.loans++
 }
 

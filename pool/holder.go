@@ -32,14 +32,12 @@ func (h *holder) frames(p *Pool, few int) []uintptr {
 	return h.stack[:few]
 }
 
-// holderOf is who runs a statement for the caller of this function's caller's caller.
+// locate notes where a statement is run, by the caller of this function's caller's caller.
 // If the query has a name, that is all that is needed.
-func (p *Pool) holderOf(ctx context.Context, query string) holder {
-	h := holder{ctx: ctx, name: query}
-	if query == "" || p.cfg.LeakThreshold > 0 {
+func (h *holder) locate(p *Pool) {
+	if h.name == "" || p.cfg.LeakThreshold > 0 {
 		h.depth = runtime.Callers(4, h.frames(p, 4))
 	}
-	return h
 }
 
 // taker is the query that the holder runs, or the first function outside this package

@@ -32,8 +32,8 @@ func (c *conn) prepare(cl *call, key, text string) (*sqlite.Stmt, error) {
 	var err error
 	if isBusyTimeout(text) {
 		err = c.withBusyTimeout(compile)
-	} else {
-		err = c.patiently(cl, nil, compile)
+	} else if err = c.interruptible(cl, nil, compile); isForeignLock(err) {
+		err = c.patiently(cl, nil, compile, err)
 	}
 	switch {
 	case refused != nil:

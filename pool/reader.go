@@ -87,7 +87,7 @@ func (r Reader) QueryRow(ctx context.Context, query string, args ...any) Row {
 	}
 	row := newReadRow(r.pool.bridge, query, args)
 	if row.err == nil {
-		row.err = r.one(ctx, &row.request)
+		row.err = storeReader{r}.RunOne(ctx, &row.request)
 	}
 	return row
 }
@@ -117,25 +117,10 @@ func (r Reader) exec(ctx context.Context, q *request.Request) (sql.Result, error
 	return result(g.conn.exec(g.call(ctx).reading(), q.Text, q.Args))
 }
 
-func (r Reader) one(ctx context.Context, q *request.Request) error {
-	if err := r.pool.given("query", ctx, true); err != nil {
-		return err
-	}
-	tx, free := r.pool.carried(ctx)
-	if tx != nil {
-		return tx.conn.one(tx.call(ctx).reading(), q)
-	}
-	g, err := r.take(ctx, q.Name, free)
-	if err != nil {
-		return err
-	}
-	defer r.pool.give(g) // also if a function of the program's panics
-	return g.conn.one(g.call(ctx).reading(), q)
-}
-
 // take takes a connection for one call, which gives it back.
 func (r Reader) take(ctx context.Context, name string, free bool) (grip, error) {
-	h := r.pool.holderOf(ctx, name)
+	h := holder{ctx: ctx, name: name}
+	h.locate(r.pool)
 	return r.pool.take(ctx, wish{op: "acquire", brief: true, free: free}, &h)
 }
 
@@ -157,7 +142,8 @@ func (r Reader) many(ctx context.Context, q *request.Request) (read cursor, b *b
 		read, err = tx.conn.query(tx.call(ctx).reading(), q.Text, q.Args)
 		return read, tx.conn.bridge, err
 	}
-	h := r.pool.holderOf(ctx, q.Name)
+	h := holder{ctx: ctx, name: q.Name}
+	h.locate(r.pool)
 	l, err := r.pool.acquire(ctx, wish{op: "acquire", tracked: true}, &h)
 	if err != nil {
 		return nil, nil, err

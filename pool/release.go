@@ -54,7 +54,8 @@ func (c *conn) endLease(epoch uint64, had lane.Access) reason {
 	} else {
 		c.locks.release(c)
 	}
-	c.text, c.tracking = false, tracking{}
+	c.text = false
+	c.tracking = tracking{}
 	c.epoch++ // whoever still has the lease finds it over
 	switch {
 	case c.closed || c.broken != nil:

@@ -25,7 +25,22 @@ func (s storeReader) RunExec(ctx context.Context, r *request.Request) (sql.Resul
 }
 
 // RunOne implements request.Runner.
-func (s storeReader) RunOne(ctx context.Context, r *request.Request) error { return s.one(ctx, r) }
+func (s storeReader) RunOne(ctx context.Context, r *request.Request) error {
+	p := s.pool
+	if err := p.given("query", ctx, true); err != nil {
+		return err
+	}
+	tx, free := p.carried(ctx)
+	if tx != nil {
+		return tx.conn.one(tx.call(ctx).reading(), r)
+	}
+	g, err := s.take(ctx, r.Name, free)
+	if err != nil {
+		return err
+	}
+	defer p.give(g) // also if a function of the program's panics
+	return g.conn.one(g.call(ctx).reading(), r)
+}
 
 // RunMany implements request.Runner.
 func (s storeReader) RunMany(ctx context.Context, r *request.Request) (request.Rows, error) {

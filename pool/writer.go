@@ -108,7 +108,8 @@ func (w Writer) run(ctx context.Context, q *request.Request, wants wantedRows) (
 	}
 	s := &single{Request: q, wants: wants}
 	s.member.single = s
-	h := w.pool.holderOf(ctx, q.Name)
+	h := holder{ctx: ctx, name: q.Name}
+	h.locate(w.pool)
 	var err error
 	if w.pool.cfg.Tracer != nil { // each query is told in the goroutine that asked for it
 		err = w.pool.batch(ctx, s.in, &h)

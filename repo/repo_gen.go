@@ -280,8 +280,7 @@ func (w *work) outcome(op string, err error) error {
 }
 
 // AppendLog records an indexing run.
-func (q *writes) AppendLog(ctx context.Context, arg gen.AppendLogParams) (gen.IndexingLog, error) {
-	var i gen.IndexingLog
+func (q *writes) AppendLog(ctx context.Context, arg gen.AppendLogParams) (i gen.IndexingLog, err error) {
 	c := q.db.Call("AppendLog", sqlAppendLog).Valuer(arg.Timestamp.Value).Text(string(arg.Operation)).Text(arg.Path).
 		Int(arg.FileCount).Int(int64(arg.Duration)).One(ctx, 6)
 	readIndexingLog(c, &i)
@@ -290,16 +289,14 @@ func (q *writes) AppendLog(ctx context.Context, arg gen.AppendLogParams) (gen.In
 
 // CountFiles returns how many files and how many directories are indexed below a
 // directory, itself left out, and the total size of the files.
-func (q *reads) CountFiles(ctx context.Context, directory string) (gen.CountFilesRow, error) {
-	var i gen.CountFilesRow
+func (q *reads) CountFiles(ctx context.Context, directory string) (i gen.CountFilesRow, err error) {
 	c := q.db.Call("CountFiles", sqlCountFiles).Text(directory).One(ctx, 3)
 	readCountFilesRow(c, &i)
 	return i, c.End()
 }
 
 // CreateTab adds a search category behind the others. The filter is JSON.
-func (q *writes) CreateTab(ctx context.Context, arg gen.CreateTabParams) (gen.Tab, error) {
-	var i gen.Tab
+func (q *writes) CreateTab(ctx context.Context, arg gen.CreateTabParams) (i gen.Tab, err error) {
 	c := q.db.Call("CreateTab", sqlCreateTab).Text(arg.Name).Text(arg.FilterDef).One(ctx, 5)
 	readTab(c, &i)
 	return i, c.End()
@@ -337,56 +334,49 @@ func (q *writes) DeleteUnseenFiles(ctx context.Context, arg gen.DeleteUnseenFile
 }
 
 // GetBookmark returns the access grant for a path.
-func (q *reads) GetBookmark(ctx context.Context, path string) (gen.PermissionBookmark, error) {
-	var i gen.PermissionBookmark
+func (q *reads) GetBookmark(ctx context.Context, path string) (i gen.PermissionBookmark, err error) {
 	c := q.db.Call("GetBookmark", sqlGetBookmark).Text(path).One(ctx, 4)
 	readPermissionBookmark(c, &i)
 	return i, c.End()
 }
 
 // GetDirectory returns a directory by its id.
-func (q *reads) GetDirectory(ctx context.Context, id int64) (gen.Directory, error) {
-	var i gen.Directory
+func (q *reads) GetDirectory(ctx context.Context, id int64) (i gen.Directory, err error) {
 	c := q.db.Call("GetDirectory", sqlGetDirectory).Int(id).One(ctx, 7)
 	readDirectory(c, &i)
 	return i, c.End()
 }
 
 // GetDirectoryByPath returns a directory by its path.
-func (q *reads) GetDirectoryByPath(ctx context.Context, path string) (gen.Directory, error) {
-	var i gen.Directory
+func (q *reads) GetDirectoryByPath(ctx context.Context, path string) (i gen.Directory, err error) {
 	c := q.db.Call("GetDirectoryByPath", sqlGetDirectoryByPath).Text(path).One(ctx, 7)
 	readDirectory(c, &i)
 	return i, c.End()
 }
 
 // GetFile returns an entry by its id.
-func (q *reads) GetFile(ctx context.Context, id int64) (gen.File, error) {
-	var i gen.File
+func (q *reads) GetFile(ctx context.Context, id int64) (i gen.File, err error) {
 	c := q.db.Call("GetFile", sqlGetFile).Int(id).One(ctx, 15)
 	readFile(c, &i)
 	return i, c.End()
 }
 
 // GetFileByPath returns an entry by its path.
-func (q *reads) GetFileByPath(ctx context.Context, path string) (gen.File, error) {
-	var i gen.File
+func (q *reads) GetFileByPath(ctx context.Context, path string) (i gen.File, err error) {
 	c := q.db.Call("GetFileByPath", sqlGetFileByPath).Text(path).One(ctx, 15)
 	readFile(c, &i)
 	return i, c.End()
 }
 
 // GetFileTypeByExtension returns what an extension means.
-func (q *reads) GetFileTypeByExtension(ctx context.Context, extension string) (gen.FileType, error) {
-	var i gen.FileType
+func (q *reads) GetFileTypeByExtension(ctx context.Context, extension string) (i gen.FileType, err error) {
 	c := q.db.Call("GetFileTypeByExtension", sqlGetFileTypeByExtension).Text(extension).One(ctx, 4)
 	readFileType(c, &i)
 	return i, c.End()
 }
 
 // GetSchemaVersion returns the number of the newest migration that is applied.
-func (q *reads) GetSchemaVersion(ctx context.Context) (int64, error) {
-	var i int64
+func (q *reads) GetSchemaVersion(ctx context.Context) (i int64, err error) {
 	c := q.db.Call("GetSchemaVersion", sqlGetSchemaVersion).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
@@ -413,8 +403,7 @@ func (q *reads) LargestFoldersSeq(ctx context.Context, count int64) iter.Seq2[ge
 }
 
 // LastLog returns the latest run that ended in an operation.
-func (q *reads) LastLog(ctx context.Context, operation column.Operation) (gen.IndexingLog, error) {
-	var i gen.IndexingLog
+func (q *reads) LastLog(ctx context.Context, operation column.Operation) (i gen.IndexingLog, err error) {
 	c := q.db.Call("LastLog", sqlLastLog).Text(string(operation)).One(ctx, 6)
 	readIndexingLog(c, &i)
 	return i, c.End()
@@ -638,8 +627,7 @@ func (q *writes) PruneLog(ctx context.Context, timestamp column.Time) (int64, er
 }
 
 // PutBookmark stores an access grant for a path, in place of an older one.
-func (q *writes) PutBookmark(ctx context.Context, arg gen.PutBookmarkParams) (gen.PermissionBookmark, error) {
-	var i gen.PermissionBookmark
+func (q *writes) PutBookmark(ctx context.Context, arg gen.PutBookmarkParams) (i gen.PermissionBookmark, err error) {
 	c := q.db.Call("PutBookmark", sqlPutBookmark).Text(arg.Path).Blob(arg.Bookmark).Valuer(arg.CreatedAt.Value).One(ctx, 4)
 	readPermissionBookmark(c, &i)
 	return i, c.End()
@@ -769,8 +757,7 @@ func (q *writes) UpsertDirectories(ctx context.Context, directories string) (int
 
 // UpsertDirectory records a directory under its path and returns the row. The
 // rule and the permission state of a directory that is known stay.
-func (q *writes) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryParams) (gen.Directory, error) {
-	var i gen.Directory
+func (q *writes) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryParams) (i gen.Directory, err error) {
 	c := q.db.Call("UpsertDirectory", sqlUpsertDirectory).Text(arg.Path).Any(arg.ParentID).One(ctx, 7)
 	readDirectory(c, &i)
 	return i, c.End()
@@ -778,8 +765,7 @@ func (q *writes) UpsertDirectory(ctx context.Context, arg gen.UpsertDirectoryPar
 
 // UpsertFile records an entry under its path and returns the row. The id, the
 // creation date and the folder size of an entry that is known stay.
-func (q *writes) UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (gen.File, error) {
-	var i gen.File
+func (q *writes) UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (i gen.File, err error) {
 	c := q.db.Call("UpsertFile", sqlUpsertFile).Int(arg.DirectoryID).Text(arg.Path).Text(arg.Name).Text(arg.NameLower).
 		Text(arg.Extension).Bool(arg.IsDirectory).Any(arg.Size).Valuer(arg.DateCreated.Value).
 		Valuer(arg.DateModified.Value).Text(string(arg.CloudProvider)).Text(string(arg.CloudStatus)).
@@ -789,8 +775,7 @@ func (q *writes) UpsertFile(ctx context.Context, arg gen.UpsertFileParams) (gen.
 }
 
 // UpsertFileType says what an extension (lower case, no dot) means.
-func (q *writes) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams) (gen.FileType, error) {
-	var i gen.FileType
+func (q *writes) UpsertFileType(ctx context.Context, arg gen.UpsertFileTypeParams) (i gen.FileType, err error) {
 	c := q.db.Call("UpsertFileType", sqlUpsertFileType).Text(arg.Extension).Text(arg.TypeName).
 		Text(string(arg.Category)).One(ctx, 4)
 	readFileType(c, &i)

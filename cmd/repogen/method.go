@@ -59,7 +59,7 @@ func (v view) Body(q query) string {
 	begin, chain := q.begin()
 	switch b.verb {
 	case "one":
-		declare, at := "var i "+b.kind+"\n", "&i"
+		declare, at := "", "&i"
 		if b.pointer {
 			declare, at = "i := new("+b.kind+")\n", "i"
 		}

@@ -132,6 +132,15 @@ func (q query) Results() string {
 	return "(" + q.result + ", error)"
 }
 
+// Returns is the result list of the method. A row that it returns by value has a name:
+// its columns are read where it is returned, and not copied there.
+func (q query) Returns() string {
+	if q.body == nil || q.body.verb != "one" || q.body.pointer {
+		return q.Results()
+	}
+	return "(i " + q.result + ", err error)"
+}
+
 // replace writes the file in one step, so that a failure leaves the old one.
 func replace(file string, source []byte) (err error) {
 	if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, source) {

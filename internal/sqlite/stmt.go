@@ -64,6 +64,9 @@ const (
 // from run to run.
 func (s *Stmt) Header() Header { return s.header }
 
+// Columns names them.
+func (s *Stmt) Columns() []string { return s.header.names }
+
 // Ahead reports that the next row is there already, so that to read it runs nothing.
 func (s *Stmt) Ahead() bool { return s.status == stmtRowAhead }
 

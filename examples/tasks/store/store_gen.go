@@ -168,16 +168,14 @@ func (q *writes) CreateRequest(ctx context.Context, arg gen.CreateRequestParams)
 }
 
 // CreateTask adds a task. ErrDuplicate: one of that title is open.
-func (q *writes) CreateTask(ctx context.Context, title string) (gen.Task, error) {
-	var i gen.Task
+func (q *writes) CreateTask(ctx context.Context, title string) (i gen.Task, err error) {
 	c := q.db.Call("CreateTask", sqlCreateTask).Text(title).One(ctx, 3)
 	readTask(c, &i)
 	return i, c.End()
 }
 
 // DeleteTask removes a task, and returns what it was.
-func (q *writes) DeleteTask(ctx context.Context, id int64) (gen.Task, error) {
-	var i gen.Task
+func (q *writes) DeleteTask(ctx context.Context, id int64) (i gen.Task, err error) {
 	c := q.db.Call("DeleteTask", sqlDeleteTask).Int(id).One(ctx, 3)
 	readTask(c, &i)
 	return i, c.End()
@@ -189,8 +187,7 @@ func (q *writes) ForgetRequests(ctx context.Context) error {
 }
 
 // GetRequest returns what the request of that key has added.
-func (q *reads) GetRequest(ctx context.Context, key string) (gen.Request, error) {
-	var i gen.Request
+func (q *reads) GetRequest(ctx context.Context, key string) (i gen.Request, err error) {
 	c := q.db.Call("GetRequest", sqlGetRequest).Text(key).One(ctx, 4)
 	readRequest(c, &i)
 	return i, c.End()
@@ -207,8 +204,7 @@ func (q *reads) ListTasksSeq(ctx context.Context, arg gen.ListTasksParams) iter.
 }
 
 // SetDone marks a task as done, or as open again. ErrNotFound: there is none.
-func (q *writes) SetDone(ctx context.Context, arg gen.SetDoneParams) (gen.Task, error) {
-	var i gen.Task
+func (q *writes) SetDone(ctx context.Context, arg gen.SetDoneParams) (i gen.Task, err error) {
 	c := q.db.Call("SetDone", sqlSetDone).Bool(arg.Done).Int(arg.ID).One(ctx, 3)
 	readTask(c, &i)
 	return i, c.End()

@@ -184,8 +184,7 @@ func (q *writes) AddCustomer(ctx context.Context, arg gen.AddCustomerParams) (in
 }
 
 // AddOrder runs the query of that name.
-func (q *writes) AddOrder(ctx context.Context, arg gen.AddOrderParams) (gen.Order, error) {
-	var i gen.Order
+func (q *writes) AddOrder(ctx context.Context, arg gen.AddOrderParams) (i gen.Order, err error) {
 	c := q.db.Call("AddOrder", sqlAddOrder).Int(arg.CustomerID).Text(arg.Pool).Int(arg.Cents).One(ctx, 4)
 	readOrder(c, &i)
 	return i, c.End()
@@ -216,8 +215,7 @@ func (q *reads) callFindCustomers(arg gen.FindCustomersParams) *native.Call {
 }
 
 // GetCustomer runs the query of that name.
-func (q *reads) GetCustomer(ctx context.Context, email string) (gen.Customer, error) {
-	var i gen.Customer
+func (q *reads) GetCustomer(ctx context.Context, email string) (i gen.Customer, err error) {
 	c := q.db.Call("GetCustomer", sqlGetCustomer).Text(email).One(ctx, 3)
 	readCustomer(c, &i)
 	return i, c.End()

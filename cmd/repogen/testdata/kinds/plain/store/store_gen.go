@@ -470,8 +470,7 @@ func (q *reads) Check(ctx context.Context) error {
 }
 
 // CountPickies runs the query of that name.
-func (q *reads) CountPickies(ctx context.Context, arg gen.CountPickiesParams) (gen.CountPickiesRow, error) {
-	var i gen.CountPickiesRow
+func (q *reads) CountPickies(ctx context.Context, arg gen.CountPickiesParams) (i gen.CountPickiesRow, err error) {
 	c := q.db.Call("CountPickies", sqlCountPickies(len(arg.Pickies), len(arg.Ids)))
 	for _, v := range arg.Pickies {
 		c.Valuer(v.Value)
@@ -485,8 +484,7 @@ func (q *reads) CountPickies(ctx context.Context, arg gen.CountPickiesParams) (g
 }
 
 // CountTexts runs the query of that name.
-func (q *reads) CountTexts(ctx context.Context, texts []types.Text) (int64, error) {
-	var i int64
+func (q *reads) CountTexts(ctx context.Context, texts []types.Text) (i int64, err error) {
 	c := q.db.Call("CountTexts", sqlCountTexts(len(texts)))
 	for _, v := range texts {
 		c.Text(string(v))
@@ -516,368 +514,322 @@ func (q *reads) FindPartsSeq(ctx context.Context, arg gen.FindPartsParams) iter.
 }
 
 // GetABlob runs the query of that name.
-func (q *reads) GetABlob(ctx context.Context, id int64) ([]byte, error) {
-	var i []byte
+func (q *reads) GetABlob(ctx context.Context, id int64) (i []byte, err error) {
 	c := q.db.Call("GetABlob", sqlGetABlob).Int(id).One(ctx, 1)
 	native.Blob(c, &i)
 	return i, c.End()
 }
 
 // GetABool runs the query of that name.
-func (q *reads) GetABool(ctx context.Context, id int64) (bool, error) {
-	var i bool
+func (q *reads) GetABool(ctx context.Context, id int64) (i bool, err error) {
 	c := q.db.Call("GetABool", sqlGetABool).Int(id).One(ctx, 1)
 	native.Bool(c, &i)
 	return i, c.End()
 }
 
 // GetADuration runs the query of that name.
-func (q *reads) GetADuration(ctx context.Context, id int64) (time.Duration, error) {
-	var i time.Duration
+func (q *reads) GetADuration(ctx context.Context, id int64) (i time.Duration, err error) {
 	c := q.db.Call("GetADuration", sqlGetADuration).Int(id).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAFar runs the query of that name.
-func (q *reads) GetAFar(ctx context.Context, id int64) (types.Far, error) {
-	var i types.Far
+func (q *reads) GetAFar(ctx context.Context, id int64) (i types.Far, err error) {
 	c := q.db.Call("GetAFar", sqlGetAFar).Int(id).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetAFlag runs the query of that name.
-func (q *reads) GetAFlag(ctx context.Context, id int64) (types.Flag, error) {
-	var i types.Flag
+func (q *reads) GetAFlag(ctx context.Context, id int64) (i types.Flag, err error) {
 	c := q.db.Call("GetAFlag", sqlGetAFlag).Int(id).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetAFloat32 runs the query of that name.
-func (q *reads) GetAFloat32(ctx context.Context, id int64) (float32, error) {
-	var i float32
+func (q *reads) GetAFloat32(ctx context.Context, id int64) (i float32, err error) {
 	c := q.db.Call("GetAFloat32", sqlGetAFloat32).Int(id).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetAFloat64 runs the query of that name.
-func (q *reads) GetAFloat64(ctx context.Context, id int64) (float64, error) {
-	var i float64
+func (q *reads) GetAFloat64(ctx context.Context, id int64) (i float64, err error) {
 	c := q.db.Call("GetAFloat64", sqlGetAFloat64).Int(id).One(ctx, 1)
 	native.Float(c, &i)
 	return i, c.End()
 }
 
 // GetAHalf runs the query of that name.
-func (q *reads) GetAHalf(ctx context.Context, id int64) (types.Half, error) {
-	var i types.Half
+func (q *reads) GetAHalf(ctx context.Context, id int64) (i types.Half, err error) {
 	c := q.db.Call("GetAHalf", sqlGetAHalf).Int(id).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetALoose runs the query of that name.
-func (q *reads) GetALoose(ctx context.Context, id int64) (types.Loose, error) {
-	var i types.Loose
+func (q *reads) GetALoose(ctx context.Context, id int64) (i types.Loose, err error) {
 	c := q.db.Call("GetALoose", sqlGetALoose).Int(id).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetAMoment runs the query of that name.
-func (q *reads) GetAMoment(ctx context.Context, id int64) (column.Time, error) {
-	var i column.Time
+func (q *reads) GetAMoment(ctx context.Context, id int64) (i column.Time, err error) {
 	c := q.db.Call("GetAMoment", sqlGetAMoment).Int(id).One(ctx, 1)
 	native.Moment(c, &i)
 	return i, c.End()
 }
 
 // GetANear runs the query of that name.
-func (q *reads) GetANear(ctx context.Context, id int64) (types.Near, error) {
-	var i types.Near
+func (q *reads) GetANear(ctx context.Context, id int64) (i types.Near, err error) {
 	c := q.db.Call("GetANear", sqlGetANear).Int(id).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetANullAny runs the query of that name.
-func (q *reads) GetANullAny(ctx context.Context, id int64) (sql.Null[int8], error) {
-	var i sql.Null[int8]
+func (q *reads) GetANullAny(ctx context.Context, id int64) (i sql.Null[int8], err error) {
 	c := q.db.Call("GetANullAny", sqlGetANullAny).Int(id).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetANullInt runs the query of that name.
-func (q *reads) GetANullInt(ctx context.Context, id int64) (sql.NullInt64, error) {
-	var i sql.NullInt64
+func (q *reads) GetANullInt(ctx context.Context, id int64) (i sql.NullInt64, err error) {
 	c := q.db.Call("GetANullInt", sqlGetANullInt).Int(id).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetANullString runs the query of that name.
-func (q *reads) GetANullString(ctx context.Context, id int64) (sql.NullString, error) {
-	var i sql.NullString
+func (q *reads) GetANullString(ctx context.Context, id int64) (i sql.NullString, err error) {
 	c := q.db.Call("GetANullString", sqlGetANullString).Int(id).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetANumber runs the query of that name.
-func (q *reads) GetANumber(ctx context.Context, id int64) (types.Number, error) {
-	var i types.Number
+func (q *reads) GetANumber(ctx context.Context, id int64) (i types.Number, err error) {
 	c := q.db.Call("GetANumber", sqlGetANumber).Int(id).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAPicky runs the query of that name.
-func (q *reads) GetAPicky(ctx context.Context, id int64) (types.Picky, error) {
-	var i types.Picky
+func (q *reads) GetAPicky(ctx context.Context, id int64) (i types.Picky, err error) {
 	c := q.db.Call("GetAPicky", sqlGetAPicky).Int(id).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetARaw runs the query of that name.
-func (q *reads) GetARaw(ctx context.Context, id int64) (json.RawMessage, error) {
-	var i json.RawMessage
+func (q *reads) GetARaw(ctx context.Context, id int64) (i json.RawMessage, err error) {
 	c := q.db.Call("GetARaw", sqlGetARaw).Int(id).One(ctx, 1)
 	native.Blob(c, &i)
 	return i, c.End()
 }
 
 // GetASmall runs the query of that name.
-func (q *reads) GetASmall(ctx context.Context, id int64) (types.Small, error) {
-	var i types.Small
+func (q *reads) GetASmall(ctx context.Context, id int64) (i types.Small, err error) {
 	c := q.db.Call("GetASmall", sqlGetASmall).Int(id).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAString runs the query of that name.
-func (q *reads) GetAString(ctx context.Context, id int64) (string, error) {
-	var i string
+func (q *reads) GetAString(ctx context.Context, id int64) (i string, err error) {
 	c := q.db.Call("GetAString", sqlGetAString).Int(id).One(ctx, 1)
 	native.Text(c, &i)
 	return i, c.End()
 }
 
 // GetATall runs the query of that name.
-func (q *reads) GetATall(ctx context.Context, id int64) (types.Tall, error) {
-	var i types.Tall
+func (q *reads) GetATall(ctx context.Context, id int64) (i types.Tall, err error) {
 	c := q.db.Call("GetATall", sqlGetATall).Int(id).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAText runs the query of that name.
-func (q *reads) GetAText(ctx context.Context, id int64) (types.Text, error) {
-	var i types.Text
+func (q *reads) GetAText(ctx context.Context, id int64) (i types.Text, err error) {
 	c := q.db.Call("GetAText", sqlGetAText).Int(id).One(ctx, 1)
 	native.Text(c, &i)
 	return i, c.End()
 }
 
 // GetATime runs the query of that name.
-func (q *reads) GetATime(ctx context.Context, id int64) (time.Time, error) {
-	var i time.Time
+func (q *reads) GetATime(ctx context.Context, id int64) (i time.Time, err error) {
 	c := q.db.Call("GetATime", sqlGetATime).Int(id).One(ctx, 1)
 	native.Time(c, &i)
 	return i, c.End()
 }
 
 // GetAUint runs the query of that name.
-func (q *reads) GetAUint(ctx context.Context, id int64) (uint, error) {
-	var i uint
+func (q *reads) GetAUint(ctx context.Context, id int64) (i uint, err error) {
 	c := q.db.Call("GetAUint", sqlGetAUint).Int(id).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAUint16 runs the query of that name.
-func (q *reads) GetAUint16(ctx context.Context, id int64) (uint16, error) {
-	var i uint16
+func (q *reads) GetAUint16(ctx context.Context, id int64) (i uint16, err error) {
 	c := q.db.Call("GetAUint16", sqlGetAUint16).Int(id).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAUint64 runs the query of that name.
-func (q *reads) GetAUint64(ctx context.Context, id int64) (uint64, error) {
-	var i uint64
+func (q *reads) GetAUint64(ctx context.Context, id int64) (i uint64, err error) {
 	c := q.db.Call("GetAUint64", sqlGetAUint64).Int(id).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAWhole runs the query of that name.
-func (q *reads) GetAWhole(ctx context.Context, id int64) (types.Whole, error) {
-	var i types.Whole
+func (q *reads) GetAWhole(ctx context.Context, id int64) (i types.Whole, err error) {
 	c := q.db.Call("GetAWhole", sqlGetAWhole).Int(id).One(ctx, 1)
 	native.Float(c, &i)
 	return i, c.End()
 }
 
 // GetAnInt runs the query of that name.
-func (q *reads) GetAnInt(ctx context.Context, id int64) (int, error) {
-	var i int
+func (q *reads) GetAnInt(ctx context.Context, id int64) (i int, err error) {
 	c := q.db.Call("GetAnInt", sqlGetAnInt).Int(id).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAnInt64 runs the query of that name.
-func (q *reads) GetAnInt64(ctx context.Context, id int64) (int64, error) {
-	var i int64
+func (q *reads) GetAnInt64(ctx context.Context, id int64) (i int64, err error) {
 	c := q.db.Call("GetAnInt64", sqlGetAnInt64).Int(id).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAnInt8 runs the query of that name.
-func (q *reads) GetAnInt8(ctx context.Context, id int64) (int8, error) {
-	var i int8
+func (q *reads) GetAnInt8(ctx context.Context, id int64) (i int8, err error) {
 	c := q.db.Call("GetAnInt8", sqlGetAnInt8).Int(id).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAnything runs the query of that name.
-func (q *reads) GetAnything(ctx context.Context, id int64) (any, error) {
-	var i any
+func (q *reads) GetAnything(ctx context.Context, id int64) (i any, err error) {
 	c := q.db.Call("GetAnything", sqlGetAnything).Int(id).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetBoolOrNil runs the query of that name.
-func (q *reads) GetBoolOrNil(ctx context.Context, id int64) (*bool, error) {
-	var i *bool
+func (q *reads) GetBoolOrNil(ctx context.Context, id int64) (i *bool, err error) {
 	c := q.db.Call("GetBoolOrNil", sqlGetBoolOrNil).Int(id).One(ctx, 1)
 	native.Pointer(c, &i, native.Bool)
 	return i, c.End()
 }
 
 // GetFarOrNil runs the query of that name.
-func (q *reads) GetFarOrNil(ctx context.Context, id int64) (*types.Far, error) {
-	var i *types.Far
+func (q *reads) GetFarOrNil(ctx context.Context, id int64) (i *types.Far, err error) {
 	c := q.db.Call("GetFarOrNil", sqlGetFarOrNil).Int(id).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetFlagOrNil runs the query of that name.
-func (q *reads) GetFlagOrNil(ctx context.Context, id int64) (*types.Flag, error) {
-	var i *types.Flag
+func (q *reads) GetFlagOrNil(ctx context.Context, id int64) (i *types.Flag, err error) {
 	c := q.db.Call("GetFlagOrNil", sqlGetFlagOrNil).Int(id).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetFloatOrNil runs the query of that name.
-func (q *reads) GetFloatOrNil(ctx context.Context, id int64) (*float64, error) {
-	var i *float64
+func (q *reads) GetFloatOrNil(ctx context.Context, id int64) (i *float64, err error) {
 	c := q.db.Call("GetFloatOrNil", sqlGetFloatOrNil).Int(id).One(ctx, 1)
 	native.Pointer(c, &i, native.Float)
 	return i, c.End()
 }
 
 // GetHalfOrNil runs the query of that name.
-func (q *reads) GetHalfOrNil(ctx context.Context, id int64) (*types.Half, error) {
-	var i *types.Half
+func (q *reads) GetHalfOrNil(ctx context.Context, id int64) (i *types.Half, err error) {
 	c := q.db.Call("GetHalfOrNil", sqlGetHalfOrNil).Int(id).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetIntOrNil runs the query of that name.
-func (q *reads) GetIntOrNil(ctx context.Context, id int64) (*int64, error) {
-	var i *int64
+func (q *reads) GetIntOrNil(ctx context.Context, id int64) (i *int64, err error) {
 	c := q.db.Call("GetIntOrNil", sqlGetIntOrNil).Int(id).One(ctx, 1)
 	native.Pointer(c, &i, native.Int)
 	return i, c.End()
 }
 
 // GetLooseOrNil runs the query of that name.
-func (q *reads) GetLooseOrNil(ctx context.Context, id int64) (*types.Loose, error) {
-	var i *types.Loose
+func (q *reads) GetLooseOrNil(ctx context.Context, id int64) (i *types.Loose, err error) {
 	c := q.db.Call("GetLooseOrNil", sqlGetLooseOrNil).Int(id).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetMomentOrNil runs the query of that name.
-func (q *reads) GetMomentOrNil(ctx context.Context, id int64) (*column.Time, error) {
-	var i *column.Time
+func (q *reads) GetMomentOrNil(ctx context.Context, id int64) (i *column.Time, err error) {
 	c := q.db.Call("GetMomentOrNil", sqlGetMomentOrNil).Int(id).One(ctx, 1)
 	native.Pointer(c, &i, native.Moment)
 	return i, c.End()
 }
 
 // GetPickyOrNil runs the query of that name.
-func (q *reads) GetPickyOrNil(ctx context.Context, id int64) (*types.Picky, error) {
-	var i *types.Picky
+func (q *reads) GetPickyOrNil(ctx context.Context, id int64) (i *types.Picky, err error) {
 	c := q.db.Call("GetPickyOrNil", sqlGetPickyOrNil).Int(id).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetRawOrNil runs the query of that name.
-func (q *reads) GetRawOrNil(ctx context.Context, id int64) (*json.RawMessage, error) {
-	var i *json.RawMessage
+func (q *reads) GetRawOrNil(ctx context.Context, id int64) (i *json.RawMessage, err error) {
 	c := q.db.Call("GetRawOrNil", sqlGetRawOrNil).Int(id).One(ctx, 1)
 	native.Pointer(c, &i, native.Blob)
 	return i, c.End()
 }
 
 // GetSmallOrNil runs the query of that name.
-func (q *reads) GetSmallOrNil(ctx context.Context, id int64) (*types.Small, error) {
-	var i *types.Small
+func (q *reads) GetSmallOrNil(ctx context.Context, id int64) (i *types.Small, err error) {
 	c := q.db.Call("GetSmallOrNil", sqlGetSmallOrNil).Int(id).One(ctx, 1)
 	native.Pointer(c, &i, native.Int)
 	return i, c.End()
 }
 
 // GetSomeBytes runs the query of that name.
-func (q *reads) GetSomeBytes(ctx context.Context, id int64) (types.Bytes, error) {
-	var i types.Bytes
+func (q *reads) GetSomeBytes(ctx context.Context, id int64) (i types.Bytes, err error) {
 	c := q.db.Call("GetSomeBytes", sqlGetSomeBytes).Int(id).One(ctx, 1)
 	native.Blob(c, &i)
 	return i, c.End()
 }
 
 // GetStringOrNil runs the query of that name.
-func (q *reads) GetStringOrNil(ctx context.Context, id int64) (*string, error) {
-	var i *string
+func (q *reads) GetStringOrNil(ctx context.Context, id int64) (i *string, err error) {
 	c := q.db.Call("GetStringOrNil", sqlGetStringOrNil).Int(id).One(ctx, 1)
 	native.Pointer(c, &i, native.Text)
 	return i, c.End()
 }
 
 // GetTextOrNil runs the query of that name.
-func (q *reads) GetTextOrNil(ctx context.Context, id int64) (*types.Text, error) {
-	var i *types.Text
+func (q *reads) GetTextOrNil(ctx context.Context, id int64) (i *types.Text, err error) {
 	c := q.db.Call("GetTextOrNil", sqlGetTextOrNil).Int(id).One(ctx, 1)
 	native.Pointer(c, &i, native.Text)
 	return i, c.End()
 }
 
 // GetThing runs the query of that name.
-func (q *reads) GetThing(ctx context.Context, id int64) (gen.Thing, error) {
-	var i gen.Thing
+func (q *reads) GetThing(ctx context.Context, id int64) (i gen.Thing, err error) {
 	c := q.db.Call("GetThing", sqlGetThing).Int(id).One(ctx, 46)
 	readThing(c, &i)
 	return i, c.End()
 }
 
 // GetTimeOrNil runs the query of that name.
-func (q *reads) GetTimeOrNil(ctx context.Context, id int64) (*time.Time, error) {
-	var i *time.Time
+func (q *reads) GetTimeOrNil(ctx context.Context, id int64) (i *time.Time, err error) {
 	c := q.db.Call("GetTimeOrNil", sqlGetTimeOrNil).Int(id).One(ctx, 1)
 	native.Pointer(c, &i, native.Time)
 	return i, c.End()
@@ -1398,8 +1350,7 @@ func (q *writes) NotePartsSeq(ctx context.Context, arg gen.NotePartsParams) iter
 }
 
 // PutPart runs the query of that name.
-func (q *writes) PutPart(ctx context.Context, arg gen.PutPartParams) (gen.Part, error) {
-	var i gen.Part
+func (q *writes) PutPart(ctx context.Context, arg gen.PutPartParams) (i gen.Part, err error) {
 	c := q.db.Call("PutPart", sqlPutPart).Int(arg.ThingID).Text(arg.Name).Valuer(arg.Note.Value).One(ctx, 4)
 	readPart(c, &i)
 	return i, c.End()

@@ -485,8 +485,7 @@ func (q *reads) CountPickies(ctx context.Context, arg *gen.CountPickiesParams) (
 }
 
 // CountTexts runs the query of that name.
-func (q *reads) CountTexts(ctx context.Context, arg *gen.CountTextsParams) (int64, error) {
-	var i int64
+func (q *reads) CountTexts(ctx context.Context, arg *gen.CountTextsParams) (i int64, err error) {
 	c := q.db.Call("CountTexts", sqlCountTexts(len(arg.Texts))).Wrapped()
 	for _, v := range arg.Texts {
 		c.Text(string(v))
@@ -518,352 +517,308 @@ func (q *reads) FindPartsSeq(ctx context.Context, arg *gen.FindPartsParams) iter
 }
 
 // GetABlob runs the query of that name.
-func (q *reads) GetABlob(ctx context.Context, arg *gen.GetABlobParams) ([]byte, error) {
-	var i []byte
+func (q *reads) GetABlob(ctx context.Context, arg *gen.GetABlobParams) (i []byte, err error) {
 	c := q.db.Call("GetABlob", sqlGetABlob).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Blob(c, &i)
 	return i, c.End()
 }
 
 // GetABool runs the query of that name.
-func (q *reads) GetABool(ctx context.Context, arg *gen.GetABoolParams) (bool, error) {
-	var i bool
+func (q *reads) GetABool(ctx context.Context, arg *gen.GetABoolParams) (i bool, err error) {
 	c := q.db.Call("GetABool", sqlGetABool).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Bool(c, &i)
 	return i, c.End()
 }
 
 // GetADuration runs the query of that name.
-func (q *reads) GetADuration(ctx context.Context, arg *gen.GetADurationParams) (time.Duration, error) {
-	var i time.Duration
+func (q *reads) GetADuration(ctx context.Context, arg *gen.GetADurationParams) (i time.Duration, err error) {
 	c := q.db.Call("GetADuration", sqlGetADuration).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAFar runs the query of that name.
-func (q *reads) GetAFar(ctx context.Context, arg *gen.GetAFarParams) (types.Far, error) {
-	var i types.Far
+func (q *reads) GetAFar(ctx context.Context, arg *gen.GetAFarParams) (i types.Far, err error) {
 	c := q.db.Call("GetAFar", sqlGetAFar).Wrapped().Int(arg.ID).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetAFlag runs the query of that name.
-func (q *reads) GetAFlag(ctx context.Context, arg *gen.GetAFlagParams) (types.Flag, error) {
-	var i types.Flag
+func (q *reads) GetAFlag(ctx context.Context, arg *gen.GetAFlagParams) (i types.Flag, err error) {
 	c := q.db.Call("GetAFlag", sqlGetAFlag).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetAFloat32 runs the query of that name.
-func (q *reads) GetAFloat32(ctx context.Context, arg *gen.GetAFloat32Params) (float32, error) {
-	var i float32
+func (q *reads) GetAFloat32(ctx context.Context, arg *gen.GetAFloat32Params) (i float32, err error) {
 	c := q.db.Call("GetAFloat32", sqlGetAFloat32).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetAFloat64 runs the query of that name.
-func (q *reads) GetAFloat64(ctx context.Context, arg *gen.GetAFloat64Params) (float64, error) {
-	var i float64
+func (q *reads) GetAFloat64(ctx context.Context, arg *gen.GetAFloat64Params) (i float64, err error) {
 	c := q.db.Call("GetAFloat64", sqlGetAFloat64).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Float(c, &i)
 	return i, c.End()
 }
 
 // GetAHalf runs the query of that name.
-func (q *reads) GetAHalf(ctx context.Context, arg *gen.GetAHalfParams) (types.Half, error) {
-	var i types.Half
+func (q *reads) GetAHalf(ctx context.Context, arg *gen.GetAHalfParams) (i types.Half, err error) {
 	c := q.db.Call("GetAHalf", sqlGetAHalf).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetALoose runs the query of that name.
-func (q *reads) GetALoose(ctx context.Context, arg *gen.GetALooseParams) (types.Loose, error) {
-	var i types.Loose
+func (q *reads) GetALoose(ctx context.Context, arg *gen.GetALooseParams) (i types.Loose, err error) {
 	c := q.db.Call("GetALoose", sqlGetALoose).Wrapped().Int(arg.ID).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetAMoment runs the query of that name.
-func (q *reads) GetAMoment(ctx context.Context, arg *gen.GetAMomentParams) (column.Time, error) {
-	var i column.Time
+func (q *reads) GetAMoment(ctx context.Context, arg *gen.GetAMomentParams) (i column.Time, err error) {
 	c := q.db.Call("GetAMoment", sqlGetAMoment).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Moment(c, &i)
 	return i, c.End()
 }
 
 // GetANear runs the query of that name.
-func (q *reads) GetANear(ctx context.Context, arg *gen.GetANearParams) (types.Near, error) {
-	var i types.Near
+func (q *reads) GetANear(ctx context.Context, arg *gen.GetANearParams) (i types.Near, err error) {
 	c := q.db.Call("GetANear", sqlGetANear).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetANullAny runs the query of that name.
-func (q *reads) GetANullAny(ctx context.Context, arg *gen.GetANullAnyParams) (sql.Null[int8], error) {
-	var i sql.Null[int8]
+func (q *reads) GetANullAny(ctx context.Context, arg *gen.GetANullAnyParams) (i sql.Null[int8], err error) {
 	c := q.db.Call("GetANullAny", sqlGetANullAny).Wrapped().Int(arg.ID).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetANullInt runs the query of that name.
-func (q *reads) GetANullInt(ctx context.Context, arg *gen.GetANullIntParams) (sql.NullInt64, error) {
-	var i sql.NullInt64
+func (q *reads) GetANullInt(ctx context.Context, arg *gen.GetANullIntParams) (i sql.NullInt64, err error) {
 	c := q.db.Call("GetANullInt", sqlGetANullInt).Wrapped().Int(arg.ID).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetANullString runs the query of that name.
-func (q *reads) GetANullString(ctx context.Context, arg *gen.GetANullStringParams) (sql.NullString, error) {
-	var i sql.NullString
+func (q *reads) GetANullString(ctx context.Context, arg *gen.GetANullStringParams) (i sql.NullString, err error) {
 	c := q.db.Call("GetANullString", sqlGetANullString).Wrapped().Int(arg.ID).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetANumber runs the query of that name.
-func (q *reads) GetANumber(ctx context.Context, arg *gen.GetANumberParams) (types.Number, error) {
-	var i types.Number
+func (q *reads) GetANumber(ctx context.Context, arg *gen.GetANumberParams) (i types.Number, err error) {
 	c := q.db.Call("GetANumber", sqlGetANumber).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAPicky runs the query of that name.
-func (q *reads) GetAPicky(ctx context.Context, arg *gen.GetAPickyParams) (types.Picky, error) {
-	var i types.Picky
+func (q *reads) GetAPicky(ctx context.Context, arg *gen.GetAPickyParams) (i types.Picky, err error) {
 	c := q.db.Call("GetAPicky", sqlGetAPicky).Wrapped().Int(arg.ID).One(ctx, 1)
 	c.Scan(i.Scan)
 	return i, c.End()
 }
 
 // GetARaw runs the query of that name.
-func (q *reads) GetARaw(ctx context.Context, arg *gen.GetARawParams) (json.RawMessage, error) {
-	var i json.RawMessage
+func (q *reads) GetARaw(ctx context.Context, arg *gen.GetARawParams) (i json.RawMessage, err error) {
 	c := q.db.Call("GetARaw", sqlGetARaw).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Blob(c, &i)
 	return i, c.End()
 }
 
 // GetASmall runs the query of that name.
-func (q *reads) GetASmall(ctx context.Context, arg *gen.GetASmallParams) (types.Small, error) {
-	var i types.Small
+func (q *reads) GetASmall(ctx context.Context, arg *gen.GetASmallParams) (i types.Small, err error) {
 	c := q.db.Call("GetASmall", sqlGetASmall).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAString runs the query of that name.
-func (q *reads) GetAString(ctx context.Context, arg *gen.GetAStringParams) (string, error) {
-	var i string
+func (q *reads) GetAString(ctx context.Context, arg *gen.GetAStringParams) (i string, err error) {
 	c := q.db.Call("GetAString", sqlGetAString).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Text(c, &i)
 	return i, c.End()
 }
 
 // GetATall runs the query of that name.
-func (q *reads) GetATall(ctx context.Context, arg *gen.GetATallParams) (types.Tall, error) {
-	var i types.Tall
+func (q *reads) GetATall(ctx context.Context, arg *gen.GetATallParams) (i types.Tall, err error) {
 	c := q.db.Call("GetATall", sqlGetATall).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAText runs the query of that name.
-func (q *reads) GetAText(ctx context.Context, arg *gen.GetATextParams) (types.Text, error) {
-	var i types.Text
+func (q *reads) GetAText(ctx context.Context, arg *gen.GetATextParams) (i types.Text, err error) {
 	c := q.db.Call("GetAText", sqlGetAText).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Text(c, &i)
 	return i, c.End()
 }
 
 // GetATime runs the query of that name.
-func (q *reads) GetATime(ctx context.Context, arg *gen.GetATimeParams) (time.Time, error) {
-	var i time.Time
+func (q *reads) GetATime(ctx context.Context, arg *gen.GetATimeParams) (i time.Time, err error) {
 	c := q.db.Call("GetATime", sqlGetATime).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Time(c, &i)
 	return i, c.End()
 }
 
 // GetAUint runs the query of that name.
-func (q *reads) GetAUint(ctx context.Context, arg *gen.GetAUintParams) (uint, error) {
-	var i uint
+func (q *reads) GetAUint(ctx context.Context, arg *gen.GetAUintParams) (i uint, err error) {
 	c := q.db.Call("GetAUint", sqlGetAUint).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAUint16 runs the query of that name.
-func (q *reads) GetAUint16(ctx context.Context, arg *gen.GetAUint16Params) (uint16, error) {
-	var i uint16
+func (q *reads) GetAUint16(ctx context.Context, arg *gen.GetAUint16Params) (i uint16, err error) {
 	c := q.db.Call("GetAUint16", sqlGetAUint16).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAUint64 runs the query of that name.
-func (q *reads) GetAUint64(ctx context.Context, arg *gen.GetAUint64Params) (uint64, error) {
-	var i uint64
+func (q *reads) GetAUint64(ctx context.Context, arg *gen.GetAUint64Params) (i uint64, err error) {
 	c := q.db.Call("GetAUint64", sqlGetAUint64).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAWhole runs the query of that name.
-func (q *reads) GetAWhole(ctx context.Context, arg *gen.GetAWholeParams) (types.Whole, error) {
-	var i types.Whole
+func (q *reads) GetAWhole(ctx context.Context, arg *gen.GetAWholeParams) (i types.Whole, err error) {
 	c := q.db.Call("GetAWhole", sqlGetAWhole).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Float(c, &i)
 	return i, c.End()
 }
 
 // GetAnInt runs the query of that name.
-func (q *reads) GetAnInt(ctx context.Context, arg *gen.GetAnIntParams) (int, error) {
-	var i int
+func (q *reads) GetAnInt(ctx context.Context, arg *gen.GetAnIntParams) (i int, err error) {
 	c := q.db.Call("GetAnInt", sqlGetAnInt).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAnInt64 runs the query of that name.
-func (q *reads) GetAnInt64(ctx context.Context, arg *gen.GetAnInt64Params) (int64, error) {
-	var i int64
+func (q *reads) GetAnInt64(ctx context.Context, arg *gen.GetAnInt64Params) (i int64, err error) {
 	c := q.db.Call("GetAnInt64", sqlGetAnInt64).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAnInt8 runs the query of that name.
-func (q *reads) GetAnInt8(ctx context.Context, arg *gen.GetAnInt8Params) (int8, error) {
-	var i int8
+func (q *reads) GetAnInt8(ctx context.Context, arg *gen.GetAnInt8Params) (i int8, err error) {
 	c := q.db.Call("GetAnInt8", sqlGetAnInt8).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Int(c, &i)
 	return i, c.End()
 }
 
 // GetAnything runs the query of that name.
-func (q *reads) GetAnything(ctx context.Context, arg *gen.GetAnythingParams) (any, error) {
-	var i any
+func (q *reads) GetAnything(ctx context.Context, arg *gen.GetAnythingParams) (i any, err error) {
 	c := q.db.Call("GetAnything", sqlGetAnything).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetBoolOrNil runs the query of that name.
-func (q *reads) GetBoolOrNil(ctx context.Context, arg *gen.GetBoolOrNilParams) (*bool, error) {
-	var i *bool
+func (q *reads) GetBoolOrNil(ctx context.Context, arg *gen.GetBoolOrNilParams) (i *bool, err error) {
 	c := q.db.Call("GetBoolOrNil", sqlGetBoolOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Pointer(c, &i, native.Bool)
 	return i, c.End()
 }
 
 // GetFarOrNil runs the query of that name.
-func (q *reads) GetFarOrNil(ctx context.Context, arg *gen.GetFarOrNilParams) (*types.Far, error) {
-	var i *types.Far
+func (q *reads) GetFarOrNil(ctx context.Context, arg *gen.GetFarOrNilParams) (i *types.Far, err error) {
 	c := q.db.Call("GetFarOrNil", sqlGetFarOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetFlagOrNil runs the query of that name.
-func (q *reads) GetFlagOrNil(ctx context.Context, arg *gen.GetFlagOrNilParams) (*types.Flag, error) {
-	var i *types.Flag
+func (q *reads) GetFlagOrNil(ctx context.Context, arg *gen.GetFlagOrNilParams) (i *types.Flag, err error) {
 	c := q.db.Call("GetFlagOrNil", sqlGetFlagOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetFloatOrNil runs the query of that name.
-func (q *reads) GetFloatOrNil(ctx context.Context, arg *gen.GetFloatOrNilParams) (*float64, error) {
-	var i *float64
+func (q *reads) GetFloatOrNil(ctx context.Context, arg *gen.GetFloatOrNilParams) (i *float64, err error) {
 	c := q.db.Call("GetFloatOrNil", sqlGetFloatOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Pointer(c, &i, native.Float)
 	return i, c.End()
 }
 
 // GetHalfOrNil runs the query of that name.
-func (q *reads) GetHalfOrNil(ctx context.Context, arg *gen.GetHalfOrNilParams) (*types.Half, error) {
-	var i *types.Half
+func (q *reads) GetHalfOrNil(ctx context.Context, arg *gen.GetHalfOrNilParams) (i *types.Half, err error) {
 	c := q.db.Call("GetHalfOrNil", sqlGetHalfOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetIntOrNil runs the query of that name.
-func (q *reads) GetIntOrNil(ctx context.Context, arg *gen.GetIntOrNilParams) (*int64, error) {
-	var i *int64
+func (q *reads) GetIntOrNil(ctx context.Context, arg *gen.GetIntOrNilParams) (i *int64, err error) {
 	c := q.db.Call("GetIntOrNil", sqlGetIntOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Pointer(c, &i, native.Int)
 	return i, c.End()
 }
 
 // GetLooseOrNil runs the query of that name.
-func (q *reads) GetLooseOrNil(ctx context.Context, arg *gen.GetLooseOrNilParams) (*types.Loose, error) {
-	var i *types.Loose
+func (q *reads) GetLooseOrNil(ctx context.Context, arg *gen.GetLooseOrNilParams) (i *types.Loose, err error) {
 	c := q.db.Call("GetLooseOrNil", sqlGetLooseOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetMomentOrNil runs the query of that name.
-func (q *reads) GetMomentOrNil(ctx context.Context, arg *gen.GetMomentOrNilParams) (*column.Time, error) {
-	var i *column.Time
+func (q *reads) GetMomentOrNil(ctx context.Context, arg *gen.GetMomentOrNilParams) (i *column.Time, err error) {
 	c := q.db.Call("GetMomentOrNil", sqlGetMomentOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Pointer(c, &i, native.Moment)
 	return i, c.End()
 }
 
 // GetPickyOrNil runs the query of that name.
-func (q *reads) GetPickyOrNil(ctx context.Context, arg *gen.GetPickyOrNilParams) (*types.Picky, error) {
-	var i *types.Picky
+func (q *reads) GetPickyOrNil(ctx context.Context, arg *gen.GetPickyOrNilParams) (i *types.Picky, err error) {
 	c := q.db.Call("GetPickyOrNil", sqlGetPickyOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Any(c, &i)
 	return i, c.End()
 }
 
 // GetRawOrNil runs the query of that name.
-func (q *reads) GetRawOrNil(ctx context.Context, arg *gen.GetRawOrNilParams) (*json.RawMessage, error) {
-	var i *json.RawMessage
+func (q *reads) GetRawOrNil(ctx context.Context, arg *gen.GetRawOrNilParams) (i *json.RawMessage, err error) {
 	c := q.db.Call("GetRawOrNil", sqlGetRawOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Pointer(c, &i, native.Blob)
 	return i, c.End()
 }
 
 // GetSmallOrNil runs the query of that name.
-func (q *reads) GetSmallOrNil(ctx context.Context, arg *gen.GetSmallOrNilParams) (*types.Small, error) {
-	var i *types.Small
+func (q *reads) GetSmallOrNil(ctx context.Context, arg *gen.GetSmallOrNilParams) (i *types.Small, err error) {
 	c := q.db.Call("GetSmallOrNil", sqlGetSmallOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Pointer(c, &i, native.Int)
 	return i, c.End()
 }
 
 // GetSomeBytes runs the query of that name.
-func (q *reads) GetSomeBytes(ctx context.Context, arg *gen.GetSomeBytesParams) (types.Bytes, error) {
-	var i types.Bytes
+func (q *reads) GetSomeBytes(ctx context.Context, arg *gen.GetSomeBytesParams) (i types.Bytes, err error) {
 	c := q.db.Call("GetSomeBytes", sqlGetSomeBytes).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Blob(c, &i)
 	return i, c.End()
 }
 
 // GetStringOrNil runs the query of that name.
-func (q *reads) GetStringOrNil(ctx context.Context, arg *gen.GetStringOrNilParams) (*string, error) {
-	var i *string
+func (q *reads) GetStringOrNil(ctx context.Context, arg *gen.GetStringOrNilParams) (i *string, err error) {
 	c := q.db.Call("GetStringOrNil", sqlGetStringOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Pointer(c, &i, native.Text)
 	return i, c.End()
 }
 
 // GetTextOrNil runs the query of that name.
-func (q *reads) GetTextOrNil(ctx context.Context, arg *gen.GetTextOrNilParams) (*types.Text, error) {
-	var i *types.Text
+func (q *reads) GetTextOrNil(ctx context.Context, arg *gen.GetTextOrNilParams) (i *types.Text, err error) {
 	c := q.db.Call("GetTextOrNil", sqlGetTextOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Pointer(c, &i, native.Text)
 	return i, c.End()
@@ -878,8 +833,7 @@ func (q *reads) GetThing(ctx context.Context, arg *gen.GetThingParams) (*gen.Thi
 }
 
 // GetTimeOrNil runs the query of that name.
-func (q *reads) GetTimeOrNil(ctx context.Context, arg *gen.GetTimeOrNilParams) (*time.Time, error) {
-	var i *time.Time
+func (q *reads) GetTimeOrNil(ctx context.Context, arg *gen.GetTimeOrNilParams) (i *time.Time, err error) {
 	c := q.db.Call("GetTimeOrNil", sqlGetTimeOrNil).Wrapped().Int(arg.ID).One(ctx, 1)
 	native.Pointer(c, &i, native.Time)
 	return i, c.End()
