@@ -94,7 +94,7 @@ fuzz: ## try what nobody thought of, for ten minutes (FOR=...) shared by all; wh
 	  done; exit $$failed
 
 # Packages whose tests are tried; MUTATE_EXCEPT is a regular expression of files to leave out.
-MUTATE ?= pool internal/lane internal/watch native repo cmd/repogen
+MUTATE ?= pool dqlite internal/lane internal/watch internal/wire native repo cmd/repogen
 MUTATE_EXCEPT ?= ^$$
 # Most of the time is spent waiting for mutants that hang.
 MUTATE_WORKERS ?= 6

@@ -120,9 +120,11 @@ func TestAPipelineIsBounded(t *testing.T) {
 			case i > 300:
 				size = i
 			}
-			in = append(in, func() error {
-				return do(t.Context(), s.StoreWriter(), "INSERT INTO m VALUES (?, ?)", i+1, make([]byte, size))
-			})
+			var label any = make([]byte, size)
+			if i%2 == 0 {
+				label = strings.Repeat("x", size)
+			}
+			in = append(in, func() error { return do(t.Context(), s.StoreWriter(), "INSERT INTO m VALUES (?, ?)", i+1, label) })
 		}
 		require.Equal(t, none(500), queue(t, s, in...))
 		require.Equal(t, once(500), c.written())

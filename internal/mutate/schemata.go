@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -121,7 +122,7 @@ func (s setting) mutateAll(dir string, code map[string]string) (mutated map[stri
 	mutated = map[string]string{"zz_mutant.go": strings.Replace(mutantSource, "package mutant", "package "+checked.Name(), 1)}
 	last := 0
 	for i, f := range parsed {
-		m := &mutation{files: files, info: info, own: checked, text: code[names[i]], name: names[i], ids: ids, last: &last}
+		m := &mutation{files: files, info: info, own: checked, text: code[names[i]], name: names[i], imports: f.Imports, ids: ids, last: &last}
 		m.walk(f)
 		mutated[names[i]] = m.apply()
 	}
@@ -141,14 +142,15 @@ func (s setting) exports(dir string) (map[string]string, error) {
 
 // mutation collects what is put into one file.
 type mutation struct {
-	files *token.FileSet
-	info  *types.Info
-	own   *types.Package
-	text  string
-	name  string
-	ids   map[string]int
-	last  *int // the highest of ids
-	edits []edit
+	files   *token.FileSet
+	info    *types.Info
+	own     *types.Package
+	text    string
+	name    string
+	imports []*ast.ImportSpec
+	ids     map[string]int
+	last    *int // the highest of ids
+	edits   []edit
 }
 
 // edit replaces text. Of those at one place the one with the lower order is first.
@@ -195,15 +197,13 @@ func (m *mutation) apply() string {
 }
 
 func (m *mutation) walk(n ast.Node) {
-	loops := 0
+	var loop ast.Stmt // the one around, if there is one
 	var visit func(n ast.Node) bool
-	within := func(n ast.Node, inLoop bool) {
-		was := loops
-		if loops = 0; inLoop {
-			loops = was + 1
-		}
-		ast.Inspect(n, visit)
-		loops = was
+	within := func(body ast.Node, inner ast.Stmt) {
+		outer := loop
+		loop = inner
+		ast.Inspect(body, visit)
+		loop = outer
 	}
 	visit = func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -212,7 +212,7 @@ func (m *mutation) walk(n ast.Node) {
 		case *ast.ArrayType:
 			return false // its length is a constant
 		case *ast.FuncLit:
-			within(n.Body, false)
+			within(n.Body, nil)
 			return false
 		case *ast.ForStmt:
 			for _, part := range []ast.Node{n.Init, n.Cond, n.Post} {
@@ -220,21 +220,24 @@ func (m *mutation) walk(n ast.Node) {
 					ast.Inspect(part, visit)
 				}
 			}
-			within(n.Body, true)
+			within(n.Body, n)
 			return false
 		case *ast.RangeStmt:
 			ast.Inspect(n.X, visit)
-			within(n.Body, true)
+			within(n.Body, n)
 			return false
 		case *ast.BranchStmt:
-			if (n.Tok == token.BREAK || n.Tok == token.CONTINUE) && n.Label == nil && loops > 0 {
+			if (n.Tok == token.BREAK || n.Tok == token.CONTINUE) && n.Label == nil && loop != nil {
 				other := opposite[n.Tok]
+				if endless, ok := loop.(*ast.ForStmt); ok && endless.Cond == nil && other == token.BREAK {
+					break // a function that ends with that loop would lack a return
+				}
 				m.around(n, fmt.Sprintf("if mutantLives(%d) { %s }; ", m.id(n.TokPos, other), other), "")
 			}
 		case *ast.BinaryExpr:
 			m.binary(n)
 		case *ast.UnaryExpr:
-			if n.Op == token.SUB && m.isInteger(n) {
+			if n.Op == token.SUB && m.isInteger(n) && m.canName(n) {
 				m.around(n, fmt.Sprintf("mutantSign[%s](%d, ", m.typeOf(n), m.id(n.OpPos, token.ADD)), ")")
 			}
 			return m.info.Types[n].Value == nil
@@ -316,6 +319,13 @@ func (m *mutation) typeOf(e ast.Expr) string {
 		}
 		return p.Name()
 	})
+}
+
+// canName reports that this file imports what the type's name needs.
+func (m *mutation) canName(e ast.Expr) bool {
+	named, ok := m.info.Types[e].Type.(*types.Named)
+	return !ok || named.Obj().Pkg() == m.own ||
+		slices.ContainsFunc(m.imports, func(i *ast.ImportSpec) bool { return i.Path.Value == strconv.Quote(named.Obj().Pkg().Path()) })
 }
 
 // isPlace reports something that has an address.

@@ -39,6 +39,23 @@ func main() {
 	}
 	fmt.Print(sum)
 }
+
+func endless() int {
+	for {
+		if fixed < 5 {
+			continue
+		}
+		return 1
+	}
+}
+`
+
+// another has a constant of a type that it does not import.
+const another = `package main
+
+import "os/exec"
+
+var cmd = exec.Cmd{WaitDelay: -1}
 `
 
 // TestEachMutantLivesAloneInTheBinaryOfThemAll builds the specimen once and runs
@@ -48,8 +65,11 @@ func TestEachMutantLivesAloneInTheBinaryOfThemAll(t *testing.T) {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.org/specimen\n\ngo 1.26\n"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(specimen), 0o600))
-	mutated, ids, err := setting{golang: golang}.mutateAll(dir, map[string]string{"main.go": specimen})
+	code := map[string]string{"another.go": another, "main.go": specimen}
+	for name, text := range code {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	mutated, ids, err := setting{golang: golang}.mutateAll(dir, code)
 	require.NoError(t, err)
 	for name, text := range mutated {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
