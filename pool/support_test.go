@@ -43,6 +43,10 @@ func TestMain(m *testing.M) {
 		runtime.Gosched() // whoever is told acts at once, and not when this statement's time slice is over
 		return int64(1), nil
 	})
+	sqlite.MustRegisterScalarFunction("rest", 0, func(*sqlite.FunctionContext, []driver.Value) (driver.Value, error) {
+		time.Sleep(50 * time.Microsecond)
+		return int64(1), nil
+	})
 	sqlite.MustRegisterDeterministicScalarFunction("spy", 1, spied)
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // what the pools say on purpose would bury what fails
 	// So many tests run at a time that may, with few cores too: they wait more than
@@ -66,9 +70,10 @@ func onSignal(t *testing.T, f func()) (name string) {
 	return name
 }
 
-// endless is a query that never ends by itself, and signals that it runs.
+// endless is a query that never ends by itself, and signals that it runs. Between its
+// steps it leaves the processor to others, whom it would take milliseconds of it.
 func endless(name string) string {
-	return "WITH RECURSIVE c(x) AS (SELECT signal('" + name + "') UNION ALL SELECT x+1 FROM c) SELECT count(*) FROM c"
+	return "WITH RECURSIVE c(x) AS (SELECT signal('" + name + "') UNION ALL SELECT x+rest() FROM c) SELECT count(*) FROM c"
 }
 
 const tables = `
