@@ -230,12 +230,15 @@ func waitFor(t testing.TB, what string, so func() bool) {
 }
 
 // waitForGarbage waits until the pool has noticed what nobody can reach any more. Each
-// collection stops the tests beside it: there is another one only where one was not enough.
+// collection stops the tests beside it: there is another one only where one was not
+// enough, and the longer the pool takes, as where its maintenance has to come by, the rarer.
 func waitForGarbage(t testing.TB, what string, so func() bool) {
 	t.Helper()
+	tries := 10
 	waitFor(t, what, func() bool {
 		runtime.GC()
-		for range 20 {
+		tries = min(2*tries, 500)
+		for range tries {
 			if so() {
 				return true
 			}
