@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"iter"
@@ -49,11 +48,7 @@ func TestMain(m *testing.M) {
 	})
 	sqlite.MustRegisterDeterministicScalarFunction("spy", 1, spied)
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // what the pools say on purpose would bury what fails
-	// So many tests run at a time that may, with few cores too: they wait more than
-	// they work. -parallel on the command line comes later and stands.
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		panic(err)
-	}
+	rounds.Together(8)
 	scratch.InMemory()
 	goleak.VerifyTestMain(m)
 }
