@@ -177,6 +177,7 @@ func TestServeTellsOfAnIndexRunInAnotherProcess(t *testing.T) {
 }
 
 func TestServeSaysThatTheDatabaseIsAway(t *testing.T) {
+	t.Parallel() // for it waits
 	b := newBench(t)
 	b.index(files(t, map[string]int{"a": 1}))
 	s := b.serving()

@@ -120,7 +120,7 @@ func TestATreeThatIsSwappedForLinksMeanwhileIsNeverLeft(t *testing.T) {
 			}
 		}
 	}()
-	for range rounds.Of(5, 10, 20) {
+	for range rounds.Of(3, 10, 20) {
 		b.index(root)
 		requireWithin(t, b, root)
 	}
