@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -48,6 +49,7 @@ func TestMain(m *testing.M) {
 	})
 	sqlite.MustRegisterDeterministicScalarFunction("spy", 1, spied)
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // what the pools say on purpose would bury what fails
+	debug.SetGCPercent(300) // what is collected is little, and what is looked at for that is not
 	rounds.Together(8)
 	scratch.InMemory()
 	goleak.VerifyTestMain(m)
