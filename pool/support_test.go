@@ -49,8 +49,8 @@ func TestMain(m *testing.M) {
 	})
 	sqlite.MustRegisterDeterministicScalarFunction("spy", 1, spied)
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // what the pools say on purpose would bury what fails
-	debug.SetGCPercent(300) // what is collected is little, and what is looked at for that is not
 	rounds.Together(8)
+	debug.SetGCPercent(300) // a tenth of the time goes to collecting garbage
 	scratch.InMemory()
 	goleak.VerifyTestMain(m)
 }
