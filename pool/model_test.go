@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/dberr"
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -35,7 +36,7 @@ func TestThePoolDoesWhatItsModelDoes(t *testing.T) {
 					m := newModel(t, rt, mode, conns)
 					m.met = met
 					defer m.close()
-					m.steps(t.Context(), 30, 0)
+					m.steps(t.Context(), rounds.Of(15, 30, 30), 0)
 					m.finish()
 				})
 			})

@@ -59,8 +59,12 @@ func asStranger(t *testing.T, prepare, read func(t *testing.T, path string)) {
 	require.Contains(t, string(out), "--- PASS: "+t.Name())
 }
 
+// copyProgram keeps other tests from forking meanwhile: until their child is another
+// program it has the copy open too, and a file that is being written cannot be run.
 func copyProgram(t *testing.T, to string) {
 	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	from, err := os.Executable()
 	require.NoError(t, err)
 	in, err := os.Open(from)

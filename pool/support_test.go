@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"iter"
@@ -15,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -43,13 +43,14 @@ func TestMain(m *testing.M) {
 		runtime.Gosched() // whoever is told acts at once, and not when this statement's time slice is over
 		return int64(1), nil
 	})
+	sqlite.MustRegisterScalarFunction("rest", 0, func(*sqlite.FunctionContext, []driver.Value) (driver.Value, error) {
+		time.Sleep(50 * time.Microsecond)
+		return int64(1), nil
+	})
 	sqlite.MustRegisterDeterministicScalarFunction("spy", 1, spied)
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // what the pools say on purpose would bury what fails
-	// So many tests run at a time that may, with few cores too: they wait more than
-	// they work. -parallel on the command line comes later and stands.
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		panic(err)
-	}
+	rounds.Together(8)
+	debug.SetGCPercent(300) // a tenth of the time goes to collecting garbage
 	scratch.InMemory()
 	goleak.VerifyTestMain(m)
 }
@@ -66,9 +67,10 @@ func onSignal(t *testing.T, f func()) (name string) {
 	return name
 }
 
-// endless is a query that never ends by itself, and signals that it runs.
+// endless is a query that never ends by itself, and signals that it runs. Between its
+// steps it leaves the processor to others, whom it would take milliseconds of it.
 func endless(name string) string {
-	return "WITH RECURSIVE c(x) AS (SELECT signal('" + name + "') UNION ALL SELECT x+1 FROM c) SELECT count(*) FROM c"
+	return "WITH RECURSIVE c(x) AS (SELECT signal('" + name + "') UNION ALL SELECT x+rest() FROM c) SELECT count(*) FROM c"
 }
 
 const tables = `
@@ -225,12 +227,15 @@ func waitFor(t testing.TB, what string, so func() bool) {
 }
 
 // waitForGarbage waits until the pool has noticed what nobody can reach any more. Each
-// collection stops the tests beside it: there is another one only where one was not enough.
+// collection stops the tests beside it: there is another one only where one was not
+// enough, and the longer the pool takes, as where its maintenance has to come by, the rarer.
 func waitForGarbage(t testing.TB, what string, so func() bool) {
 	t.Helper()
+	tries := 10
 	waitFor(t, what, func() bool {
 		runtime.GC()
-		for range 20 {
+		tries = min(2*tries, 500)
+		for range tries {
 			if so() {
 				return true
 			}

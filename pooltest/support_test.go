@@ -13,10 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pooltest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	rounds.Together(8)
+	goleak.VerifyTestMain(m)
+}
 
 // double stands in for a test that may fail. What it is told is kept.
 type double struct {

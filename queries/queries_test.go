@@ -2,6 +2,7 @@ package queries_test
 
 import (
 	"context"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -57,7 +58,7 @@ func TestAllOfThisHoldsOnAnotherStore(t *testing.T) {
 	if os.Getenv(elsewhere) != "" {
 		return // this is it
 	}
-	again := exec.CommandContext(t.Context(), os.Args[0])
+	again := exec.CommandContext(t.Context(), os.Args[0], fmt.Sprintf("-test.short=%t", testing.Short()))
 	again.Env = append(os.Environ(), elsewhere+"=1")
 	out, err := again.CombinedOutput()
 	require.NoError(t, err, string(out))

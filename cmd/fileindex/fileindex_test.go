@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/internal/scratch"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/sqlane/sqlane/pooltest"
@@ -33,8 +36,36 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
+	rounds.Together(8)
 	scratch.InMemory()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(public.dir)
+		os.Exit(code)
+	}))
+}
+
+// public is a directory with a copy of the test binary that anybody may run, once a test
+// has needed one.
+var public struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func publicBinary() (string, error) {
+	public.once.Do(func() {
+		public.err = func() error {
+			binary, err := os.ReadFile(os.Args[0])
+			if err != nil {
+				return err
+			}
+			if public.dir, err = os.MkdirTemp("", "fileindex"); err != nil {
+				return err
+			}
+			return errors.Join(os.Chmod(public.dir, 0o755), os.WriteFile(filepath.Join(public.dir, "fileindex"), binary, 0o755))
+		}()
+	})
+	return filepath.Join(public.dir, "fileindex"), public.err
 }
 
 // bench is a database of the test's own to run commands on.

@@ -53,10 +53,8 @@ func TestStrangeNamesAndThingsAreNeverFatal(t *testing.T) {
 
 // program runs the test binary as fileindex, as somebody whom permissions stop.
 func program(b bench, args ...string) *exec.Cmd {
-	binary, err := os.ReadFile(os.Args[0])
+	copied, err := publicBinary()
 	require.NoError(b.t, err)
-	copied := filepath.Join(publicDir(b.t), "fileindex") // where anybody may run it
-	require.NoError(b.t, os.WriteFile(copied, binary, 0o755))
 	cmd := exec.CommandContext(b.t.Context(), copied, append([]string{"-db", b.db}, args...)...)
 	cmd.Env = append(os.Environ(), asProgram+"=1", "GOCOVERDIR="+publicDir(b.t)) // the other user may not write where this test does
 	if os.Getuid() == 0 {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"testing"
 
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(withSmallDisk) != "" {
 		os.Exit(onSmallDisk())
 	}
+	debug.SetGCPercent(400) // a fifth of the time goes to collecting garbage
 	goleak.VerifyTestMain(m)
 }
 

@@ -226,6 +226,12 @@ func (c *checkup) tool(ctx context.Context, dir string, argv []string) (said []s
 	cmd.Dir = dir
 	cmd.WaitDelay = time.Second // for what it started
 	out, err := cmd.CombinedOutput()
+	if s := cmd.ProcessState; s != nil && !s.Exited() { // a terminal's Ctrl-C is both programs', and may have reached that one first
+		select {
+		case <-ctx.Done():
+		case <-time.After(cmd.WaitDelay):
+		}
+	}
 	if ctx.Err() != nil {
 		return nil, true, ctx.Err()
 	}

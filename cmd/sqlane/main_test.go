@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	rounds.Together(8)
 	os.Exit(m.Run())
 }
 

@@ -1,8 +1,11 @@
-// Package rounds says how often a test does the same thing again.
+// Package rounds says how often a test does the same thing again, and how many tests
+// run at a time.
 package rounds
 
 import (
+	"flag"
 	"os"
+	"strconv"
 	"testing"
 )
 
@@ -20,4 +23,13 @@ func Of(short, normal, long int) int {
 		return short
 	}
 	return normal
+}
+
+// Together has n tests run at a time of those that may, with few cores too: they wait
+// more than they work. It is for TestMain, before flags are parsed: -parallel on the
+// command line comes later and stands.
+func Together(n int) {
+	if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
+		panic(err)
+	}
 }

@@ -23,7 +23,8 @@ func TestMain(m *testing.M) {
 }
 
 func TestHowItGetsOnIsShownOnATerminal(t *testing.T) {
-	s := screen.Start(t, os.Args[0]+" -soak -for 1h", asProgram+"=1")
+	t.Parallel() // for it waits
+	s := screen.Start(t, os.Args[0]+" -soak -goroutines 1 -for 1h", asProgram+"=1")
 	s.Wait(`wal 8 default: \d+ operations, \d+ connections open, [^\n]*WAL [^\n]* \.\.\. \d+s`)
 	s.Interrupt()
 	code, written := s.End()
@@ -34,7 +35,8 @@ func TestHowItGetsOnIsShownOnATerminal(t *testing.T) {
 }
 
 func TestInAPipeThereIsTheReportAlone(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-soak", "-for", "1s")
+	t.Parallel() // for it waits
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-soak", "-goroutines", "1", "-for", "1s")
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
