@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -255,9 +256,36 @@ func TestAMemberThatCannotLeaveGoesOnAndSaysWhy(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "an election")
 
+	// The vote was taken from it meanwhile, which is all that it wanted.
+	p.set(func() {
+		p.answer = func(asked byte) string {
+			if asked == askAssign {
+				p.members[1].Role, p.members[2].Role = wire.Spare, wire.Voter
+			}
+			return ""
+		}
+	})
+	require.NoError(t, c.Handover(within(t, long)))
+
+	// Nobody is told of the members once it has handed over.
+	p.set(func() {
+		times := 0
+		p.answer = func(asked byte) string {
+			if asked == askMembers {
+				times++
+			}
+			if times > 2 {
+				return "an election"
+			}
+			return ""
+		}
+	})
+	err = c.Leave(brief())
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "an election")
+
 	// It cannot be removed.
 	p.set(func() {
-		p.members[2].Role = wire.Voter
 		p.answer = refusing(askRemove)
 	})
 	err = c.Leave(brief())
@@ -285,6 +313,26 @@ func TestAMemberThatCannotLeaveGoesOnAndSaysWhy(t *testing.T) {
 	_, err = cluster.Open(t.Context(), cfg)
 	require.ErrorIs(t, err, pool.ErrConfig)
 	require.ErrorContains(t, err, "has left")
+}
+
+func TestANodeWhoseRoleNobodyChangesGoesOn(t *testing.T) {
+	t.Parallel()
+	p := listening(t)
+	p.answer = func(asked byte) string { // A cluster of two has one voter.
+		for i := range p.members {
+			p.members[i].Role = wire.Voter
+		}
+		return ""
+	}
+	cfg := config(t, addresses(t, 1)[0], p.address)
+	var log bytes.Buffer
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	c := open(t, cfg)
+	members, err := c.Members(t.Context())
+	require.NoError(t, err)
+	require.Len(t, members, 2)
+	require.NoError(t, c.Close())
+	require.Contains(t, log.String(), "the members' roles are not settled yet")
 }
 
 func TestAFolderThatCannotBeUsedIsNamed(t *testing.T) {
