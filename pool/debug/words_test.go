@@ -3,9 +3,7 @@ package debug_test
 import (
 	"context"
 	"database/sql/driver"
-	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -82,27 +80,6 @@ func TestWaitsOfManyAddUpToDays(t *testing.T) {
 		require.Contains(t, wait(133), " WriteWait 47 h 40 min ")
 		require.Contains(t, wait(1), " WriteWait 2 days ")
 	})
-}
-
-func TestALogsSizeIsToldInTwoOrThreeDigits(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "app.db")
-	p := open(t, pool.Config{Path: path})
-	_, err := p.Writer().Exec(t.Context(), "CREATE TABLE things (v)")
-	require.NoError(t, err)
-	log, err := os.Stat(path + "-wal")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, os.Truncate(path+"-wal", log.Size())) }()
-	for size, says := range map[int64]string{
-		log.Size(): fmt.Sprintf("%.1f KiB", float64(log.Size()/1024)), // it has no more than a few pages
-		1<<20 - 1:  "1023 KiB", 1 << 20: "1.0 MiB", 10<<20 - 1: "9.9 MiB", 3 << 30: "3.0 GiB", 5 << 40: "5.0 TiB",
-	} {
-		require.NoError(t, os.Truncate(path+"-wal", size)) // no such room is taken
-		text := textOf(page(t, debug.Pool(p), "/"))
-		require.Contains(t, text, " Log "+says+" ", size)
-		require.Contains(t, text, says+"; from 16 MiB on it is made to start anew.")
-		require.Equal(t, size > 16<<20, strings.Contains(text, says+" of 16 MiB that are kept"))
-		require.Equal(t, size > 16<<20, strings.Contains(text, "another process may, or the next checkpoint is still to come"))
-	}
 }
 
 // TestWaitersAreToldWithWhatTheyWaitFor has one writer wait for another, and a reader
