@@ -384,6 +384,11 @@ func TestARecoveryThatCannotBeDoesNothing(t *testing.T) {
 	require.NoDirExists(t, cfg.Dir, "a name that is wrong makes no folder")
 
 	require.NoError(t, open(t, cfg).Close())
+	elsewhere := cfg
+	elsewhere.Address = "127.0.0.1:1"
+	err = cluster.Recover(elsewhere)
+	require.ErrorIs(t, err, pool.ErrConfig)
+	require.ErrorContains(t, err, "not that of a member at 127.0.0.1:1")
 	for _, name := range []string{"metadata1", "metadata2"} {
 		if _, err := os.Stat(filepath.Join(cfg.Dir, name)); err == nil {
 			require.NoError(t, os.WriteFile(filepath.Join(cfg.Dir, name), make([]byte, 32), 0o600))

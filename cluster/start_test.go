@@ -28,6 +28,9 @@ func TestEntriesThatAreDamagedAreTold(t *testing.T) {
 		}
 		require.NoError(t, os.WriteFile(name, text, 0o600))
 	}
+	err = cluster.Recover(cfg)
+	require.ErrorContains(t, err, cfg.Dir)
+	require.ErrorContains(t, err, "dqlite_node_recover_ext: code ")
 	_, err = cluster.Open(t.Context(), cfg)
 	require.ErrorContains(t, err, cfg.Dir)
 	require.ErrorContains(t, err, "dqlite does not start: ")
