@@ -69,8 +69,12 @@ func (f *folder) identity() (*identity, error) {
 		return nil, err
 	}
 	var id identity
-	if err := json.Unmarshal(text, &id); err != nil || id.ID == 0 {
-		return nil, fmt.Errorf("%s is damaged (%v): empty the folder and join anew", identityFile, err)
+	err = json.Unmarshal(text, &id)
+	if err == nil && id.ID == 0 {
+		err = errors.New("it has no ID")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged (%w): empty the folder and join anew", identityFile, err)
 	}
 	return &id, nil
 }
@@ -102,10 +106,7 @@ func (f *folder) foreign() (string, error) {
 }
 
 func (f *folder) write(id identity) error {
-	text, err := json.Marshal(id)
-	if err != nil {
-		return err
-	}
+	text, _ := json.Marshal(id) // of numbers and texts
 	name := filepath.Join(f.path, identityFile)
 	file, err := os.OpenFile(name+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {

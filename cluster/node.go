@@ -325,13 +325,17 @@ func (n *node) handover(ctx context.Context, quietly func(ctx context.Context, f
 // retry runs a change until it succeeds: between two leaders there is none, and only
 // one change is made at a time.
 func (n *node) retry(ctx context.Context, fn func(ctx context.Context, l *leader) error) error {
+	var last error
 	for {
 		err := n.gate.change(ctx, n.addresses(ctx), fn)
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() == nil || last == nil { // else it tells that there was no time
+			last = err
+		}
 		if !wait(ctx) {
-			return errors.Join(ctx.Err(), err)
+			return errors.Join(ctx.Err(), last)
 		}
 	}
 }
@@ -344,7 +348,8 @@ func (n *node) leave(ctx context.Context, quietly func(ctx context.Context, fn f
 	if err != nil {
 		return err
 	}
-	if len(members) < 2 {
+	// It is no member any more where writing that down failed.
+	if _, ok := byID(members, n.self.ID); ok && len(members) < 2 {
 		return errLast
 	}
 	err = n.handover(ctx, quietly)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/sqlane/sqlane/cluster/internal/libdqlite"
 	"github.com/sqlane/sqlane/pool"
@@ -21,6 +22,9 @@ func Recover(cfg Config) (err error) {
 			err = fmt.Errorf("cluster: recovering %s: %w", cfg.Dir, err)
 		}
 	}()
+	if _, err := os.Stat(cfg.Dir); err != nil { // else it would be made
+		return fmt.Errorf("%w: %w", pool.ErrConfig, err)
+	}
 	f, err := openFolder(cfg.Dir)
 	if err != nil {
 		return err

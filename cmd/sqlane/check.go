@@ -25,11 +25,14 @@ import (
 // check looks for what has drifted apart in a project.
 func check(ctx context.Context, a *app) (err error) {
 	c := &checkup{app: a, configs: map[string]sqlcRun{}, waived: map[string]bool{}, said: map[string]bool{}}
-	if c.dir, err = filepath.Abs(a.arg); err != nil {
+	if c.dir, err = realPath(a.arg); err != nil {
 		return err
 	}
-	if info, err := os.Stat(c.dir); err != nil || !info.IsDir() {
+	switch info, err := os.Stat(c.dir); {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !info.IsDir():
 		return fmt.Errorf("%s is no directory", a.arg)
+	case err != nil:
+		return err
 	}
 	if c.temp, err = os.MkdirTemp("", "sqlane-check-"); err != nil {
 		return err
@@ -272,7 +275,10 @@ func (c *checkup) repository(ctx context.Context, d directive) error {
 		return nil
 	}
 	want, err := os.ReadFile(again)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		c.finding(d.file+":"+strconv.Itoa(d.line), "it writes no %s", filepath.Base(out))
+		return nil
+	} else if err != nil {
 		return err
 	}
 	have, err := os.ReadFile(out)
@@ -359,35 +365,42 @@ func (c *checkup) migrate(ctx context.Context, p *pool.Pool, schema paths) error
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(c.temp, "schema-")
-	if err != nil {
-		return err
-	}
-	var before, after []string
-	migrations := 0
+	var before, after []file
+	var dirs []string                 // that have migrations
+	migrations := map[string]string{} // copies of these alone, by directory
 	for _, name := range names {
 		text, err := os.ReadFile(name)
+		dir := filepath.Dir(name)
 		switch {
 		case err != nil:
 			return err
 		case annotated.Match(text):
-			migrations++
-			if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), text, 0o600); err != nil {
+			if migrations[dir] == "" {
+				dirs = append(dirs, dir)
+				if migrations[dir], err = os.MkdirTemp(c.temp, "schema-"); err != nil {
+					return err
+				}
+			}
+			if err := os.WriteFile(filepath.Join(migrations[dir], filepath.Base(name)), text, 0o600); err != nil {
 				return err
 			}
-		case migrations == 0:
-			before = append(before, name)
+		case len(dirs) == 0:
+			before = append(before, file{name, string(text)})
 		default:
-			after = append(after, name)
+			after = append(after, file{name, string(text)})
 		}
 	}
 	if err := execute(ctx, p, before); err != nil {
 		return err
 	}
-	if migrations > 0 {
-		m, err := migrate.New(os.DirFS(dir))
+	for i, dir := range dirs { // Each has its own versions.
+		var own []migrate.Option
+		if i > 0 {
+			own = append(own, migrate.Table("goose_db_version_"+strconv.Itoa(i)))
+		}
+		m, err := migrate.New(os.DirFS(migrations[dir]), own...)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", c.relative(dir), err)
 		}
 		if err := m.Up(ctx, p); err != nil {
 			return err
@@ -396,14 +409,10 @@ func (c *checkup) migrate(ctx context.Context, p *pool.Pool, schema paths) error
 	return execute(ctx, p, after)
 }
 
-func execute(ctx context.Context, p *pool.Pool, names []string) error {
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		if _, err := p.Writer().Exec(ctx, string(text)); err != nil {
-			return fmt.Errorf("%s: %w", filepath.Base(name), err)
+func execute(ctx context.Context, p *pool.Pool, files []file) error {
+	for _, f := range files {
+		if _, err := p.Writer().Exec(ctx, f.text); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(f.name), err)
 		}
 	}
 	return nil

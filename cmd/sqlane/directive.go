@@ -147,10 +147,7 @@ func split(line string) (words []string, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("a quoted word has no end: %s", line)
 		}
-		word, err := strconv.Unquote(quoted)
-		if err != nil {
-			return nil, err
-		}
+		word, _ := strconv.Unquote(quoted) // QuotedPrefix has seen that it is one
 		words, line = append(words, word), line[len(quoted):]
 	}
 	return words, nil

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -28,7 +27,7 @@ const (
 
 // doctor looks at a database file.
 func doctor(ctx context.Context, a *app) error {
-	path, err := filepath.Abs(a.arg)
+	path, err := realPath(a.arg)
 	if err != nil {
 		return err
 	}

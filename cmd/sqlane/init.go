@@ -132,11 +132,7 @@ func (a *app) importPath(dir string) (name string, made bool, err error) {
 		if found := moduleLine.FindSubmatch(text); err == nil && found == nil {
 			return "", false, fmt.Errorf("%s names no module", filepath.Join(up, "go.mod"))
 		} else if err == nil {
-			rel, err := filepath.Rel(up, dir)
-			if err != nil {
-				return "", false, err
-			}
-			name = path.Join(string(found[1]), filepath.ToSlash(rel))
+			name = path.Join(string(found[1]), filepath.ToSlash(strings.TrimPrefix(dir, up)))
 			if a.module != "" {
 				return "", false, wrong("%s is in the module of %s already, so -module names none", a.arg, filepath.Join(up, "go.mod"))
 			}

@@ -19,6 +19,7 @@
 //     other means names the command with -sqlc;
 //   - migrations: the goose migrations and other files under schema in sqlc.yaml are
 //     applied to an empty database, and each query is prepared there, by SQLite itself.
+//     Migrations of several directories have versions of their own.
 //     Migrations written in Go are not seen, nor functions that the program registers;
 //   - plans: no query reads a whole table or sorts by a temporary index, which are the
 //     rules pooltest.NoScan and pooltest.NoTempBTree. A query that may is named in a
@@ -71,6 +72,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -111,6 +113,7 @@ type app struct {
 	json   bool
 	// security is how nodes are spoken to.
 	security nodes.Security
+	unsaid   error // The first line that could not be printed failed so.
 }
 
 func newApp(stdout, stderr io.Writer) *app {
@@ -120,7 +123,26 @@ func newApp(stdout, stderr io.Writer) *app {
 
 // say prints a line.
 func (a *app) say(format string, args ...any) {
-	fmt.Fprintln(a.out, terminal.Plain(fmt.Sprintf(format, args...)))
+	_, err := fmt.Fprintln(a.out, terminal.Plain(fmt.Sprintf(format, args...)))
+	if a.unsaid == nil {
+		a.unsaid = err
+	}
+}
+
+// realPath is a path that leads to the same without symbolic links. Where SQLite has the
+// database's log, and where a directory's files are, is told by this one alone.
+func realPath(name string) (string, error) {
+	if found, err := filepath.EvalSymlinks(name); err == nil { // before what is behind ".." is cut off
+		name = found
+	}
+	name, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	if found, err := filepath.EvalSymlinks(name); err == nil { // a shell's directory may be a link too
+		name = found
+	}
+	return name, nil
 }
 
 // command is one of the program's commands.
@@ -169,6 +191,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a := newApp(stdout, stderr)
 	err := a.command(ctx, args)
 	a.line.Stop()
+	if a.unsaid != nil && (err == nil || errors.Is(err, errFound)) {
+		err = a.unsaid // it was not said
+	}
 	switch {
 	case err == nil:
 		return done

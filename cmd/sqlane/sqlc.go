@@ -108,7 +108,7 @@ func (p paths) sqlFiles() (files []string, err error) {
 		found := []string{name}
 		if strings.ContainsAny(name, "*?[]") {
 			if found, err = filepath.Glob(name); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 		}
 		named = append(named, found...)
@@ -149,11 +149,15 @@ type generated struct {
 // readGenerated reads the queries of a package that sqlc has made. They are constants,
 // whose text begins with the query's name.
 func readGenerated(dir string) (all []generated, err error) {
-	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
+	for _, e := range entries {
+		name := filepath.Join(dir, e.Name())
+		if filepath.Ext(name) != ".go" {
+			continue
+		}
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			return nil, err
@@ -171,9 +175,9 @@ func readGenerated(dir string) (all []generated, err error) {
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			if value, ok := n.(*ast.ValueSpec); ok && len(value.Values) == 1 {
-				if text, ok := constant(value.Values[0]); ok && strings.HasPrefix(text, "-- name: ") {
-					query := strings.Fields(text)[2]
-					g.statements = append(g.statements, pool.Statement{Name: query, SQL: text})
+				text, ok := constant(value.Values[0])
+				if words := strings.Fields(text); ok && strings.HasPrefix(text, "-- name: ") && len(words) > 2 {
+					g.statements = append(g.statements, pool.Statement{Name: words[2], SQL: text})
 				}
 			}
 			return true

@@ -3,6 +3,7 @@ package debug
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/url"
 	"path/filepath"
 	"reflect"
@@ -363,12 +364,13 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }
 
+// digits cuts off what comes after them: rounded, the largest of a unit would be one of
+// the next.
 func digits(f float64) string {
-	switch {
-	case f < 9.95:
-		return fmt.Sprintf("%.1f", f)
+	if f < 10 {
+		return strconv.FormatFloat(math.Trunc(f*10)/10, 'f', 1, 64)
 	}
-	return fmt.Sprintf("%.0f", f)
+	return strconv.Itoa(int(f))
 }
 
 // count is a number with commas.

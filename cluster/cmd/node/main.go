@@ -138,15 +138,15 @@ func parse(args []string) (cfg cluster.Config, endWithStdin bool, err error) {
 func load(cert, key, ca string) (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("-tls-cert %s and -tls-key %s: %w", cert, key, err)
 	}
 	text, err := os.ReadFile(ca)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("-tls-ca: %w", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s has no certificate", ca)
+		return nil, fmt.Errorf("-tls-ca: %s has no certificate", ca)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots}, nil
 }
