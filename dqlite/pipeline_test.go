@@ -410,7 +410,7 @@ func TestWhateverBefallsAPipelineNobodyIsToldWhatIsNotSo(t *testing.T) {
 		{code: lib.SQLITE_IOERR, undoes: true},
 		{code: 1},
 	}
-	for seed := range rounds.Of(20, 200, 2000) {
+	for seed := range rounds.Of(20, 100, 2000) {
 		inCluster(t, func(t *testing.T, c *cluster) {
 			c.sql("CREATE TABLE m (v)")
 			s := c.open()

@@ -216,7 +216,7 @@ func TestAStatementWithoutATransactionThatMeetsALockIsNotTriedAgain(t *testing.T
 
 func TestEveryFailureLeavesAWholeVersionAndForeignKeysOn(t *testing.T) {
 	broken := errors.New("broken")
-	for point, stride, failures := 0, rounds.Of(17, 1, 1), 0; ; point += stride {
+	for point, stride, failures := 0, rounds.Of(17, 3, 1), 0; ; point += stride {
 		s := &spy{path: newPath(t)}
 		d := spied(t, s)
 		d.db.SetMaxOpenConns(1)

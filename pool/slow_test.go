@@ -79,7 +79,7 @@ func TestAStatementThatRunsForLongIsLoggedWithItsPlanAndWithoutItsArguments(t *t
 			return err
 		},
 	}
-	for mode, cfg := range modes(pool.Config{}) {
+	for mode, cfg := range modes(t, pool.Config{}) {
 		for way, use := range ways {
 			t.Run(mode+"/"+way, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -265,7 +265,7 @@ func TestOnlyWhatHasRowsIsAskedForItsPlan(t *testing.T) {
 // TestAskingForPlansDisturbsNothing has every statement logged, and sees that
 // the pool and SQLite tell what they tell without.
 func TestAskingForPlansDisturbsNothing(t *testing.T) {
-	for mode, cfg := range modes(pool.Config{MaxConns: 3}) {
+	for mode, cfg := range modes(t, pool.Config{MaxConns: 3}) {
 		t.Run(mode, func(t *testing.T) {
 			var told [2]string
 			for i, limit := range []time.Duration{0, 1} {

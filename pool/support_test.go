@@ -132,7 +132,7 @@ func byItself(t *testing.T) { settle(t) }
 // only what is safe for that.
 func everywhere(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.Pool)) {
 	t.Run("everywhere", func(t *testing.T) { // it waits for them all
-		for mode, cfg := range modes(cfg) {
+		for mode, cfg := range modes(t, cfg) {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
 				test(t, open(t, cfg))
@@ -144,16 +144,18 @@ func everywhere(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.P
 // inTurn is everywhere for a test whose runs share what the configuration refers to,
 // or have so little time that nothing may run beside them.
 func inTurn(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.Pool)) {
-	for mode, cfg := range modes(cfg) {
+	for mode, cfg := range modes(t, cfg) {
 		t.Run(mode, func(t *testing.T) { test(t, open(t, cfg)) })
 	}
 }
 
-// modes are WAL mode, memory and, unless time is short, a rollback journal, where
-// readers and the writer exclude each other as in memory.
-func modes(cfg pool.Config) iter.Seq2[string, pool.Config] {
+// modes are WAL mode, memory and a rollback journal, where readers and the writer exclude
+// each other as in memory. Where time is short each test has one of the first two.
+func modes(t *testing.T, cfg pool.Config) iter.Seq2[string, pool.Config] {
+	all := []string{"wal", "memory", "delete"}
+	one := len(t.Name()) % 2
 	return func(yield func(string, pool.Config) bool) {
-		for _, mode := range []string{"wal", "memory", "delete"}[:rounds.Of(2, 3, 3)] {
+		for _, mode := range all[rounds.Of(one, 0, 0):rounds.Of(one+1, 3, 3)] {
 			cfg := cfg
 			if mode == "memory" {
 				cfg.Path = pool.Memory

@@ -192,7 +192,7 @@ func requireSound(t *testing.T, text string) {
 
 func FuzzPackages(f *testing.F) {
 	f.Add([]byte{})
-	every := byte(rounds.Of(16, 2, 1)) // all seeds take long
+	every := byte(rounds.Of(16, 4, 1)) // all seeds take long
 	for i := byte(0); i < 60; i += every {
 		f.Add(bytes.Repeat([]byte{i}, 40))
 		f.Add([]byte{0, 0, 0, i, 0, 3, i, i, i, i, i, i})
