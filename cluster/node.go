@@ -218,8 +218,13 @@ func (n *node) remember() error {
 	if hasLog, err := n.folder.hasLog(); err != nil || !hasLog {
 		return err
 	}
-	n.self.State = stateMember
-	return n.folder.write(n.self)
+	member := n.self
+	member.State = stateMember
+	if err := n.folder.write(member); err != nil {
+		return err // and it is tried again
+	}
+	n.self = member
+	return nil
 }
 
 // addresses are where to look for the leader: what the own node knows comes first.
