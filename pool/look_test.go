@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -40,7 +41,7 @@ func TestWhatRunsIsTheHoldersThatIsNamed(t *testing.T) {
 	var work sync.WaitGroup
 	for label, text := range texts {
 		work.Go(func() {
-			for range 3000 {
+			for range rounds.Of(600, 3000, 3000) {
 				assert.NoError(t, do(pool.WithLabel(t.Context(), label), p.Reader(), text))
 			}
 		})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sqlane/sqlane/dberr"
+	"github.com/sqlane/sqlane/internal/rounds"
 	"github.com/sqlane/sqlane/pool"
 	"github.com/stretchr/testify/require"
 )
@@ -245,7 +246,7 @@ func TestAnotherGoroutineMayCloseRows(t *testing.T) {
 	p := open(t, pool.Config{})
 	l := acquire(t, p)
 	defer l.Release()
-	for range 20 {
+	for range rounds.Of(5, 20, 20) {
 		rows, err := l.Query(t.Context(), "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c")
 		require.NoError(t, err)
 		require.True(t, rows.Next())

@@ -36,7 +36,7 @@ func TestHowItGetsOnIsShownOnATerminal(t *testing.T) {
 
 func TestInAPipeThereIsTheReportAlone(t *testing.T) {
 	t.Parallel() // for it waits
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-soak", "-goroutines", "1", "-for", "1s")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-soak", "-goroutines", "1", "-for", "300ms")
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
