@@ -13,6 +13,8 @@ import (
 
 // conn is a connection to the leader. All of it is one goroutine's at a time.
 type conn struct {
+	store *Store
+
 	mu       sync.Mutex // It guards the fields below, and is held while the node is asked.
 	wire     *wire.Conn
 	address  string  // It leads there.
@@ -31,7 +33,7 @@ func (s *Store) connect(ctx context.Context, op string) (*conn, error) {
 	switch {
 	case err == nil:
 		s.counts.connected.Add(1)
-		return &conn{wire: w, address: address}, nil
+		return &conn{store: s, wire: w, address: address}, nil
 	case ctx.Err() != nil:
 		return nil, s.fail(op, nil, errors.Join(ctx.Err(), err))
 	case s.life.Err() != nil:

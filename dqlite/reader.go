@@ -13,8 +13,9 @@ import (
 )
 
 // StoreReader runs single reading statements on the leader, beside the writer. One that
-// meets a leader that is gone is run again on the next one, for AcquireTimeout at most. A
-// write is pool.ErrReadOnly.
+// meets a leader that is gone is run again on the next one, for AcquireTimeout at most; where
+// some rows have been read already, they end with pool.ErrUnhealthy. A write is
+// pool.ErrReadOnly.
 func (s *Store) StoreReader() pool.DBTX { return reader{s} }
 
 type reader struct{ store *Store }

@@ -68,8 +68,12 @@ func (r *rows) stop(why error) {
 		why = nil
 	}
 	r.err, r.from = cmp.Or(why, r.from.Close()), nil
-	if r.owner != nil && isGone(r.err) {
-		r.err = r.owner.store.fail("rows", pool.ErrTxLost, r.err)
+	if isGone(r.err) {
+		sentinel := pool.ErrUnhealthy
+		if r.owner != nil {
+			sentinel = pool.ErrTxLost
+		}
+		r.err = r.conn.store.fail("rows", sentinel, r.err)
 	}
 }
 
