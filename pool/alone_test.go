@@ -98,6 +98,7 @@ func TestAnAttachedFileHasEveryStatementInATransaction(t *testing.T) {
 }
 
 func TestAStatementThatFailsAloneLeavesNothing(t *testing.T) {
+	soonBesideOthers(t)
 	for _, bad := range badStatements {
 		for how, send := range map[string]func(context.Context, *pool.Pool, string, ...any) error{"run": send, "read": sendRows} {
 			t.Run(bad.name+" "+how, func(t *testing.T) {

@@ -180,6 +180,7 @@ func TestWhatIsAttachedPrivatelyOrInWALModeKeepsNobodyWaiting(t *testing.T) {
 }
 
 func TestMemoryThatConnectionsShareIsAttachedUnderTheLaneToo(t *testing.T) {
+	soonBesideOthers(t)
 	for name, attach := range map[string]string{
 		"memdb":   "ATTACH 'file:/attached-" + "memdb?vfs=memdb' AS other",
 		"cache":   "ATTACH 'file:attached-cache?mode=memory&cache=shared' AS other",

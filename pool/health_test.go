@@ -283,6 +283,7 @@ func TestThePeriodicCheckNoticesThatTheFileIsGoneAndComesBack(t *testing.T) {
 }
 
 func TestThePeriodicCheckFindsNothingWrongWithAPoolAtWork(t *testing.T) {
+	soonBesideOthers(t)
 	for _, conns := range []int{1, 2, 4} {
 		book := new(logbook)
 		everywhere(t, pool.Config{MaxConns: conns, HealthCheckInterval: 5 * time.Millisecond, Logger: slog.New(book)}, func(t *testing.T, p *pool.Pool) {

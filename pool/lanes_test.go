@@ -369,6 +369,7 @@ func TestAContextOutlivesItsTransactionWithoutBeingADeadlock(t *testing.T) {
 }
 
 func TestATimeoutForTheWriteLaneNamesWhateverKindOfHolderByItsLabel(t *testing.T) {
+	soonBesideOthers(t)
 	inTurn(t, pool.Config{AcquireTimeout: 10 * time.Millisecond}, func(t *testing.T, p *pool.Pool) {
 		refused := func(label string) {
 			t.Helper()

@@ -430,6 +430,7 @@ func dropTx(level pool.Level) func(context.Context, *testing.T, *pool.Pool) {
 }
 
 func TestWhatIsAbandonedIsTakenBack(t *testing.T) {
+	soonBesideOthers(t)
 	for name, drop := range map[string]func(context.Context, *testing.T, *pool.Pool){
 		"dropLease": dropLease, "dropRows": dropRows, "dropReadersRows": dropReadersRows,
 		"dropTx/deferred": dropTx(pool.Deferred), "dropTx/immediate": dropTx(pool.Immediate), "dropTx/exclusive": dropTx(pool.Exclusive),
@@ -503,6 +504,7 @@ func refusing(fails *atomic.Bool) func(context.Context, *pool.Lease) error {
 }
 
 func TestThePoolGoesOnWithTheConnectionsItHasAndRecovers(t *testing.T) {
+	soonBesideOthers(t)
 	for _, minimum := range []int{1, 2} { // the writer's, and a reader's too
 		for _, mode := range []string{"wal", "delete"} {
 			t.Run(fmt.Sprint(mode, "/", minimum), func(t *testing.T) {

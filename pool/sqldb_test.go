@@ -909,6 +909,7 @@ func TestRowsTellTheirColumns(t *testing.T) {
 }
 
 func TestNestedUseOfTheOnlyReadLaneTimesOut(t *testing.T) {
+	soonBesideOthers(t)
 	for _, conns := range []int{1, 2} {
 		t.Run(fmt.Sprintf("MaxConns %d", conns), func(t *testing.T) {
 			inTurn(t, pool.Config{MaxConns: conns, AcquireTimeout: 20 * time.Millisecond}, func(t *testing.T, p *pool.Pool) {

@@ -87,8 +87,8 @@ INSERT INTO n VALUES (1, 0);
 // that begin with it run beside others, but for those that have to be alone.
 func open(t testing.TB, cfg pool.Config) *pool.Pool {
 	t.Helper()
-	if top, ok := t.(*testing.T); ok && testing.Short() && !strings.Contains(t.Name(), "/") {
-		besideOthers(top)
+	if top, ok := t.(*testing.T); ok {
+		soonBesideOthers(top)
 	}
 	if cfg.Path == "" {
 		cfg.Path = filepath.Join(t.TempDir(), "app.db")
@@ -124,6 +124,13 @@ func besideOthers(t *testing.T) {
 	}
 }
 
+// soonBesideOthers has a whole test run beside others where time is short.
+func soonBesideOthers(t *testing.T) {
+	if testing.Short() && !strings.Contains(t.Name(), "/") {
+		besideOthers(t)
+	}
+}
+
 // byItself keeps a test from running beside others: it counts what the process has, or
 // changes what the process has but once.
 func byItself(t *testing.T) { settle(t) }
@@ -131,6 +138,7 @@ func byItself(t *testing.T) { settle(t) }
 // everywhere runs a test in each of the modes, at the same time: the runs may share
 // only what is safe for that.
 func everywhere(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.Pool)) {
+	soonBesideOthers(t)
 	t.Run("everywhere", func(t *testing.T) { // it waits for them all
 		for mode, cfg := range modes(t, cfg) {
 			t.Run(mode, func(t *testing.T) {
@@ -144,6 +152,7 @@ func everywhere(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.P
 // inTurn is everywhere for a test whose runs share what the configuration refers to,
 // or have so little time that nothing may run beside them.
 func inTurn(t *testing.T, cfg pool.Config, test func(t *testing.T, p *pool.Pool)) {
+	soonBesideOthers(t)
 	for mode, cfg := range modes(t, cfg) {
 		t.Run(mode, func(t *testing.T) { test(t, open(t, cfg)) })
 	}

@@ -29,6 +29,7 @@ INSERT INTO k VALUES ('a', 1), ('b', 2);
 // like one, followed by one of another table: what comes before that in the feed is
 // what it has told.
 func TestWhoWatchesATableIsWokenIfAndOnlyIfItsRowsChanged(t *testing.T) {
+	soonBesideOthers(t)
 	const rows = "SELECT ifnull(group_concat(id || v), '') || (SELECT ifnull(group_concat(k || v), '') FROM k) FROM w"
 	onDB := func(texts ...string) func(*testing.T, *pool.Pool) {
 		return func(t *testing.T, p *pool.Pool) {

@@ -60,6 +60,7 @@ func uses(t *testing.T, p *pool.Pool) map[string]func(ctx context.Context) error
 }
 
 func TestOnConnectThatUsesItsOwnPoolIsADeadlockAtOnce(t *testing.T) {
+	soonBesideOthers(t)
 	for _, mode := range []string{"wal", "delete", "memory"} {
 		for _, conns := range []int{1, 2, 5} {
 			for _, within := range []string{"", "a view", "a writer"} {
@@ -282,6 +283,7 @@ func TestAFunctionOfSQLThatUsesThePoolFindsItsStatementAmongTheHolders(t *testin
 }
 
 func TestAnOnConnectThatPanicsOrExitsInMaintenanceIsAnErrorThere(t *testing.T) {
+	soonBesideOthers(t)
 	for how, leave := range map[string]func(){"panic: ours": func() { panic("ours") }, "runtime.Goexit": runtime.Goexit} {
 		t.Run(how, func(t *testing.T) {
 			var leaving atomic.Bool

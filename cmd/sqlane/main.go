@@ -200,11 +200,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, flag.ErrHelp):
 		usage(stdout)
 		return done
+	case errors.Is(err, errFound): // all of it was said, whatever ended then
+		return failed
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "sqlane: interrupted")
 		return interrupted
-	case errors.Is(err, errFound):
-		return failed
 	}
 	fmt.Fprintln(stderr, "sqlane:", terminal.Plain(err.Error()))
 	if errors.Is(err, errUsage) {
