@@ -77,7 +77,7 @@ func TestActivityTellsWhatATransactionDoes(t *testing.T) {
 				require.Empty(t, l.SQL)
 
 				var during pool.LeaseInfo
-				name := onSignal(t, func() { during = p.Activity().Leases[0] })
+				name := onSignal(t, func() { during = activity(t, p).Leases[0] })
 				require.NoError(t, do(ctx, tx, "SELECT signal(?), 'secret'", name))
 				require.Equal(t, pool.LeaseExecuting, during.State)
 				require.Equal(t, "SELECT signal(?), ?", during.SQL)

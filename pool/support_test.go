@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"iter"
@@ -50,6 +51,7 @@ func TestMain(m *testing.M) {
 	sqlite.MustRegisterDeterministicScalarFunction("spy", 1, spied)
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // what the pools say on purpose would bury what fails
 	rounds.Together(8)
+	flag.Parse()                                 // for rounds
 	debug.SetGCPercent(rounds.Of(800, 300, 300)) // a tenth of the time goes to collecting garbage
 	scratch.InMemory()
 	goleak.VerifyTestMain(m)

@@ -108,11 +108,7 @@ type forgetful struct {
 func (f *forgetful) DB() *sql.DB { return f.db }
 
 func (f *forgetful) lose() bool {
-	if f.n.Add(1)%2 == 0 {
-		return false
-	}
-	f.lost.Add(1)
-	return true
+	return f.n.Add(1)%2 == 1 && f.lost.Add(1) < 10
 }
 
 func (f *forgetful) StoreView(ctx context.Context, fn func(context.Context, pool.StoreTx) error) error {

@@ -382,11 +382,14 @@ func TestThePageIsServedWhileEverybodyWorks(t *testing.T) {
 	for range 8 {
 		pages.Go(func() {
 			for range 5 {
-				assert.Contains(t, textOf(page(t, h, "/")), "has the write lane · keeps a snapshot · executing for")
+				assert.Contains(t, textOf(page(t, h, "/")), "has the write lane · ")
 			}
 		})
 	}
 	pages.Wait()
+	require.Eventually(t, func() bool { // who looks at the same moment as another may see less
+		return strings.Contains(textOf(page(t, h, "/")), "has the write lane · keeps a snapshot · executing for")
+	}, time.Minute, time.Millisecond)
 	require.Equal(t, before, p.Stats().Acquires)
 	close(goOn)
 	wg.Wait()
