@@ -223,7 +223,7 @@ func (n *node) remember() error {
 	if err := n.folder.write(member); err != nil {
 		return err // and it is tried again
 	}
-	n.self = member
+	n.self.State = stateMember
 	return nil
 }
 
