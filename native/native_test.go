@@ -155,7 +155,7 @@ func TestAnIteratorRunsItsQueryForEachLoop(t *testing.T) {
 // at once without being seen.
 func TestALoopOverManyRowsHoldsOne(t *testing.T) {
 	on(t, func(t *testing.T, db, _ native.DB, _ func() bool) {
-		rows := rounds.Of(6_000, 20_000, 20_000)
+		rows := rounds.Of(2_000, 20_000, 20_000)
 		const size, most = 10_000, 20 << 20 // of 60 MB in all, or 200 MB
 		text := strings.ReplaceAll(numbers, "SELECT i FROM", fmt.Sprintf("SELECT CAST(zeroblob(%d) AS TEXT) FROM", size))
 		seq := native.Seq(t.Context(), func() *native.Call { return db.Call("Long", text).Int(int64(rows)) }, 1, native.Text[string])

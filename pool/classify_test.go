@@ -559,7 +559,7 @@ func (s *speaker) clause() (text string, plainRead, control bool) {
 func FuzzClassifier(f *testing.F) {
 	// One of each kind, and what mutations can grow from.
 	for _, seeds := range []struct{ kind, choices byte }{{0, 5}, {2, 15}, {3, 22}, {4, 17}, {6, 23}} {
-		for choice := byte(0); choice < seeds.choices; choice += byte(rounds.Of(8, 1, 1)) {
+		for choice := byte(0); choice < seeds.choices; choice += byte(rounds.Of(20, 1, 1)) {
 			f.Add([]byte{seeds.kind, choice, choice / 2, choice / 3, 0, choice % 4, 0, 0, choice})
 		}
 	}
@@ -580,7 +580,7 @@ func FuzzClassifier(f *testing.F) {
 // connection, without it: what is in the database afterwards must be the same,
 // up to the first statement that controls transactions.
 func FuzzScripts(f *testing.F) {
-	for i := byte(0); i < 40; i += byte(rounds.Of(8, 1, 1)) {
+	for i := byte(0); i < 40; i += byte(rounds.Of(20, 1, 1)) {
 		f.Add([]byte{3, 2, i, i / 2, 0, 0, i / 3, 6, i, 0, 0, 3, i, 0, 0, 1, 0, i % 7, 2, i, 0, 0})
 		f.Add([]byte{i, i % 7, 2, 0, i, 0, 0, 1, 0, 0, 4, i, 0, 0, 1, 2, i, 0, 1, i})
 	}

@@ -36,7 +36,7 @@ func TestThePoolDoesWhatItsModelDoes(t *testing.T) {
 					m := newModel(t, rt, mode, conns)
 					m.met = met
 					defer m.close()
-					m.steps(t.Context(), rounds.Of(15, 30, 30), 0)
+					m.steps(t.Context(), rounds.Of(8, 30, 30), 0)
 					m.finish()
 				})
 			})

@@ -204,10 +204,10 @@ func TestAColumnIsScannedAsByDatabaseSQL(t *testing.T) {
 	nativelyReading(t, p, func(name string, on pool.Querier) {
 		for i, kind := range declared {
 			for j, v := range stored {
-				if every := rounds.Of(16, 1, 1); name == "Lease" && (i+j)%every != 0 {
+				if every := rounds.Of(32, 1, 1); name == "Lease" && (i+j)%every != 0 {
 					continue
 				}
-				if name != "Lease" && (i+j)%rounds.Of(52, 13, 10) != 0 { // it is the same code
+				if name != "Lease" && (i+j)%rounds.Of(104, 13, 10) != 0 { // it is the same code
 					continue
 				}
 				query := fmt.Sprintf("SELECT v FROM d%d WHERE id = ?", i)

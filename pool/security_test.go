@@ -305,13 +305,13 @@ func FuzzCorruptFile(f *testing.F) {
 	for _, i := range []byte{0, 15, 16, 17, 18, 19, 20, 21, 24, 28, 31, 32, 36, 40, 44, 47, 48, 52, 56, 59, 60, 64, 92, 96} { // the header's fields
 		f.Add([]byte{0, i, 1, 0xff})
 	}
-	for page := 0; page < len(whole)/512; page += rounds.Of(32, 1, 1) { // each page's own header, and some cells
+	for page := 0; page < len(whole)/512; page += rounds.Of(64, 1, 1) { // each page's own header, and some cells
 		at := page * 512
 		for _, offset := range []int{0, 3, 5, 8, 300}[page%2:] {
 			f.Add([]byte{byte((at + offset) >> 8), byte(at + offset), 1, 0x7f, byte((at + offset + 1) >> 8), byte(at + offset + 1), 0, 3})
 		}
 	}
-	for i := byte(0); i < 32; i += byte(rounds.Of(16, 1, 1)) {
+	for i := byte(0); i < 32; i += byte(rounds.Of(31, 1, 1)) {
 		f.Add([]byte{i, 0, 2, i * 7, i * 3, i * 5, 3, 255})
 	}
 	f.Fuzz(func(t *testing.T, changes []byte) { endure(t, tamper(whole, changes[:min(len(changes), 64)])) })
