@@ -52,14 +52,19 @@ func (b *batch) claim() (all []*lane.Waiter) {
 	limit := int((maxBatchTime - spent) / max(spent/time.Duration(b.joined), 1))
 	limit = min(max(limit, minPipelined), maxPipelined)
 	for room := maxPipelinedBytes; len(all) < limit; {
+		size := 0
 		w := b.tx.store.write.Claim(func(payload any) bool {
 			st := payload.(*member).st
-			return st != nil && st.isPlain() && st.size() <= room
+			if st == nil || !st.isPlain() {
+				return false
+			}
+			size = st.size()
+			return size <= room
 		})
 		if w == nil {
 			break
 		}
-		room -= w.Payload().(*member).st.size()
+		room -= size
 		all = append(all, w)
 	}
 	return all
@@ -71,7 +76,7 @@ func (b *batch) pipeline(all []*lane.Waiter) (busy []*lane.Waiter) {
 	c := b.tx.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var requests []wire.Request
+	requests := make([]wire.Request, 0, 2*len(all))
 	for _, w := range all {
 		st := w.Payload().(*member).st
 		requests = append(requests, guard, wire.Request{Query: st.text, Args: st.args})
