@@ -35,3 +35,14 @@ func TestAScriptThatEndsInAQueryHasTheWriteLaneNoLongerThanItRuns(t *testing.T) 
 		}
 	}
 }
+
+func TestAScriptThatEndsInAQueryHasTheWriteLaneUntilThatHasRun(t *testing.T) {
+	p := open(t, pool.Config{})
+	l := acquire(t, p)
+	defer l.Release()
+	var during pool.LeaseInfo
+	name := onSignal(t, func() { during = activity(t, p).Leases[0] })
+	require.NoError(t, l.QueryRow(t.Context(), "UPDATE n SET v = 7; SELECT signal('"+name+"')").Scan(new(int)))
+	require.True(t, during.Writes, "another's commit could come between the two")
+	require.False(t, activity(t, p).Leases[0].Writes)
+}
